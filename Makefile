@@ -1,0 +1,67 @@
+# Lockstep. `make demo` shows it at work, `make test` passes the tests; both install what they need (Debian, as root).
+GO      ?= go
+BIN     := bin/lockstep
+PKGS    := ./...
+FUZZ    ?= 10s
+CGO     := CGO_ENABLED=0
+REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X lockstep/node.Revision=$(REV)
+
+.PHONY: all build demo test fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus
+
+all: build
+
+build: ## bin/lockstep, which runs from any directory without the source tree
+	@$(CGO) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/lockstep
+
+demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had), orders, a killed leader, the proof
+	@$(BIN) demo $(DEMO)
+
+test: deps fmt vet staticcheck generate-check unit race fuzz system demo-check ## everything that CI runs
+	@echo "make test: all passed"
+
+deps: ## a C compiler for the race detector
+	@scripts/install-packages gcc:gcc libc-dev:/usr/include/stdio.h
+
+fmt:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+
+vet:
+	@$(GO) vet $(PKGS)
+
+staticcheck:
+	@$(GO) tool staticcheck $(PKGS)
+
+deps-generate:
+	@scripts/install-packages clang:clang llvm:llvm-strip libbpf-dev:/usr/include/bpf/bpf_helpers.h \
+	  linux-libc-dev:/usr/include/linux/bpf.h flatbuffers-compiler:flatc
+
+generate: deps-generate ## regenerates wire/fb and the XDP object
+	@$(GO) generate ./wire ./xdp
+
+generate-check: ## generated files are up to date (where the compilers are the ones they were made with)
+	@scripts/generate-check
+
+unit:
+	@$(CGO) $(GO) test $(PKGS)
+
+race: ## the packages that share memory between threads
+	@$(GO) test -race ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
+
+fuzz: ## every fuzz target for $(FUZZ)
+	@scripts/fuzz $(FUZZ)
+
+system: build ## real processes in network namespaces over real AF_XDP
+	@$(CGO) LOCKSTEP_SYSTEM=1 $(GO) test -count=1 -timeout 15m ./internal/system
+
+demo-check: build ## the demo itself, over AF_XDP in both modes and over kernel UDP
+	@scripts/demo-check
+
+litmus: ## the ring litmus tests at full length
+	@LOCKSTEP_LITMUS=10000000 $(GO) test -count=1 -run Litmus ./ringbuf ./agent
+
+bench: ## micro benchmarks of every package
+	@$(CGO) $(GO) test -run '^$$' -bench . -benchmem $(PKGS)
+
+clean:
+	@rm -rf bin out
