@@ -1,0 +1,209 @@
+package wire
+
+import "lockstep/wire/fb"
+
+// Sizes of the payloads of the cluster's own records, in bytes; of SessionOpen without the name.
+const (
+	TermRecordSize   = 24
+	ConfigHeaderSize = 16
+	ConfigMemberSize = 16
+	MaxConfigSize    = ConfigHeaderSize + MaxNodes*ConfigMemberSize
+	SessionOpenSize  = 16
+	ReasonSize       = 2
+)
+
+// TermRecord is the payload of a term record.
+type TermRecord struct {
+	Leader      NodeID
+	Version     uint32 // behaviour version of the leader
+	Incarnation uint64 // of the leader
+	Run         uint32 // of the leader
+}
+
+// Put writes the payload.
+func (x *TermRecord) Put(b []byte) int {
+	var w fb.TermRecord
+	w.Init(b[:TermRecordSize], 0)
+	w.MutateLeader(uint32(x.Leader))
+	w.MutateVersion(x.Version)
+	w.MutateIncarnation(x.Incarnation)
+	w.MutateRun(x.Run)
+	w.MutateReserved(0)
+	return TermRecordSize
+}
+
+// Decode reads the payload.
+func (x *TermRecord) Decode(b []byte) bool {
+	if len(b) != TermRecordSize {
+		return false
+	}
+	var w fb.TermRecord
+	w.Init(b, 0)
+	x.Leader = NodeID(w.Leader())
+	x.Version = w.Version()
+	x.Incarnation = w.Incarnation()
+	x.Run = w.Run()
+	return x.Leader.Valid() && w.Reserved() == 0
+}
+
+// Config is the payload of a config record: what must be the same on every node.
+type Config struct {
+	RingBytes  uint64 // size of the log ring on every node
+	Rule       CommitRule
+	MaxMessage uint32 // longest client message, bytes
+	Members    uint8  // how many of Member are in use
+	Member     [MaxNodes]ConfigMember
+}
+
+// ConfigMember is one voter.
+type ConfigMember struct {
+	Node        NodeID
+	Run         uint32 // at admission; 0 while not admitted
+	Incarnation uint64 // admitted; 0 while not admitted
+}
+
+// Put writes the payload.
+func (c *Config) Put(b []byte) int {
+	n := ConfigHeaderSize + int(c.Members)*ConfigMemberSize
+	b = b[:n]
+	var w fb.ConfigHeader
+	w.Init(b, 0)
+	w.MutateRingBytes(c.RingBytes)
+	w.MutateRule(uint8(c.Rule))
+	w.MutateMembers(c.Members)
+	w.MutateReserved0(0)
+	w.MutateMaxMessage(c.MaxMessage)
+	for i := range c.Member[:c.Members] {
+		var m fb.ConfigMember
+		m.Init(b[ConfigHeaderSize+i*ConfigMemberSize:], 0)
+		m.MutateNode(uint32(c.Member[i].Node))
+		m.MutateRun(c.Member[i].Run)
+		m.MutateIncarnation(c.Member[i].Incarnation)
+	}
+	return n
+}
+
+// Decode reads the payload, which must be exactly one config: a rule that exists, 1 to MaxNodes members, each node id
+// valid and there once. Unused entries of Member become zero, so that equal configs compare equal.
+func (c *Config) Decode(b []byte) bool {
+	*c = Config{}
+	if len(b) < ConfigHeaderSize {
+		return false
+	}
+	var w fb.ConfigHeader
+	w.Init(b, 0)
+	members := int(w.Members())
+	if members < 1 || members > MaxNodes || len(b) != ConfigHeaderSize+members*ConfigMemberSize || w.Reserved0() != 0 {
+		return false
+	}
+	c.RingBytes = w.RingBytes()
+	c.Rule = CommitRule(w.Rule())
+	c.MaxMessage = w.MaxMessage()
+	c.Members = uint8(members)
+	var seen [MaxNodes + 1]bool
+	for i := range c.Member[:members] {
+		var m fb.ConfigMember
+		m.Init(b[ConfigHeaderSize+i*ConfigMemberSize:], 0)
+		id := NodeID(m.Node())
+		if !id.Valid() || seen[id] {
+			return false
+		}
+		seen[id] = true
+		c.Member[i] = ConfigMember{Node: id, Run: m.Run(), Incarnation: m.Incarnation()}
+	}
+	return c.Rule.Valid()
+}
+
+// Digest is a CRC-32C over the rule, the ring size, the longest message and the voters' node ids: what every node's
+// config file must agree on. Admissions (incarnation, run) and the order of members do not change it. It is never 0:
+// 0 stands for "no config record yet".
+func (c *Config) Digest() uint32 {
+	sum := ^uint32(0)
+	sum = digestUint64(sum, uint64(c.Rule))
+	sum = digestUint64(sum, c.RingBytes)
+	sum = digestUint64(sum, uint64(c.MaxMessage))
+	var voter [MaxNodes + 1]bool
+	for i := range c.Member[:c.Members] {
+		if id := c.Member[i].Node; id.Valid() {
+			voter[id] = true
+		}
+	}
+	for id, is := range voter {
+		if is {
+			sum = digestUint64(sum, uint64(id))
+		}
+	}
+	if sum = ^sum; sum == 0 {
+		return 1
+	}
+	return sum
+}
+
+// digestUint64 feeds the eight bytes of v, low byte first, to a CRC-32C in its inner form.
+func digestUint64(sum uint32, v uint64) uint32 {
+	for range 8 {
+		sum = castagnoli[byte(sum)^byte(v)] ^ sum>>8
+		v >>= 8
+	}
+	return sum
+}
+
+// SessionOpen is the payload of a session-open record; the record's Session is the new session.
+type SessionOpen struct {
+	Token  uint64 // random, chosen by the client: who repeats CONNECT finds its session
+	Window uint32 // messages the client may have unanswered
+	Name   []byte // after Decode a view of the payload
+}
+
+// Put writes the payload, name included.
+func (x *SessionOpen) Put(b []byte) int {
+	var w fb.SessionOpen
+	w.Init(b[:SessionOpenSize], 0)
+	w.MutateToken(x.Token)
+	w.MutateWindow(x.Window)
+	w.MutateNameLength(uint16(len(x.Name)))
+	w.MutateReserved(0)
+	return SessionOpenSize + copy(b[SessionOpenSize:SessionOpenSize+len(x.Name)], x.Name)
+}
+
+// Decode reads the payload; the name must fill the rest of it.
+func (x *SessionOpen) Decode(b []byte) bool {
+	if len(b) < SessionOpenSize {
+		return false
+	}
+	var w fb.SessionOpen
+	w.Init(b, 0)
+	x.Token = w.Token()
+	x.Window = w.Window()
+	x.Name = b[SessionOpenSize:]
+	return len(x.Name) == int(w.NameLength()) && w.Reserved() == 0
+}
+
+// Reason is the payload of a session-close record, and of a message record for service 0, which takes the place of a
+// message that was refused for good or voided.
+type Reason struct {
+	Code Refusal // why; RefusalNone when the client asked for it
+}
+
+// Put writes the payload.
+func (x *Reason) Put(b []byte) int {
+	var w fb.Reason
+	w.Init(b[:ReasonSize], 0)
+	w.MutateCode(uint16(x.Code))
+	return ReasonSize
+}
+
+// Decode reads the payload; an empty one stands for RefusalNone.
+func (x *Reason) Decode(b []byte) bool {
+	x.Code = RefusalNone
+	if len(b) == 0 {
+		return true
+	}
+	if len(b) != ReasonSize {
+		return false
+	}
+	var w fb.Reason
+	w.Init(b, 0)
+	x.Code = Refusal(w.Code())
+	return true
+}

@@ -1,0 +1,188 @@
+package wire
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// docRow is one row of a table in docs/wire.md; cells are trimmed.
+type docRow []string
+
+// readDocs returns the tables of docs/wire.md: the rows of the first table under each heading, header rows left out.
+// A second table under one heading is filed under the heading and " 2".
+func readDocs(t testing.TB) map[string][]docRow {
+	t.Helper()
+	b, err := os.ReadFile("../docs/wire.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string][]docRow{}
+	heading, count, inside := "", 0, false
+	for _, line := range strings.Split(string(b), "\n") {
+		if strings.HasPrefix(line, "#") {
+			heading, count = strings.TrimLeft(line, "# "), 0
+		}
+		if !strings.HasPrefix(line, "|") {
+			inside = false
+			continue
+		}
+		if !inside {
+			inside = true
+			count++
+			continue
+		}
+		if strings.Trim(line, "|-: ") == "" {
+			continue
+		}
+		key := heading
+		if count > 1 {
+			key += " " + strconv.Itoa(count)
+		}
+		var row docRow
+		for _, cell := range strings.Split(strings.Trim(line, "|"), "|") {
+			row = append(row, strings.TrimSpace(cell))
+		}
+		tables[key] = append(tables[key], row)
+	}
+	return tables
+}
+
+func number(t testing.TB, cell string) int {
+	t.Helper()
+	n, err := strconv.Atoi(cell)
+	if err != nil {
+		t.Fatalf("docs/wire.md: %q is not a number", cell)
+	}
+	return n
+}
+
+func TestDocsListEveryRefusal(t *testing.T) {
+	rows := readDocs(t)["Refusals"]
+	if len(rows) != NumRefusals {
+		t.Fatalf("docs list %d refusals, the code has %d", len(rows), NumRefusals)
+	}
+	names := map[string]bool{}
+	for i, row := range rows {
+		r := Refusal(i)
+		if number(t, row[0]) != i || row[1] != r.Name() || row[2] != r.Sentence() {
+			t.Errorf("docs: %q; code: %d %q %q", row, i, r.Name(), r.Sentence())
+		}
+		if names[row[1]] {
+			t.Errorf("two refusals are named %q", row[1])
+		}
+		names[row[1]] = true
+		if r.Busy() != strings.HasPrefix(row[1], "busy-") {
+			t.Errorf("%s: Busy() = %v", r, r.Busy())
+		}
+	}
+}
+
+func TestDocsListEveryKindAndLevel(t *testing.T) {
+	docs := readDocs(t)
+	byNumber := map[string]func(n int) string{
+		"Kinds":          func(n int) string { return DatagramKind(n).String() },
+		"Levels":         func(n int) string { return Level(n).String() },
+		"RecordHeader 2": func(n int) string { return RecordKind(n).String() },
+		"AnswerHeader 2": func(n int) string { return AnswerKind(n).String() },
+	}
+	counts := map[string]int{"Kinds": 20, "Levels": NumLevels, "RecordHeader 2": numRecordKinds - 1,
+		"AnswerHeader 2": numAnswerKinds - 1}
+	for table, name := range byNumber {
+		if len(docs[table]) != counts[table] {
+			t.Errorf("%s: docs list %d, the code has %d", table, len(docs[table]), counts[table])
+		}
+		for _, row := range docs[table] {
+			if got := name(number(t, row[0])); got != row[1] {
+				t.Errorf("%s: docs call %s %q, the code %q", table, row[0], row[1], got)
+			}
+		}
+	}
+}
+
+// TestDocsNameEveryBody checks that the first body that docs name for a kind is as long as Validate wants it.
+func TestDocsNameEveryBody(t *testing.T) {
+	docs := readDocs(t)
+	for _, row := range docs["Kinds"] {
+		kind := DatagramKind(number(t, row[0]))
+		body := strings.SplitN(row[3], ",", 2)
+		fields := docs[body[0]]
+		if len(fields) == 0 {
+			t.Errorf("%s: docs have no table %q", kind, body[0])
+			continue
+		}
+		last := fields[len(fields)-1]
+		want := bodySize{fixed: uint16(number(t, last[0]) + number(t, last[1])), more: len(body) == 2}
+		if bodySizes[kind] != want {
+			t.Errorf("%s: docs say %v, Validate wants %v", kind, want, bodySizes[kind])
+		}
+	}
+}
+
+// TestOrderShapes checks the verifier's picture of order entry, and that of the docs, against the schema.
+func TestOrderShapes(t *testing.T) {
+	schema, err := os.ReadFile("order.fbs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shapes := map[string]shape{
+		"NewOrder": newOrderShape, "CancelOrder": cancelOrderShape, "OrderRequest": orderRequestShape,
+		"Accepted": acceptedShape, "Rejected": rejectedShape, "Executed": executedShape, "Canceled": canceledShape,
+		"OrderEvent": orderEventShape,
+	}
+	sizes := map[string]uint8{"uint64": 8, "uint32": 4, "Side": 1, "OrderReject": 1}
+	unions := map[string][]string{}
+	for _, m := range regexp.MustCompile(`union (\w+) \{([^}]*)\}`).FindAllStringSubmatch(string(schema), -1) {
+		unions[m[1]] = regexp.MustCompile(`\w+`).FindAllString(m[2], -1)
+	}
+	tables := regexp.MustCompile(`(?s)table (\w+) \{(.*?)\n\}`).FindAllStringSubmatch(string(schema), -1)
+	if len(tables) != len(shapes) {
+		t.Fatalf("the schema has %d tables, the verifier knows %d", len(tables), len(shapes))
+	}
+	docs := map[string]string{}
+	for _, row := range readDocs(t)["Order entry"] {
+		docs[row[0]] = row[1]
+	}
+	for _, table := range tables {
+		var want shape
+		rest := docs[table[1]]
+		for _, f := range regexp.MustCompile(`(?m)^\s*(\w+): (\w+)`).FindAllStringSubmatch(table[2], -1) {
+			if i := strings.Index(rest, f[1]); i < 0 {
+				t.Errorf("docs: %s: no field %s, or in another order", table[1], f[1])
+			} else {
+				rest = rest[i+len(f[1]):]
+			}
+			if members, ok := unions[f[2]]; ok {
+				union := shapeField{size: 4, union: make([]shape, 1)}
+				for _, m := range members {
+					union.union = append(union.union, shapes[m])
+				}
+				want = append(want, shapeField{size: 1}, union)
+				continue
+			}
+			want = append(want, shapeField{size: sizes[f[2]]})
+		}
+		if !equalShapes(shapes[table[1]], want) {
+			t.Errorf("%s: the verifier has %v, the schema %v", table[1], shapes[table[1]], want)
+		}
+	}
+}
+
+func equalShapes(a, b shape) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].size != b[i].size || len(a[i].union) != len(b[i].union) {
+			return false
+		}
+		for j := range a[i].union {
+			if !equalShapes(a[i].union[j], b[i].union[j]) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,117 @@
+package wire
+
+import "testing"
+
+// messagesDatagram is a MESSAGES datagram as full as an Ethernet frame allows, of 200-byte messages.
+func messagesDatagram() []byte {
+	b := make([]byte, 1472)
+	n := DatagramHeaderSize
+	n += (&Messages{Received: 5}).Put(b[n:])
+	payload := make([]byte, 200)
+	for i := uint64(1); ; i++ {
+		m := Message{Correlation: i, Kind: MessageData, Levels: LevelsOf(LevelApplied), Service: 1}
+		k := PutMessage(b[n:], &m, payload)
+		if k == 0 {
+			break
+		}
+		n += k
+	}
+	Seal(b[:n], &Header{Kind: DatagramMessages, Cluster: testCluster, Sender: 900, Term: 1})
+	return b[:n]
+}
+
+// answersDatagram is an ANSWERS datagram with one answer of each kind.
+func answersDatagram() []byte {
+	b := make([]byte, 1472)
+	n := DatagramHeaderSize
+	n += (&Answers{Committed: 5}).Put(b[n:])
+	for kind := AnswerAck; kind < numAnswerKinds; kind++ {
+		n += PutAnswer(b[n:], &Answer{Correlation: 7, Kind: kind, Level: LevelApplied}, []byte("response"))
+	}
+	Seal(b[:n], &Header{Kind: DatagramAnswers, Cluster: testCluster, Sender: 2, Incarnation: 1, Term: 1})
+	return b[:n]
+}
+
+// hot is what is done for every message or datagram: each entry does it once, on memory made before.
+func hot(tb testing.TB) map[string]func() {
+	datagram, answers := messagesDatagram(), answersDatagram()
+	header := Header{Kind: DatagramMessages, Cluster: testCluster, Sender: 900, Term: 1}
+	record, payload := make([]byte, 512), make([]byte, 200)
+	var first Chain
+	verified := make([]byte, 512)
+	verified = verified[:first.Append(verified, &Record{Timestamp: 1, Kind: RecordMessage}, payload)]
+	order, room := newOrder(), make([]byte, 1472)
+	status, config := Status{Append: 5, Wall: 7}, Config{Rule: RuleDurable, Members: 3}
+	terms := make([]TermStart, 16)
+	check := func(ok bool, what string) {
+		if !ok {
+			tb.Fatal(what)
+		}
+	}
+	return map[string]func(){
+		"Seal": func() { Seal(datagram, &header) },
+		"Validate": func() {
+			var h Header
+			_, d := nodeEnd.Validate(datagram, &h)
+			check(d == DropNone, "dropped")
+		},
+		"Append": func() {
+			c := first
+			r := Record{Timestamp: 2, Kind: RecordMessage, Session: 9, Correlation: 1}
+			c.Append(record, &r, payload)
+		},
+		"Verify": func() {
+			var c Chain
+			var r Record
+			_, v := c.Verify(verified, &r)
+			check(v == VerdictOK, "not verified")
+		},
+		"NextMessage": func() {
+			var m Message
+			_, _, ok := NextMessage(datagram[DatagramHeaderSize+MessagesHeaderSize:], &m)
+			check(ok, "no message")
+		},
+		"NextAnswer": func() {
+			var a Answer
+			_, _, ok := NextAnswer(answers[DatagramHeaderSize+AnswersHeaderSize:], &a)
+			check(ok, "no answer")
+		},
+		"PutMessage": func() { PutMessage(room, &Message{Correlation: 1, Kind: MessageData}, payload) },
+		"PutAnswer":  func() { PutAnswer(room, &Answer{Correlation: 1, Kind: AnswerAck}, payload) },
+		"Status": func() {
+			var x Status
+			check(x.Decode(room[:status.Put(room)]), "no status")
+		},
+		"Align": func() {
+			var a Align
+			n := a.PutTerms(room, terms[:1])
+			_, ok := a.DecodeTerms(room[:n], terms)
+			check(ok, "no align")
+		},
+		"Digest":             func() { config.Digest() },
+		"VerifyOrderRequest": func() { check(VerifyOrderRequest(order), "order") },
+	}
+}
+
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	for name, f := range hot(t) {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// BenchmarkHot measures each step for a 200-byte message; Seal and Validate for a datagram full of them.
+func BenchmarkHot(b *testing.B) {
+	steps := hot(b)
+	for _, name := range []string{"Seal", "Validate", "Append", "Verify", "NextMessage", "NextAnswer", "PutMessage",
+		"PutAnswer", "Status", "Align", "Digest", "VerifyOrderRequest"} {
+		f := steps[name]
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}

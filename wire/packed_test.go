@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"bytes"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func drawMessage(t *rapid.T) (Message, []byte) {
+	m := Message{
+		Correlation: rapid.Uint64Min(1).Draw(t, "correlation"), Kind: MessageData,
+		Levels: Levels(rapid.Uint8().Draw(t, "levels")) & levelsMask, Service: rapid.Uint16().Draw(t, "service"),
+	}
+	if rapid.Bool().Draw(t, "void") {
+		m.Kind = MessageVoid
+		return m, nil
+	}
+	return m, rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+}
+
+func drawAnswer(t *rapid.T) (Answer, []byte) {
+	return Answer{
+		Correlation: rapid.Uint64().Draw(t, "correlation"), Sequence: rapid.Uint64().Draw(t, "sequence"),
+		Position: Position(rapid.Uint64().Draw(t, "position")), Timestamp: rapid.Uint64().Draw(t, "timestamp"),
+		Response: rapid.Uint64().Draw(t, "response"), Kind: AnswerKind(rapid.IntRange(1, 6).Draw(t, "kind")),
+		Level: Level(rapid.IntRange(0, 5).Draw(t, "level")), Code: Refusal(rapid.Uint16().Draw(t, "code")),
+		Service: rapid.Uint16().Draw(t, "service"),
+	}, rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+}
+
+// TestPackedRoundTrip packs messages and answers until a datagram is full, and unpacks them.
+func TestPackedRoundTrip(t *testing.T) {
+	t.Run("messages", func(t *testing.T) { packedRoundTrip(t, drawMessage, PutMessage, NextMessage) })
+	t.Run("answers", func(t *testing.T) { packedRoundTrip(t, drawAnswer, PutAnswer, NextAnswer) })
+}
+
+func packedRoundTrip[T comparable](t *testing.T, draw func(*rapid.T) (T, []byte), put func([]byte, *T, []byte) int,
+	next func([]byte, *T) (payload, rest []byte, ok bool)) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := bytes.Repeat([]byte{0xa5}, rapid.IntRange(0, 1432).Draw(t, "room"))
+		var heads []T
+		var payloads [][]byte
+		used := 0
+		for {
+			head, payload := draw(t)
+			n := put(b[used:], &head, payload)
+			if n == 0 {
+				break
+			}
+			used += n
+			heads, payloads = append(heads, head), append(payloads, payload)
+		}
+		rest := b[:used]
+		for i := range heads {
+			var head T
+			payload, after, ok := next(rest, &head)
+			if !ok || head != heads[i] || !bytes.Equal(payload, payloads[i]) {
+				t.Fatalf("%d: packed %+v, unpacked %+v (%v)", i, heads[i], head, ok)
+			}
+			rest = after
+		}
+		var head T
+		if _, left, ok := next(rest, &head); ok || len(left) != 0 {
+			t.Fatalf("behind the last one: %v, %d bytes", ok, len(left))
+		}
+		for _, x := range b[used:] {
+			if x != 0xa5 {
+				t.Fatal("put wrote behind what it said, or when it did not fit")
+			}
+		}
+	})
+}
+
+func TestMalformedMessages(t *testing.T) {
+	good := make([]byte, 64)
+	m := Message{Correlation: 1, Kind: MessageData, Levels: LevelsOf(LevelApplied), Service: 1}
+	good = good[:PutMessage(good, &m, []byte("hello"))]
+	for name, change := range map[string]func(b []byte) []byte{
+		"short header":   func(b []byte) []byte { return b[:15] },
+		"short payload":  func(b []byte) []byte { return b[:20] },
+		"no padding":     func(b []byte) []byte { return b[:21] },
+		"padding":        func(b []byte) []byte { b[23] = 1; return b },
+		"length 0":       func(b []byte) []byte { b[8] = 0; return b },
+		"length 15":      func(b []byte) []byte { b[8] = 15; return b },
+		"length beyond":  func(b []byte) []byte { b[9] = 0xff; return b },
+		"correlation 0":  func(b []byte) []byte { b[0] = 0; return b },
+		"kind 0":         func(b []byte) []byte { b[10] = 0; return b },
+		"kind unknown":   func(b []byte) []byte { b[10] = 3; return b },
+		"void with data": func(b []byte) []byte { b[10] = byte(MessageVoid); return b },
+		"level none":     func(b []byte) []byte { b[11] |= 1; return b },
+		"level unknown":  func(b []byte) []byte { b[11] |= 64; return b },
+		"reserved":       func(b []byte) []byte { b[15] = 1; return b },
+	} {
+		b := change(bytes.Clone(good))
+		if _, rest, ok := NextMessage(b, &m); ok || len(rest) != len(b) {
+			t.Errorf("%s: %v, %d of %d bytes left", name, ok, len(rest), len(b))
+		}
+	}
+}
+
+func TestMalformedAnswers(t *testing.T) {
+	good := make([]byte, 64)
+	a := Answer{Correlation: 1, Kind: AnswerAck, Level: LevelDurable}
+	good = good[:PutAnswer(good, &a, []byte("hello"))]
+	for name, change := range map[string]func(b []byte) []byte{
+		"short header":  func(b []byte) []byte { return b[:47] },
+		"short payload": func(b []byte) []byte { return b[:52] },
+		"padding":       func(b []byte) []byte { b[55] = 1; return b },
+		"length 47":     func(b []byte) []byte { b[40] = 47; return b },
+		"length beyond": func(b []byte) []byte { b[41] = 0xff; return b },
+		"kind 0":        func(b []byte) []byte { b[42] = 0; return b },
+		"kind unknown":  func(b []byte) []byte { b[42] = 7; return b },
+		"level unknown": func(b []byte) []byte { b[43] = 6; return b },
+	} {
+		b := change(bytes.Clone(good))
+		if _, rest, ok := NextAnswer(b, &a); ok || len(rest) != len(b) {
+			t.Errorf("%s: %v, %d of %d bytes left", name, ok, len(rest), len(b))
+		}
+	}
+}
+
+func TestPutRefusesWhatItsLengthCannotSay(t *testing.T) {
+	b := make([]byte, 1<<17)
+	if PutMessage(b, &Message{Correlation: 1, Kind: MessageData}, make([]byte, MaxPacked-MessageHeaderSize)) == 0 ||
+		PutMessage(b, &Message{Correlation: 1, Kind: MessageData}, make([]byte, MaxPacked-MessageHeaderSize+1)) != 0 {
+		t.Error("PutMessage at the longest length")
+	}
+	if PutAnswer(b, &Answer{Kind: AnswerAck}, make([]byte, MaxPacked-AnswerHeaderSize)) == 0 ||
+		PutAnswer(b, &Answer{Kind: AnswerAck}, make([]byte, MaxPacked-AnswerHeaderSize+1)) != 0 {
+		t.Error("PutAnswer at the longest length")
+	}
+	for n := range 100 {
+		if MessageSize(n) != PutMessage(b, &Message{Correlation: 1, Kind: MessageData}, b[:n]) ||
+			AnswerSize(n) != PutAnswer(b, &Answer{Kind: AnswerAck}, b[:n]) {
+			t.Errorf("a payload of %d takes another size than said", n)
+		}
+	}
+}
