@@ -230,7 +230,9 @@ func TestRelayRefusesBadSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []RelayOptions{{Frames: 3}, {Frames: -4}, {Batch: -1}, {ReceiveBytes: 4096}, {ReceiveBytes: 100000}} {
+	for _, o := range []RelayOptions{
+		{Frames: 3}, {Frames: -4}, {Batch: -1}, {ReceiveBytes: 4096}, {ReceiveBytes: 100000},
+	} {
 		if _, _, err := NewRelay(m, o); err == nil || !strings.HasPrefix(err.Error(), "transport: ") {
 			t.Errorf("%+v gives %v", o, err)
 		}

@@ -60,7 +60,8 @@ type Frame struct {
 // blocks. Nothing on the way of a datagram allocates.
 type Transport interface {
 	// Receive fills rx with what has arrived and returns how many; 0 when nothing has. Everything that the
-	// Receive before handed out must have been given back with Release.
+	// Receive before handed out must have been given back with Release. What this transport sent to a group that
+	// it is in itself does not arrive.
 	Receive(rx []Received) int
 	// Release gives back what the last Receive handed out. Without a Receive before it, it does nothing.
 	Release()
@@ -69,7 +70,7 @@ type Transport interface {
 	Acquire(tx []Frame) int
 	// Submit queues the frames in order and hands them to the kernel with as few system calls as there can be
 	// (one where the kernel takes them all). A frame whose address cannot be reached now (no neighbour) is
-	// dropped and counted: a datagram is a datagram. Errors are counted; an error that ends the transport
+	// dropped and counted, and so is one that is longer than MaxPayload: a datagram is a datagram. Errors are counted; an error that ends the transport
 	// (interface gone) shows in Err. Submit(nil) pushes on what an earlier call left with the kernel.
 	Submit(tx []Frame)
 	// MaxPayload is the largest datagram that is not fragmented: the interface's MTU less 28 bytes.

@@ -311,7 +311,9 @@ func TestAddr(t *testing.T) {
 			t.Errorf("%q was read as %s", bad, a)
 		}
 	}
-	for text, want := range map[string]bool{"224.0.0.1:1": true, "239.255.0.1:1": true, "240.0.0.1:1": false, "10.0.0.1:1": false} {
+	for text, want := range map[string]bool{
+		"224.0.0.1:1": true, "239.255.0.1:1": true, "240.0.0.1:1": false, "10.0.0.1:1": false,
+	} {
 		if a, err := ParseAddr(text); err != nil || a.IsMulticast() != want {
 			t.Errorf("%s: multicast %v, %v, want %v", text, a.IsMulticast(), err, want)
 		}

@@ -13,6 +13,7 @@ type UDPOptions struct {
 	// Local is the unicast end point, on an address that this machine has. Port 0 takes any free one.
 	Local Addr
 	// Group is the multicast group to receive; the zero Addr for none. Every member gives the same group and port.
+	// Members on one machine hear each other on loopback only: elsewhere multicast is not looped back.
 	Group Addr
 	// MTU in bytes of an IP packet; 0 takes the interface's (1500 on loopback).
 	MTU int
