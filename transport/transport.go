@@ -70,8 +70,9 @@ type Transport interface {
 	Acquire(tx []Frame) int
 	// Submit queues the frames in order and hands them to the kernel with as few system calls as there can be
 	// (one where the kernel takes them all). A frame whose address cannot be reached now (no neighbour) is
-	// dropped and counted, and so is one that is longer than MaxPayload: a datagram is a datagram. Errors are counted; an error that ends the transport
-	// (interface gone) shows in Err. Submit(nil) pushes on what an earlier call left with the kernel.
+	// dropped and counted, and so is one that is longer than MaxPayload: a datagram is a datagram. Errors are
+	// counted; an error that ends the transport (interface gone) shows in Err. Submit(nil) pushes on what an
+	// earlier call left with the kernel.
 	Submit(tx []Frame)
 	// MaxPayload is the largest datagram that is not fragmented: the interface's MTU less 28 bytes.
 	MaxPayload() int
