@@ -24,7 +24,8 @@
 // they were opened in.
 //
 // Processes are started from one OS thread that lives as long as the Net: the kernel ties the parent-death signal to
-// the thread that forked, not to the process.
+// the thread that forked, not to the process. A Keeper does that alone, without any network, for users who may not make
+// namespaces.
 //
 // # Failure behaviour
 //

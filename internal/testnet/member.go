@@ -42,7 +42,7 @@ func (m *Member) Do(f func() error) error { return within(m.ns, f) }
 
 // Start starts a process in the member's namespace. It is killed when this process dies and when the network is
 // closed; waiting for it is the caller's, as after exec.Cmd.Start.
-func (m *Member) Start(cmd *exec.Cmd) error { return m.net.keeper.start(m.ns, cmd) }
+func (m *Member) Start(cmd *exec.Cmd) error { return m.net.keeper.startIn(m.ns, cmd) }
 
 // configure sets up the member's side: address, eth0 and lo.
 func (m *Member) configure() error {

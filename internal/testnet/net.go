@@ -34,7 +34,7 @@ type Net struct {
 	hub     netns.NsHandle
 	handle  *netlink.Handle // rtnetlink inside the hub
 	members []*Member
-	keeper  *keeper
+	keeper  *Keeper
 
 	mu      sync.Mutex // over what follows and over the links' state
 	dropper *dropper   // made by the first cut
@@ -54,7 +54,7 @@ func New(o Options) (*Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Net{hub: hub, keeper: newKeeper()}
+	n := &Net{hub: hub, keeper: NewKeeper()}
 	if err := n.build(o); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -166,7 +166,7 @@ func (n *Net) Close() error {
 		return nil
 	}
 	n.closed = true
-	n.keeper.stop()
+	n.keeper.Stop()
 	var errs []error
 	for _, m := range n.members {
 		if m.port != nil {

@@ -12,12 +12,13 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// ErrClosed is what starting a process says after Close.
-var ErrClosed = errors.New("testnet: the network is closed")
+// ErrClosed is what starting a process says after Close, or after a keeper's Stop.
+var ErrClosed = errors.New("testnet: closed: nothing more is started")
 
-// keeper starts processes from one OS thread, kept for that, and kills them in the end. The kernel sends the
-// parent-death signal when the *thread* that forked ends, and Go ends threads when it likes.
-type keeper struct {
+// Keeper starts processes from one OS thread, kept for that, and kills them in the end. The kernel sends the
+// parent-death signal when the *thread* that forked ends, and Go ends threads when it likes. Its methods may be called
+// from any goroutine.
+type Keeper struct {
 	jobs chan job
 
 	mu      sync.Mutex
@@ -30,13 +31,14 @@ type job struct {
 	done chan error
 }
 
-func newKeeper() *keeper {
-	k := &keeper{jobs: make(chan job)}
+// NewKeeper makes a keeper. Stop ends its thread.
+func NewKeeper() *Keeper {
+	k := &Keeper{jobs: make(chan job)}
 	go k.loop()
 	return k
 }
 
-func (k *keeper) loop() {
+func (k *Keeper) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for j := range k.jobs {
@@ -44,8 +46,16 @@ func (k *keeper) loop() {
 	}
 }
 
-// start starts cmd in a namespace, to be killed when this process dies.
-func (k *keeper) start(ns netns.NsHandle, cmd *exec.Cmd) error {
+// Start starts cmd where this process is, to be killed when this process dies and by Stop; waiting for it is the
+// caller's, as after exec.Cmd.Start. It needs no privilege.
+func (k *Keeper) Start(cmd *exec.Cmd) error { return k.start(cmd, cmd.Start) }
+
+// startIn does the same in a namespace.
+func (k *Keeper) startIn(ns netns.NsHandle, cmd *exec.Cmd) error {
+	return k.start(cmd, func() error { return within(ns, cmd.Start) })
+}
+
+func (k *Keeper) start(cmd *exec.Cmd, run func() error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
@@ -55,7 +65,7 @@ func (k *keeper) start(ns netns.NsHandle, cmd *exec.Cmd) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	j := job{run: func() error { return within(ns, cmd.Start) }, done: make(chan error, 1)}
+	j := job{run: run, done: make(chan error, 1)}
 	k.jobs <- j
 	if err := <-j.done; err != nil {
 		return fmt.Errorf("testnet: start %s: %w", cmd.Path, err)
@@ -64,8 +74,8 @@ func (k *keeper) start(ns netns.NsHandle, cmd *exec.Cmd) error {
 	return nil
 }
 
-// stop kills everything that was started and ends the thread.
-func (k *keeper) stop() {
+// Stop kills everything that was started and ends the thread. Stopping twice does nothing.
+func (k *Keeper) Stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {

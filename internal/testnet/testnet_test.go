@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 		printAddresses()
 	case "hold":
 		holdNetwork()
+	case "keep":
+		keepProcess()
 	}
 }
 
