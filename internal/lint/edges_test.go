@@ -1,0 +1,103 @@
+package lint
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// edges names every import that one package of the module may make of another, outside tests. It goes down only:
+//
+//	cmd -> bench, tuning, node, internal/lab -> sequencer, service, replica, client -> journal, transport -> xdp
+//	    -> ringbuf, agent, wire;  internal/counters and internal/vfs below all
+//
+// What tests and tools run on (internal/lab, testnet, orderflow) is imported by tests, by cmd and by
+// internal/lab.
+var edges = map[string][]string{
+	"wire/fb":           {},
+	"wire":              {"wire/fb"},
+	"ringbuf":           {},
+	"internal/counters": {},
+	"internal/vfs":      {},
+	"agent":             {"internal/counters", "ringbuf"},
+
+	"xdp":       {"internal/counters"},
+	"transport": {"internal/counters", "agent", "ringbuf", "xdp"},
+	"journal":   {"internal/counters", "internal/vfs", "agent", "ringbuf", "wire"},
+
+	"service":           {"internal/counters", "agent", "ringbuf", "wire"},
+	"service/echo":      {"service", "wire"},
+	"service/orderbook": {"service", "wire", "wire/fb"},
+	"replica":           {"internal/counters", "agent", "ringbuf", "wire", "journal", "transport"},
+	"sequencer":         {"internal/counters", "agent", "ringbuf", "wire", "transport", "service"},
+	"client":            {"internal/counters", "agent", "wire", "transport"},
+
+	"tuning": {},
+	"node": {"internal/counters", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
+		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
+	"bench": {"agent", "wire", "ringbuf", "transport", "xdp", "client", "service", "tuning"},
+
+	"internal/lint":      {},
+	"internal/system":    {},
+	"internal/testnet":   {},
+	"internal/orderflow": {"wire/fb", "service/orderbook"},
+	"internal/lab":       {"internal/testnet", "wire", "transport", "node"},
+
+	"cmd/lockstep": {"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "wire", "wire/fb", "xdp",
+		"transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
+}
+
+func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }
+
+func unknownEdges(s *source) []string {
+	if !s.isGo() || s.isTest() {
+		return nil
+	}
+	allowed, known := edges[s.folder()]
+	if !known {
+		return []string{fmt.Sprintf("%s: package %s has no row in the table of import edges", s.path, s.folder())}
+	}
+	var problems []string
+	for _, name := range s.imports() {
+		if of, ours := strings.CutPrefix(name, modulePrefix); ours && !slices.Contains(allowed, of) {
+			problems = append(problems, fmt.Sprintf("%s: %s must not import %s", s.path, s.folder(), of))
+		}
+	}
+	return problems
+}
+
+// pure is all that the core of replica may import: no I/O, no clock, no chance, nothing that is shared by threads.
+var pure = []string{"lockstep/wire", "cmp", "errors", "fmt", "math", "math/bits", "slices", "strings"}
+
+func TestReplicaCoreIsPure(t *testing.T) { hold(t, impureCore) }
+
+// impureCore looks at replica without its agents, which are in files named agent*.go.
+func impureCore(s *source) []string {
+	if !s.isGo() || s.isTest() || s.folder() != "replica" || strings.HasPrefix(path.Base(s.path), "agent") {
+		return nil
+	}
+	var problems []string
+	for _, name := range s.imports() {
+		if !slices.Contains(pure, name) {
+			problems = append(problems, fmt.Sprintf("%s: the core is a pure state machine and must not import %s", s.path, name))
+		}
+	}
+	return problems
+}
+
+// TestGraphHasNoDeadRows keeps the table true of the tree: a row for a package that is gone says so.
+func TestGraphHasNoDeadRows(t *testing.T) {
+	there := map[string]bool{}
+	for _, s := range readTree(t) {
+		if s.isGo() {
+			there[s.folder()] = true
+		}
+	}
+	for folder := range edges {
+		if !there[folder] {
+			t.Errorf("the table of import edges has a row for %s, which is not there", folder)
+		}
+	}
+}
