@@ -1,0 +1,393 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"lockstep/agent"
+	"lockstep/internal/counters"
+	"lockstep/internal/vfs"
+	"lockstep/ringbuf"
+	"lockstep/wire"
+)
+
+// Errors of a journal.
+var (
+	// ErrForgot says that Open found synced bytes damaged or gone, and that nobody has decided what is to happen.
+	ErrForgot = errors.New("journal: synced records are damaged or gone: call Discard to go on as a recovering node")
+	// ErrInvariant says that the journal was asked for the impossible: the node must stop.
+	ErrInvariant = errors.New("journal: broken invariant")
+)
+
+// Journal is the log of one node on disk: the end that is written. After Open it belongs to one thread until its agent
+// starts, then to the agent's.
+type Journal struct {
+	options   Options
+	direct    bool
+	why       string // why not direct
+	recovered *Recovered
+	scanned   *scanned // until the tail is in order
+	watermark *Watermark
+	ready     bool // the tail is in order, current and staging are set
+
+	// Where the log stands. Journal thread.
+	floor      wire.Position
+	written    wire.Position // end of what is stored and synced
+	generation uint64
+	chain      wire.Chain // at written, if chainKnown
+	chainKnown bool
+	segments   []segmentInfo // before current, oldest first: first and bytes
+	current    segment
+	header     segmentHeader // of current
+	next       *segmentInfo  // prepared, nil when there is none
+
+	staging []byte // aligned: the block that written is in, then the batch
+	fill    int    // bytes of the log at the start of staging: written % block
+
+	durable    ringbuf.Cursor // what the watermark follows: written, or less while a cut is under way
+	markSleep  sleeper        // of the watermark's thread
+	writeSleep sleeper        // of the journal thread
+	count      counts
+}
+
+type counts struct {
+	writes, bytes, cuts, segments, full *counters.Counter
+	durable, generation                 *counters.Counter
+}
+
+func newCounts(f *counters.File) counts {
+	counter := func(name, help string) *counters.Counter {
+		if f == nil {
+			return new(counters.Counter)
+		}
+		return f.Counter(name, help)
+	}
+	return counts{
+		writes:     counter("lockstep_journal_writes_total", "batches written and synced"),
+		bytes:      counter("lockstep_journal_bytes_total", "bytes of the log written and synced"),
+		cuts:       counter("lockstep_journal_cuts_total", "cuts carried out"),
+		segments:   counter("lockstep_journal_segments_total", "segments taken into use"),
+		full:       counter("lockstep_journal_full_total", "times that there was no space for the next segment"),
+		durable:    counter("lockstep_journal_durable_position", "everything below is synced"),
+		generation: counter("lockstep_journal_generation", "generation of the last cut"),
+	}
+}
+
+// Open finds the log in Options.Dir and verifies it whole. With OutcomeIntact and OutcomeTorn the journal is ready (a
+// torn tail has been cut off). With the others nothing on the disk was changed: Recovered.Forgot is true, and the
+// caller either closes the journal and refuses to start, or calls Discard. An error means that nothing can be said.
+func Open(o Options) (*Journal, *Recovered, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, nil, err
+	}
+	j := &Journal{options: o, count: newCounts(o.Counters)}
+	if err := j.open(); err != nil {
+		return nil, nil, errors.Join(err, j.Close())
+	}
+	o.Log("journal: " + j.recovered.String())
+	o.Log("journal: writing by " + j.Describe())
+	return j, j.recovered, nil
+}
+
+func (j *Journal) open() error {
+	o := &j.options
+	if err := j.probe(); err != nil {
+		return err
+	}
+	if err := syncAll(o.FS, o.Dir); err != nil {
+		return err
+	}
+	var err error
+	if j.watermark, err = openWatermark(o.FS, o.Dir, true); err != nil {
+		return err
+	}
+	if j.scanned, err = scan(o.FS, o.Dir, o.Cluster, !j.direct, nil); err != nil {
+		return err
+	}
+	j.recovered = j.scanned.recovered(j.watermark.Load())
+	if j.recovered.Marked, _, err = IsRecovering(o.FS, o.Dir); err != nil {
+		return err
+	}
+	if j.recovered.Outcome.Forgot() {
+		return nil
+	}
+	return j.putInOrder(j.scanned.generation)
+}
+
+// syncAll makes everything durable that a process which died had written, so that what is read now is there after a
+// power cut as well.
+func syncAll(fs vfs.FS, dir string) error {
+	list, err := listSegments(fs, dir)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		name := path.Join(segmentDir(dir), segmentName(s.first))
+		f, err := fs.OpenFile(name, vfs.ReadOnly)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("journal: sync segment %s: %w", name, err)
+		}
+	}
+	return errors.Join(fs.SyncDir(segmentDir(dir)), fs.SyncDir(dir))
+}
+
+// Discard goes on with the good part of a log whose Outcome is Forgot: it marks the node as recovering (MarkRecovering),
+// cuts off what follows, and makes the journal ready, under a new generation. The bytes that were damaged or gone must
+// come from the other nodes; a node that has none must not call it.
+func (j *Journal) Discard() error {
+	if j.ready {
+		return nil
+	}
+	r := j.recovered
+	cause := fmt.Sprintf("%s offset %d: %s", r.Segment, r.Offset, r.Cause)
+	if err := MarkRecovering(j.options.FS, j.options.Dir, cause); err != nil {
+		return err
+	}
+	r.Marked = cause
+	r.Generation++
+	return j.putInOrder(r.Generation)
+}
+
+// putInOrder leaves the directory as the writer expects it: headers sound, zeros behind the last record, one prepared
+// segment at most, a segment to write to.
+func (j *Journal) putInOrder(generation uint64) error {
+	s := j.scanned
+	j.floor, j.written = s.floor, s.chain.Position
+	j.chain, j.chainKnown = s.chain, true
+	j.staging = vfs.AlignedBytes(j.options.BatchBytes + 2*vfs.BlockBytes)
+	if err := j.watermark.lower(&j.durable, j.written); err != nil {
+		return err
+	}
+	if err := j.mendHeaders(s, generation); err != nil {
+		return err
+	}
+	if err := j.dropBehind(s); err != nil {
+		return err
+	}
+	if err := j.openCurrent(s.segments, generation); err != nil {
+		return err
+	}
+	j.generation = generation
+	j.count.generation.Set(generation)
+	j.scanned, j.ready = nil, true
+	return nil
+}
+
+// mendHeaders rewrites the headers that the scan found bad: all they say is known from the segment before.
+func (j *Journal) mendHeaders(s *scanned, generation uint64) error {
+	for _, bad := range s.badHeaders() {
+		seg, err := j.openSegment(bad.first, bad.bytes)
+		if err != nil {
+			return err
+		}
+		h := segmentHeader{j.options.Cluster, bad.first, bad.bytes, generation, bad.expect}
+		if err := errors.Join(seg.writeHeader(&h, j.staging), seg.close()); err != nil {
+			return err
+		}
+		j.options.Log("journal: rewrote the damaged header of " + seg.name)
+		j.recovered.MendedHeaders++
+	}
+	return nil
+}
+
+// dropBehind removes the segments behind the one that the log ends in, last first, but for a prepared one, and zeroes
+// what follows the last record.
+func (j *Journal) dropBehind(s *scanned) error {
+	prepared := 0
+	for i := len(s.segments) - 1; i >= 0 && s.segments[i].first > j.written; i-- {
+		seg := &s.segments[i]
+		adjacent := i > 0 && s.segments[i-1].end() == seg.first && s.segments[i-1].first <= j.written
+		if adjacent && seg.state == blockZero && !seg.short && seg.bytes >= MinSegmentBytes &&
+			s.dirtyEnd <= seg.first && s.evidence&evUnreadable == 0 {
+			prepared = 1
+			continue
+		}
+		if err := j.removeSegment(seg.first); err != nil {
+			return err
+		}
+		s.segments = s.segments[:i]
+	}
+	if prepared == 1 {
+		last := len(s.segments) - 1
+		next := s.segments[last]
+		j.next, s.segments = &next, s.segments[:last]
+	}
+	if err := j.preparer().removeAside(); err != nil {
+		return fmt.Errorf("journal: remove an unfinished segment: %w", err)
+	}
+	if len(s.segments) == 0 {
+		return nil
+	}
+	return j.clearTail(&s.segments[len(s.segments)-1], s.dirtyEnd)
+}
+
+// clearTail gives the last segment its full size, if it has lost some, and zeroes it behind the last record.
+func (j *Journal) clearTail(last *segmentInfo, dirtyEnd wire.Position) error {
+	if !last.short && (dirtyEnd <= j.written || last.end() <= j.written) {
+		return nil
+	}
+	seg, err := j.openSegment(last.first, last.bytes)
+	if err != nil {
+		return err
+	}
+	if last.short {
+		err = j.fillUp(&seg)
+	}
+	if err == nil && last.end() > j.written {
+		err = j.zeroBehind(&seg, j.written, min(ceilTo(dirtyEnd), seg.end()))
+	}
+	return errors.Join(err, seg.close())
+}
+
+func (j *Journal) fillUp(s *segment) error {
+	size, err := s.file.Size()
+	if err == nil {
+		start := size &^ (vfs.BlockBytes - 1)
+		err = s.file.Allocate(start, headerBytes+s.bytes-start)
+	}
+	if err == nil {
+		err = s.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("journal: extend %s: %w", s.name, err)
+	}
+	return nil
+}
+
+func (j *Journal) removeSegment(first wire.Position) error {
+	dir := segmentDir(j.options.Dir)
+	if err := j.options.FS.Remove(path.Join(dir, segmentName(first))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("journal: remove segment: %w", err)
+	}
+	if err := j.options.FS.SyncDir(dir); err != nil {
+		return fmt.Errorf("journal: remove segment %s: %w", segmentName(first), err)
+	}
+	return nil
+}
+
+// openCurrent opens the segment that the log ends in, making the first one if there is none.
+func (j *Journal) openCurrent(list []segmentInfo, generation uint64) error {
+	if len(list) == 0 {
+		p := j.preparer()
+		p.start(floorTo(j.written), j.options.SegmentBytes)
+		if err := p.all(); err != nil {
+			return err
+		}
+		list = []segmentInfo{{first: p.first, bytes: p.bytes, expect: j.chain}}
+	}
+	last := list[len(list)-1]
+	var err error
+	if j.current, err = j.openSegment(last.first, last.bytes); err != nil {
+		return err
+	}
+	for _, s := range list[:len(list)-1] {
+		j.segments = append(j.segments, segmentInfo{first: s.first, bytes: s.bytes})
+	}
+	h := segmentHeader{j.options.Cluster, last.first, last.bytes, generation, last.expect}
+	if last.state != blockValid || last.header != h {
+		if err := j.current.writeHeader(&h, j.staging); err != nil {
+			return err
+		}
+	}
+	j.header = h
+	return j.loadTail()
+}
+
+// loadTail reads the block that the log ends in into the staging buffer.
+func (j *Journal) loadTail() error {
+	j.fill = int(j.written % vfs.BlockBytes)
+	if j.fill == 0 {
+		return nil
+	}
+	offset := headerBytes + int64(floorTo(j.written)-j.current.first)
+	if _, err := j.current.file.ReadAt(j.staging[:vfs.BlockBytes], offset); err != nil {
+		return fmt.Errorf("journal: read %s at offset %d: %w", j.current.name, offset, err)
+	}
+	return nil
+}
+
+// zeroBehind zeroes [from, until) of a segment durably, from the back, at most a batch at a time: a power cut in
+// between leaves a log that is longer than it was to become, or one whose end looks like an unfinished batch.
+func (j *Journal) zeroBehind(s *segment, from, until wire.Position) error {
+	first := ceilTo(from)
+	zeros := vfs.AlignedBytes(j.options.BatchBytes)
+	for until > first {
+		start := max(first, until-min(until, wire.Position(len(zeros))))
+		if err := s.write(zeros[:until-start], start); err != nil {
+			return err
+		}
+		until = start
+	}
+	if first == from {
+		return nil
+	}
+	block := zeros[:vfs.BlockBytes]
+	start := floorTo(from)
+	offset := headerBytes + int64(start-s.first)
+	if _, err := s.file.ReadAt(block, offset); err != nil {
+		return fmt.Errorf("journal: read %s at offset %d: %w", s.name, offset, err)
+	}
+	clear(block[from-start:])
+	return s.write(block, start)
+}
+
+// preparer makes what prepares segments for this journal.
+func (j *Journal) preparer() *preparer {
+	return &preparer{fs: j.options.FS, dir: segmentDir(j.options.Dir), direct: j.direct}
+}
+
+// Preload fills an unstarted ring with as much of the end of the log as it holds, and starts it there. After Agent,
+// which registers the journal's gate.
+func (j *Journal) Preload(ring *ringbuf.LogRing) error {
+	end := j.written
+	from := j.floor
+	if held := wire.Position(ring.Size()); end-from > held {
+		from = end - held
+	}
+	r := &Reader{}
+	if err := r.init(j.options.FS, j.options.Dir, !j.direct); err != nil {
+		return err
+	}
+	defer r.Close()
+	r.SetLimit(end)
+	for at := from; at < end; {
+		n, err := r.ReadRange(at, ring.View(uint64(at), uint64(end)))
+		if err != nil {
+			return err
+		}
+		at += wire.Position(n)
+	}
+	ring.Start(uint64(from), uint64(end))
+	return nil
+}
+
+// Generation returns the generation in force. Before the agent starts.
+func (j *Journal) Generation() uint64 { return j.generation }
+
+// Close closes the files. After the agents have ended, or if they never ran.
+func (j *Journal) Close() error {
+	err := j.current.close()
+	if j.watermark != nil {
+		err = errors.Join(err, j.watermark.close())
+		j.watermark = nil
+	}
+	for _, s := range []*sleeper{&j.writeSleep, &j.markSleep} {
+		if s.parker != nil {
+			err = errors.Join(err, s.parker.Close())
+		}
+	}
+	return err
+}
+
+var (
+	_ agent.Agent = (*Writer)(nil)
+	_ agent.Waker = (*Writer)(nil)
+	_ agent.Agent = (*Marker)(nil)
+	_ agent.Waker = (*Marker)(nil)
+)

@@ -1,0 +1,105 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"lockstep/internal/counters"
+	"lockstep/internal/vfs"
+	"lockstep/wire"
+)
+
+// Limits and defaults.
+const (
+	// MaxBatch is the most that one write carries, in bytes. It is part of the format: a valid record further than
+	// this behind a broken one was written by a later batch, so the broken one had been synced.
+	MaxBatch = 1 << 20
+	// MinSegmentBytes keeps a record from straddling more than two segments.
+	MinSegmentBytes = 128 << 10
+	// MinBatchBytes lets any record fit a batch.
+	MinBatchBytes = 128 << 10
+
+	defaultSegmentBytes = 64 << 20
+	defaultBatchBytes   = MaxBatch
+	defaultSyncBytes    = MaxBatch
+	defaultIntervalNs   = 10_000_000
+	defaultRetryNs      = 1_000_000_000
+)
+
+// ErrOptions says that an option is outside its range.
+var ErrOptions = errors.New("journal: bad option")
+
+// Options say where a journal is and how it writes. Zero values take the defaults.
+type Options struct {
+	FS      vfs.FS // where files live; nil: the real file system
+	Dir     string // the node's directory; the segments are in its subdirectory "journal"
+	Cluster uint64 // cluster id that every segment must carry
+
+	// SegmentBytes is how much of the stream new segments hold: a multiple of 4096, at least MinSegmentBytes.
+	// Segments that exist keep their size. Default 64 MiB.
+	SegmentBytes int64
+	// BatchBytes is the most that one write carries: a multiple of 4096 in [MinBatchBytes, MaxBatch]. Default 1 MiB.
+	BatchBytes int
+	// SyncBytes and SyncIntervalNs say when bytes that nobody waits for are written: when there are so many, or when
+	// the oldest has waited so long. Defaults 1 MiB and 10 ms.
+	SyncBytes      int64
+	SyncIntervalNs int64
+	// WatermarkIntervalNs is how far the watermark trails the syncs. Default 10 ms.
+	WatermarkIntervalNs int64
+	// RetryNs is how often space is asked for again on a full disk. Default 1 s.
+	RetryNs int64
+
+	// Buffered has the journal write through the page cache and fdatasync even where direct I/O works.
+	Buffered bool
+	// Inline keeps the journal's agents from starting goroutines and from blocking: the next segment is prepared in
+	// small steps within DoWork, and DoWork returns when there is nothing to do. For one thread driving many agents.
+	Inline bool
+
+	Counters *counters.File   // where the journal counts; nil: nowhere
+	Log      func(msg string) // cold: what an operator should read; nil: nowhere
+}
+
+// withDefaults checks the options and fills in what is zero.
+func (o Options) withDefaults() (Options, error) {
+	if o.FS == nil {
+		o.FS = vfs.Real{}
+	}
+	orDefault(&o.SegmentBytes, defaultSegmentBytes)
+	orDefault(&o.BatchBytes, defaultBatchBytes)
+	orDefault(&o.SyncBytes, defaultSyncBytes)
+	orDefault(&o.SyncIntervalNs, defaultIntervalNs)
+	orDefault(&o.WatermarkIntervalNs, defaultIntervalNs)
+	orDefault(&o.RetryNs, defaultRetryNs)
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	switch {
+	case o.Dir == "":
+		return o, fmt.Errorf("%w: Dir is empty", ErrOptions)
+	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%vfs.BlockBytes != 0:
+		return o, fmt.Errorf("%w: SegmentBytes %d: want a multiple of %d, at least %d",
+			ErrOptions, o.SegmentBytes, vfs.BlockBytes, MinSegmentBytes)
+	case o.BatchBytes < MinBatchBytes || o.BatchBytes > MaxBatch || o.BatchBytes%vfs.BlockBytes != 0:
+		return o, fmt.Errorf("%w: BatchBytes %d: want a multiple of %d in [%d, %d]",
+			ErrOptions, o.BatchBytes, vfs.BlockBytes, MinBatchBytes, MaxBatch)
+	case o.SyncBytes < 0 || o.SyncIntervalNs < 0 || o.WatermarkIntervalNs < 0 || o.RetryNs < 0:
+		return o, fmt.Errorf("%w: SyncBytes and the intervals must not be negative", ErrOptions)
+	}
+	return o, nil
+}
+
+func orDefault[T int | int64](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// segmentDir is where the segments of the node directory dir are.
+func segmentDir(dir string) string { return path.Join(dir, "journal") }
+
+// floorTo rounds a position down to a block.
+func floorTo(p wire.Position) wire.Position { return p &^ (vfs.BlockBytes - 1) }
+
+// ceilTo rounds a position up to a block.
+func ceilTo(p wire.Position) wire.Position { return (p + vfs.BlockBytes - 1) &^ (vfs.BlockBytes - 1) }

@@ -1,0 +1,71 @@
+package journal
+
+import (
+	"fmt"
+
+	"lockstep/wire"
+)
+
+// Recovered is what Open found.
+type Recovered struct {
+	Outcome Outcome
+	Chain   wire.Chain       // the end of the good log: what the next record must fit
+	Terms   []wire.TermStart // where each leadership's records begin, oldest first
+	// Config is the last config record; ConfigPosition is its end, 0 when there is none.
+	Config         wire.Config
+	ConfigPosition wire.Position
+	Floor          wire.Position // where the first record that is held begins
+	Records        uint64        // how many are held
+	Generation     uint64        // of the last cut
+	Watermark      wire.Position // 0 as well when it is not known
+
+	// Where the log breaks and why, for an operator: file in the directory, offset in it. Empty with OutcomeIntact.
+	Segment string
+	Offset  int64
+	Cause   string
+	// Resumes is where good records go on behind damage, 0 when nowhere.
+	Resumes wire.Position
+	// MendedHeaders is how many damaged segment headers were rewritten from what the segment before them says.
+	MendedHeaders int
+	// Marked says why this node is recovering since an earlier start (MarkRecovering); empty when it is not.
+	Marked string
+}
+
+// Forgot says whether this node may have forgotten what it promised, now or at an earlier start: it must not vote or be
+// counted before the cluster has admitted it again.
+func (r *Recovered) Forgot() bool { return r.Outcome.Forgot() || r.Marked != "" }
+
+// String is one line for an operator.
+func (r *Recovered) String() string {
+	line := fmt.Sprintf("log of %d records up to position %d, term %d: %s",
+		r.Records, r.Chain.Position, r.Chain.Term, r.Outcome)
+	if r.Outcome != OutcomeIntact {
+		line += fmt.Sprintf(" at %s offset %d: %s", r.Segment, r.Offset, r.Cause)
+	}
+	if r.Marked != "" {
+		line += "; recovering since an earlier start: " + r.Marked
+	}
+	return line
+}
+
+// recovered puts the result of a scan beside the watermark.
+func (s *scanned) recovered(watermark wire.Position, known bool) *Recovered {
+	e := s.evidence
+	switch {
+	case !known:
+		e |= evNoMark
+	case s.chain.Position < watermark:
+		e |= evBelow
+	}
+	d := decide(e)
+	r := &Recovered{
+		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Config: s.config, ConfigPosition: s.configAt,
+		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
+	}
+	if d.outcome != OutcomeIntact {
+		r.Segment, r.Offset = s.place(s.chain.Position)
+		r.Cause = fmt.Sprintf("%s (watermark %d; %s)", d.cause, watermark, s.breakCause())
+		r.Resumes = s.resumes
+	}
+	return r
+}
