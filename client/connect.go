@@ -1,0 +1,223 @@
+package client
+
+import (
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// tryNext tries the next node, round robin.
+func (c *Client) tryNext() {
+	c.hops = 0
+	c.try(c.nextNode())
+}
+
+// nextNode is the next node in turn, other than the one just tried if there is one.
+func (c *Client) nextNode() transport.Addr {
+	for range 2 {
+		next := c.o.Nodes[c.node]
+		c.node = (c.node + 1) % len(c.o.Nodes)
+		if next != c.peer {
+			return next
+		}
+	}
+	return c.peer
+}
+
+// try asks a node for the session, from now on.
+func (c *Client) try(peer transport.Addr) {
+	c.state, c.peer = stateConnecting, peer
+	c.attemptNs = c.nowNs
+	c.sendConnect()
+}
+
+// pause has the peer asked after a while: a longer one each time when the cluster is full.
+func (c *Client) pause(peer transport.Addr, full bool) {
+	c.peer, c.hops = peer, 0
+	c.state = stateConnecting
+	half := c.o.ResendNs / 2
+	if full {
+		c.busyNs = min(max(2*c.busyNs, c.o.ResendNs), c.o.ResendMaxNs)
+		half = c.busyNs / 2
+	}
+	c.retryNs = c.nowNs + half + c.rng.Int64N(half+1)
+	c.attemptNs = c.retryNs
+}
+
+// connect looks after an attempt under way.
+func (c *Client) connect() {
+	switch {
+	case c.nowNs-c.attemptNs >= c.o.ConnectTimeoutNs:
+		c.tryNext()
+	case c.nowNs < c.retryNs:
+	case c.state == stateConnecting:
+		c.sendConnect()
+	default:
+		c.sendProve()
+	}
+}
+
+func (c *Client) sendConnect() {
+	c.retryNs = c.nowNs + c.o.ResendNs
+	b := c.buffer()
+	if b == nil {
+		return
+	}
+	body := wire.Connect{
+		Token: c.token, Session: c.session, Received: c.received, Window: c.o.Window, Protocol: wire.Protocol,
+		Name: c.name,
+	}
+	c.send(wire.DatagramConnect, b, body.Put(b[wire.DatagramHeaderSize:]))
+}
+
+func (c *Client) sendProve() {
+	c.retryNs = c.nowNs + c.o.ResendNs
+	b := c.buffer()
+	if b == nil {
+		return
+	}
+	body := wire.Prove{
+		Token: c.token, Nonce: c.nonce, Session: c.session, Received: c.received, Window: c.o.Window,
+		Protocol: wire.Protocol, Name: c.name,
+	}
+	c.send(wire.DatagramProve, b, body.Put(b[wire.DatagramHeaderSize:]))
+}
+
+// onChallenge proves this client's address to the node being tried.
+func (c *Client) onChallenge(body []byte) {
+	var m wire.Challenge
+	if !m.Decode(body) || c.state != stateConnecting || m.Token != c.token {
+		c.stats.Stale++
+		return
+	}
+	c.state, c.nonce = stateProving, m.Nonce
+	c.sendProve()
+}
+
+// onAccept goes on with the session.
+func (c *Client) onAccept(body []byte) {
+	var m wire.Accept
+	stale := !m.Decode(body) || c.state != stateProving || m.Token != c.token || m.Term < c.term ||
+		c.session != 0 && m.Session != c.session || m.Correlation >= c.window.next ||
+		m.Correlation < c.window.committed && m.Term == c.term
+	if stale {
+		c.stats.Stale++
+		return
+	}
+	if m.Correlation < c.window.committed {
+		// A later term without what an earlier one had committed: the cluster has lost more than it may lose.
+		c.closed(Event{Code: wire.RefusalUnknownSession})
+		return
+	}
+	changed := c.leader != 0 && (m.Leader != c.leader || m.Term != c.term)
+	c.session, c.leader, c.term = m.Session, m.Leader, m.Term
+	c.granted = min(uint64(c.o.Window), uint64(max(m.Window, 1)))
+	c.maxMessage = min(c.maxMessage, int(m.MaxMessage))
+	c.state, c.hops = stateConnected, 0
+	c.window.commit(m.Correlation)
+	c.window.advance()
+	c.window.again(c.window.oldest, c.window.next)
+	c.cursor = c.window.oldest
+	c.resendNs, c.movedNs = c.o.ResendNs, c.nowNs
+	c.busyNs, c.pausedNs, c.owedNs = 0, 0, 0
+	c.sentNs, c.told = c.nowNs, c.received
+	c.event(Event{Kind: EventConnected})
+	if changed {
+		c.event(Event{Kind: EventLeaderChanged})
+	}
+}
+
+// onRedirect goes where a node says that the leader is.
+func (c *Client) onRedirect(body []byte) {
+	var m wire.Redirect
+	if !m.Decode(body) || m.Term < c.term || !c.answersNow(m.Token) {
+		c.stats.Stale++
+		return
+	}
+	if c.state == stateClosing {
+		c.closed(Event{})
+		return
+	}
+	c.lost()
+	at := transport.Addr{IP: m.IP, Port: m.Port}
+	if m.Leader == 0 || at.Port == 0 || c.hops > len(c.o.Nodes) {
+		c.pause(c.nextNode(), false)
+		return
+	}
+	c.hops++
+	c.try(at)
+}
+
+// onReject takes no for an answer where it is one.
+func (c *Client) onReject(body []byte) {
+	var m wire.Reject
+	if !m.Decode(body) || !c.answersNow(m.Token) || m.Session != c.session && m.Session != 0 {
+		c.stats.Stale++
+		return
+	}
+	final := m.Code != wire.RefusalNotLeader && m.Code != wire.RefusalBadNonce && !m.Code.Busy()
+	switch {
+	case final:
+		c.closed(Event{Code: m.Code})
+	case c.state == stateClosing: // asked again, or given up
+	case m.Code == wire.RefusalNotLeader:
+		c.lost()
+		c.pause(c.nextNode(), false)
+	case m.Code == wire.RefusalBadNonce:
+		c.lost()
+		c.try(c.peer)
+	default:
+		c.lost()
+		c.pause(c.peer, m.Code != wire.RefusalBusyStarting)
+	}
+}
+
+// answersNow says whether an answer with this token is to what this client asks now: an attempt to connect has the
+// token, a datagram of the session has none.
+func (c *Client) answersNow(token uint64) bool {
+	if c.state == stateConnected || c.state == stateClosing {
+		return token == 0
+	}
+	return token == c.token
+}
+
+// lost notes that the peer is no longer the one that the session goes on with.
+func (c *Client) lost() {
+	if c.state != stateConnected {
+		return
+	}
+	c.state = stateConnecting
+	c.stats.Disconnects++
+	c.event(Event{Kind: EventDisconnected})
+}
+
+// disconnect asks the cluster to close the session, until it says so or the time is up.
+func (c *Client) disconnect() {
+	if c.nowNs-c.closingNs > c.o.SilenceNs {
+		c.closed(Event{})
+		return
+	}
+	if c.nowNs < c.retryNs {
+		return
+	}
+	c.retryNs = c.nowNs + c.o.ResendNs
+	if b := c.buffer(); b != nil {
+		c.send(wire.DatagramDisconnect, b, c.putReceived(b))
+	}
+}
+
+// closed ends the session.
+func (c *Client) closed(e Event) {
+	c.state = stateClosed
+	e.Kind = EventClosed
+	c.window.advance()
+	if c.window.oldest < c.window.next {
+		e.First, e.Last = c.window.oldest, c.window.next-1
+	}
+	c.event(e)
+}
+
+// event tells the handler, with what is the same in every event.
+func (c *Client) event(e Event) {
+	e.Session, e.Leader, e.Term = c.session, c.leader, c.term
+	c.handler.OnEvent(e)
+}

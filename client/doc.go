@@ -1,0 +1,79 @@
+// Package client is the Go client of a Lockstep cluster: sessions, ordered messages at a chosen guarantee level,
+// responses exactly once, failover.
+//
+// # Purpose
+//
+// A client opens a session with the cluster and sends messages in it. Every message goes into the cluster's one log, in
+// the order in which the client sent it, at most once, and is acknowledged at the levels it asked for:
+//
+//	level       the acknowledgement says
+//	none        (none is given; the message is kept and sent again all the same)
+//	received    the leader accepted it in order
+//	sequenced   position, sequence and timestamp in the leader's log
+//	replicated  a majority holds it in memory
+//	durable     a majority has synced it to disk
+//	applied     the service has processed it; its responses are here
+//
+// There are two ways to use it. Conn is convenient: Dial, then Submit, which returns when the message has reached the
+// level asked for. It may be used from any number of goroutines.
+//
+//	conn, err := client.Dial(ctx, client.Options{
+//		Cluster: 0x5eed,
+//		Nodes:   []transport.Addr{a, b, c},
+//		Name:    "desk-7",
+//	})
+//	...
+//	result, err := conn.Submit(ctx, service.Echo, wire.LevelApplied, []byte("hello"))
+//
+// Client is for a loop of one's own that never blocks and allocates nothing per message: Send puts a message into the
+// window, Poll moves everything else along, and what happens comes back through a Handler.
+//
+// # What is guaranteed
+//
+// The client keeps every message, whatever its level, until the cluster says that its record is committed and every
+// acknowledgement asked for has come, and sends it again until then, under the same number (its correlation), to
+// whichever node leads. The cluster takes the numbers of a session densely and in order, so nothing is lost, doubled
+// or overtaken while the session lives. Responses are numbered by the cluster as well, and are handed out exactly once
+// and in that order; when one is missing the cluster is asked for it again.
+//
+// An acknowledgement includes all lower levels: once one is handed out, lower ones of the same message are not any
+// more. One of an older term than the current leader's is ignored.
+//
+// When the outcome is not known within the time given, Submit returns ErrUnknown: the message may or may not take
+// effect, and it is never taken back or moved to another session. Client.Void settles such a message.
+//
+// When the session itself is lost (the cluster closed it, or knows it no longer), EventClosed says so, names the
+// messages whose outcome is open, and nothing more is sent. What to do with them is for the application to decide.
+//
+// # Finding the leader
+//
+//	             CHALLENGE            ACCEPT
+//	connecting ------------> proving --------> connected
+//	 ^  |  ^                    |                 |
+//	 |  |  '---- REJECT, no answer, REDIRECT -----'
+//	 '--'  next node, round robin
+//
+// CONNECT goes to one node after the other until one answers as the leader or says (REDIRECT) where the leader is. The
+// same happens when the leader falls silent while something is due from it. The session goes on where it stopped.
+//
+// # Thread ownership
+//
+// A Client, its transport and its handler belong to one thread at a time; the handler is called inside Poll and may
+// call Send. A Conn may be used by any goroutine; it has one of its own, and its callbacks run under its lock: they
+// must not call the Conn.
+//
+// # Memory ordering
+//
+// Nothing is shared but by a Conn's mutex.
+//
+// # Failure behaviour
+//
+// Datagrams that are not the cluster's, or not from the node being spoken to, are dropped and counted (Stats). BUSY is
+// answered with patience: everything from the message named is sent again after a growing pause. A message that the
+// cluster refuses for good keeps its place in the order, and its acknowledgement says why (Ack.Code).
+//
+// # Limits
+//
+// A message fits one datagram (MaxMessage). At most Window messages are open at once; Send then returns ErrWindow.
+// One client has one transport. All memory is allocated by New.
+package client

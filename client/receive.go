@@ -1,0 +1,168 @@
+package client
+
+import "lockstep/wire"
+
+// receive takes what has arrived, batch by batch.
+func (c *Client) receive() (work int) {
+	for range 16 {
+		n := c.o.Transport.Receive(c.rx)
+		for i := range n {
+			c.onDatagram(i)
+		}
+		if n > 0 {
+			c.o.Transport.Release()
+		}
+		work += n
+		if n < len(c.rx) {
+			break
+		}
+	}
+	return work
+}
+
+// onDatagram takes what the node being spoken to sends, and nothing else.
+func (c *Client) onDatagram(i int) {
+	var h wire.Header
+	body, drop := c.validator.Validate(c.rx[i].Payload, &h)
+	if drop != wire.DropNone || c.rx[i].From != c.peer || c.state == stateClosed {
+		c.stats.Dropped++
+		return
+	}
+	switch h.Kind {
+	case wire.DatagramChallenge:
+		c.onChallenge(body)
+	case wire.DatagramAccept:
+		c.onAccept(body)
+	case wire.DatagramReject:
+		c.onReject(body)
+	case wire.DatagramRedirect:
+		c.onRedirect(body)
+	case wire.DatagramAnswers:
+		c.onAnswers(&h, body)
+	}
+}
+
+// onAnswers takes a datagram of acknowledgements and responses.
+func (c *Client) onAnswers(h *wire.Header, body []byte) {
+	var head wire.Answers
+	inSession := c.state == stateConnected || c.state == stateClosing
+	if !head.Decode(body) || !inSession || h.Term != c.term || head.Committed >= c.window.next {
+		c.stats.Stale++
+		return
+	}
+	c.owedNs = 0
+	var a wire.Answer
+	rest := body[wire.AnswersHeaderSize:]
+	for len(rest) > 0 {
+		payload, behind, ok := wire.NextAnswer(rest, &a)
+		if !ok {
+			c.stats.Dropped++
+			break
+		}
+		rest = behind
+		switch a.Kind {
+		case wire.AnswerAck:
+			c.acknowledge(&a, a.Level)
+		case wire.AnswerRefused:
+			c.refused(&a)
+		case wire.AnswerResponse:
+			c.onResponse(&a, payload)
+		case wire.AnswerBusy:
+			c.onBusy(&a)
+		case wire.AnswerGap:
+			c.onGap(&a)
+		case wire.AnswerClosed:
+			c.window.commit(head.Committed)
+			c.closed(Event{Code: a.Code, Settled: true, Applied: a.Correlation})
+			return
+		}
+	}
+	c.window.commit(head.Committed)
+	if c.window.advance() {
+		c.movedNs, c.resendNs = c.nowNs, c.o.ResendNs
+		c.busyNs = 0
+	}
+}
+
+// acknowledge hands out an acknowledgement that is waited for. Those below its level are done with as well.
+func (c *Client) acknowledge(a *wire.Answer, level wire.Level) {
+	m := c.window.open(a.Correlation)
+	if m == nil || !m.waiting.Has(level) {
+		return
+	}
+	m.waiting &^= 2<<level - 1
+	c.handOut(a, level)
+}
+
+// refused hands out that a message was refused for good. It waits for nothing else then.
+func (c *Client) refused(a *wire.Answer) {
+	m := c.window.open(a.Correlation)
+	if m == nil || m.refused {
+		return
+	}
+	m.refused, m.waiting = true, 0
+	c.handOut(a, wire.LevelNone)
+}
+
+func (c *Client) handOut(a *wire.Answer, level wire.Level) {
+	c.stats.Acks++
+	c.handler.OnAck(Ack{
+		Level: level, Code: a.Code, Term: c.term, Correlation: a.Correlation,
+		Sequence: a.Sequence, Position: a.Position, Timestamp: a.Timestamp,
+	})
+}
+
+// onResponse hands out the next response. One that comes ahead of a missing one is dropped, and that one asked for:
+// the leader then repeats everything from there.
+func (c *Client) onResponse(a *wire.Answer, payload []byte) {
+	switch {
+	case a.Response <= c.received:
+		c.stats.Duplicates++
+		return
+	case a.Response > c.received+1:
+		c.stats.Holes++
+		if c.askedNs == 0 || c.nowNs-c.askedNs >= c.o.ResendNs/4 {
+			c.askedNs = c.nowNs
+			c.sendKeepalive()
+		}
+		return
+	}
+	c.received++
+	c.stats.Responses++
+	last := a.Level == wire.LevelApplied
+	c.handler.OnResponse(Response{
+		Number: a.Response, Correlation: a.Correlation, Last: last, Service: a.Service, Code: a.Code,
+		Sequence: a.Sequence, Position: a.Position, Timestamp: a.Timestamp, Payload: payload,
+	})
+	if last && a.Correlation != 0 {
+		code := a.Code
+		a.Code = wire.RefusalNone // it says something about the response, not about the message
+		c.acknowledge(a, wire.LevelApplied)
+		a.Code = code
+	}
+}
+
+// onBusy waits, longer each time, and then sends everything from the message named again.
+func (c *Client) onBusy(a *wire.Answer) {
+	if c.window.open(a.Correlation) == nil {
+		return
+	}
+	c.stats.Busy++
+	if c.nowNs < c.pausedNs {
+		return
+	}
+	c.busyNs = min(max(2*c.busyNs, c.o.ResendNs/16), c.o.ResendMaxNs)
+	c.pausedNs = c.nowNs + c.busyNs/2 + c.rng.Int64N(c.busyNs/2+1)
+	c.window.again(a.Correlation, c.cursor)
+	c.cursor = min(c.cursor, a.Correlation)
+}
+
+// onGap sends everything from the message that the leader misses again.
+func (c *Client) onGap(a *wire.Answer) {
+	if c.window.open(a.Correlation) == nil || a.Correlation >= c.cursor {
+		return
+	}
+	c.stats.Gaps++
+	c.window.again(a.Correlation, c.cursor)
+	c.cursor = a.Correlation
+}

@@ -1,0 +1,108 @@
+package client
+
+import "lockstep/wire"
+
+// watch looks after the clocks of a session that goes on.
+func (c *Client) watch() {
+	if c.owedNs != 0 && c.nowNs-c.owedNs >= c.o.SilenceNs {
+		c.lost()
+		c.tryNext()
+		return
+	}
+	if c.window.oldest < c.window.next && c.nowNs-c.movedNs >= c.resendNs && c.nowNs >= c.pausedNs {
+		c.movedNs = c.nowNs
+		c.resendNs = min(2*c.resendNs, c.o.ResendMaxNs)
+		c.cursor = c.window.oldest
+	}
+	if c.nowNs-c.sentNs >= c.o.KeepaliveNs || c.received-c.told >= ackEvery {
+		c.sendKeepalive()
+	}
+}
+
+func (c *Client) sendKeepalive() {
+	if b := c.buffer(); b != nil {
+		c.send(wire.DatagramKeepalive, b, c.putReceived(b))
+		c.toLeader()
+	}
+}
+
+// transmit packs every message that is to be sent and not yet beyond what the cluster grants.
+func (c *Client) transmit() {
+	if c.state != stateConnected || c.nowNs < c.pausedNs {
+		return
+	}
+	w := &c.window
+	c.cursor = max(c.cursor, w.oldest)
+	until := min(w.next, w.oldest+c.granted)
+	var b []byte
+	used := 0
+	for ; c.cursor < until; c.cursor++ {
+		m := w.open(c.cursor)
+		if m == nil || m.sentNs != 0 && c.nowNs-m.sentNs < c.o.ResendNs {
+			continue
+		}
+		if b == nil {
+			if b = c.buffer(); b == nil {
+				return
+			}
+			used = c.putReceived(b)
+		}
+		n := c.put(b[wire.DatagramHeaderSize+used:], m)
+		if n == 0 {
+			c.send(wire.DatagramMessages, b, used)
+			c.toLeader()
+			if b = c.buffer(); b == nil {
+				return
+			}
+			used = c.putReceived(b)
+			n = c.put(b[wire.DatagramHeaderSize+used:], m)
+		}
+		used += n
+		c.stats.Sent++
+		if m.sent {
+			c.stats.Resent++
+		}
+		m.sentNs, m.sent = c.nowNs, true
+	}
+	if b != nil {
+		c.send(wire.DatagramMessages, b, used)
+		c.toLeader()
+	}
+}
+
+// put packs the message at the cursor.
+func (c *Client) put(b []byte, m *message) int {
+	head := wire.Message{Correlation: c.cursor, Kind: m.kind, Levels: m.waiting, Service: m.service}
+	return wire.PutMessage(b, &head, c.window.payload(c.cursor, m))
+}
+
+// toLeader notes that the leader was sent something that it answers.
+func (c *Client) toLeader() {
+	c.sentNs, c.told = c.nowNs, c.received
+	if c.owedNs == 0 {
+		c.owedNs = c.nowNs
+	}
+}
+
+// putReceived writes what begins every datagram of a session.
+func (c *Client) putReceived(b []byte) int {
+	head := wire.Messages{Received: c.received}
+	return head.Put(b[wire.DatagramHeaderSize:])
+}
+
+// buffer returns room for a datagram, or nil, counted, when the transport has none.
+func (c *Client) buffer() []byte {
+	b := c.sender.Next()
+	if b == nil {
+		c.stats.TransmitFull++
+	}
+	return b
+}
+
+// send completes the datagram in b, whose body of n bytes is in place.
+func (c *Client) send(kind wire.DatagramKind, b []byte, n int) {
+	n += wire.DatagramHeaderSize
+	h := wire.Header{Kind: kind, Cluster: c.o.Cluster, Sender: uint64(c.session), Term: c.term}
+	wire.Seal(b[:n], &h)
+	c.sender.Commit(n, c.peer)
+}

@@ -1,0 +1,114 @@
+package sequencer
+
+import "lockstep/wire"
+
+// answersRoom is what stands before the first answer in a datagram.
+const answersRoom = wire.DatagramHeaderSize + wire.AnswersHeaderSize
+
+// acknowledge packs the acknowledgement of a message at a level.
+func (s *Sequencer) acknowledge(x *session, correlation uint64, e *entry, level wire.Level) {
+	s.pack(x, &wire.Answer{
+		Kind: wire.AnswerAck, Level: level, Code: e.code,
+		Correlation: correlation, Sequence: e.sequence, Position: e.position, Timestamp: e.timestamp,
+	}, nil)
+}
+
+// answerClosed packs how a session ended: with the last message of it that was applied, and its last response.
+func (s *Sequencer) answerClosed(x *session) bool {
+	return s.pack(x, &wire.Answer{
+		Kind: wire.AnswerClosed, Code: x.code, Correlation: x.applied, Response: x.responses,
+	}, nil)
+}
+
+// pack puts an answer into the client's datagram, sending the one before when it is full. It reports false, and
+// counts, when the transmit side has no room for that. An answer to a client whose address is not proven goes
+// nowhere: it will ask again when it resumes.
+func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
+	if !x.proven {
+		return true
+	}
+	if x.staged == 0 {
+		s.begin(x)
+	}
+	n := wire.PutAnswer(x.out[x.staged:], a, payload)
+	if n == 0 {
+		if !s.sendAnswers(x) {
+			s.meters.acksLost.Inc()
+			return false
+		}
+		s.begin(x)
+		n = wire.PutAnswer(x.out[x.staged:], a, payload)
+	}
+	x.staged += n
+	return true
+}
+
+// begin starts a datagram of answers for a client, if none is begun; it leaves with the next flush, whatever gets in.
+func (s *Sequencer) begin(x *session) {
+	if x.staged != 0 || !x.proven {
+		return
+	}
+	x.staged = answersRoom
+	if !x.listed {
+		x.listed = true
+		s.dirty = append(s.dirty, x.slot)
+	}
+}
+
+// sendAnswers hands a client's datagram to the sender; false when the transmit side is full.
+func (s *Sequencer) sendAnswers(x *session) bool {
+	b := s.o.Sender.Next()
+	if b == nil {
+		s.meters.sendFull.Inc()
+		return false
+	}
+	head := wire.Answers{Committed: x.committed}
+	head.Put(x.out[wire.DatagramHeaderSize:])
+	copy(b, x.out[:x.staged])
+	s.send(wire.DatagramAnswers, b, x.staged-wire.DatagramHeaderSize, x.addr)
+	s.meters.datagrams.Inc()
+	x.staged, x.toldCommitted = 0, x.committed
+	return true
+}
+
+// flush hands over every datagram begun. What finds no room stays for the next cycle.
+func (s *Sequencer) flush() {
+	left := s.dirty[:0]
+	for _, slot := range s.dirty {
+		x := &s.table.slots[slot]
+		if x.staged != 0 && !s.sendAnswers(x) {
+			left = append(left, slot)
+			continue
+		}
+		x.listed = false
+	}
+	s.dirty = left
+}
+
+// owe notes that a client is to be told what is committed, soon.
+func (s *Sequencer) owe(x *session) {
+	if x.owing || !x.proven {
+		return
+	}
+	x.owing, x.owedNs = true, s.nowNs
+	s.owed = append(s.owed, x.slot)
+}
+
+// tellCommitted begins a datagram for every client that nothing else has told what is committed, once that is a
+// quarter of its window or was long enough ago.
+func (s *Sequencer) tellCommitted() {
+	left := s.owed[:0]
+	for _, slot := range s.owed {
+		x := &s.table.slots[slot]
+		behind := x.committed - x.toldCommitted
+		switch {
+		case behind == 0 || !x.proven:
+			x.owing = false
+			continue
+		case behind >= uint64(x.window+3)/4 || s.nowNs-x.owedNs >= s.o.Limits.HeaderNs:
+			s.begin(x)
+		}
+		left = append(left, slot)
+	}
+	s.owed = left
+}

@@ -1,0 +1,53 @@
+// Package sequencer is the leader's role: it takes client datagrams, puts their messages into one order, stamps them,
+// appends them to the log ring, and answers.
+//
+// # Purpose
+//
+//	 client datagrams                                        responses, session table
+//	        |                                                          |
+//	        v                                                          v
+//	+---------------+   +----------+   +----------+           +----------------+
+//	| ingress       |-->| Stamper  |-->| Appender |--> ring   | egress ring    |
+//	| CONNECT PROVE |   | time     |   | chain    |           | of the driver  |
+//	| MESSAGES ...  |   +----------+   +----------+           +----------------+
+//	|  per session: |        acknowledgement FIFO                      |
+//	|  order, dedup |   (log order; cursors: replicated,               |
+//	+---------------+    durable, committed) <-- OnProgress            |
+//	        |                     |                                    |
+//	        v                     v                                    v
+//	+------------------------------------------------------------------------+
+//	| answers: packed per client into datagrams of MaxPayload, once a cycle   |
+//	+------------------------------------------------------------------------+
+//
+// The tables here are a cache. What they hold is thrown away with leadership and filled again from the service driver,
+// which keeps the truth: a new leader takes client messages only after its driver has applied the leader's own term
+// record and has dumped every session (EgressReady). The driver is also the judge of duplicates; what slips through
+// here changes nothing there.
+//
+// A client's address is proven before any state is made for it: CONNECT is answered with a CHALLENGE whose nonce is a
+// keyed hash of address, token and time, so that nothing has to be remembered, and only the PROVE that brings it back
+// opens or resumes a session. From then on the session listens to that address alone.
+//
+// # Thread ownership
+//
+// One thread, the one that runs the replica's agent, calls everything. Within one duty cycle it calls, in this order:
+// OnClient for every client datagram; Publish; OnProgress when a majority got further; DoWork; then it flushes the
+// Sender. Lead, AppendTerm, AppendConfig and Resign are called between cycles of that thread.
+//
+// # Memory ordering
+//
+// Records become visible to other threads by Publish, once a cycle; egress and commands pass through the rings of
+// package ringbuf. There is nothing else that is shared.
+//
+// # Failure behaviour
+//
+// Bad input is counted by reason and dropped, or answered with a Refusal where there is a session or a proven address
+// to answer. Nothing blocks: what has no room (log, window, acknowledgement FIFO) is answered BUSY and consumes nothing.
+// When the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in the egress
+// ring, which in the end makes the driver wait.
+//
+// # Limits
+//
+// Options fixes them all: sessions, window, acknowledgements outstanding. Clients may fill a quarter of the ring beyond
+// what is committed; the rest is for the cluster's own records. A message and a response each fit one datagram.
+package sequencer

@@ -1,0 +1,183 @@
+package sequencer
+
+import (
+	"fmt"
+
+	"lockstep/service"
+	"lockstep/wire"
+)
+
+// drain takes what the service has to say, up to a limit, and stops at a message for which the transmit side has no
+// room: it comes first in the next cycle.
+func (s *Sequencer) drain() (work int) {
+	for work < s.o.Limits.EgressPerCycle {
+		b := s.held
+		if b == nil {
+			if b = s.o.Egress.Next(); b == nil {
+				break
+			}
+		}
+		if s.held = b; !s.onEgress(b) {
+			return work // not released: held is still to be read
+		}
+		s.held = nil
+		work++
+	}
+	if work > 0 {
+		s.o.Egress.Release()
+	}
+	return work
+}
+
+// onEgress takes one message; false when it has to wait, and then nothing changed.
+func (s *Sequencer) onEgress(b []byte) bool {
+	e := &s.egress
+	payload, ok := e.Decode(b)
+	if !ok || e.Term != s.term {
+		s.meters.stale.Inc()
+		return true
+	}
+	switch e.Kind {
+	case service.EgressSession:
+		s.restore(e)
+		return true
+	case service.EgressReady:
+		s.becomeReady()
+		return true
+	}
+	x := s.table.find(e.Session)
+	if x == nil {
+		return true
+	}
+	switch e.Kind {
+	case service.EgressOpened:
+		s.opened(x, e)
+	case service.EgressClosed:
+		return s.closed(x, e)
+	case service.EgressResponse:
+		return s.response(x, e, payload)
+	case service.EgressApplied:
+		return s.applied(x, e)
+	}
+	return true
+}
+
+// restore puts a session that the service knows into the table. Its client has to prove its address first.
+func (s *Sequencer) restore(e *service.Egress) {
+	slot, ok := s.table.take()
+	if !ok {
+		panic(fmt.Sprintf("sequencer: the service knows more sessions than Limits.Sessions, which is %d: "+
+			"it must not be below the driver's limit", s.o.Limits.Sessions))
+	}
+	x := s.table.begin(slot, e.Session, e.Token, e.Window, s.o.MaxPayload)
+	x.state = sessionOpen
+	x.inherited, x.applied, x.committed, x.next = e.Correlation, e.Correlation, e.Correlation, e.Correlation+1
+	x.responses, x.received, x.logged = e.Response, e.Acked, e.Acked
+}
+
+// becomeReady opens the door to clients. Their silence is measured from here.
+func (s *Sequencer) becomeReady() {
+	s.ready = true
+	for i := range s.table.slots {
+		s.table.slots[i].heardNs = s.nowNs
+	}
+	s.meters.sessions.Set(uint64(len(s.table.byID)))
+}
+
+func (s *Sequencer) opened(x *session, e *service.Egress) {
+	if x.state != sessionOpening {
+		return
+	}
+	x.state, x.heardNs = sessionOpen, s.nowNs
+	s.meters.opened.Inc()
+	if x.proven {
+		s.accept(x)
+	}
+}
+
+// closed ends a session, or refuses to open one.
+func (s *Sequencer) closed(x *session, e *service.Egress) bool {
+	if x.state == sessionClosed {
+		return true
+	}
+	if x.state == sessionOpening {
+		if x.proven {
+			s.reject(x.addr, x.token, 0, e.Code)
+		}
+		s.table.release(x.slot)
+		s.meters.sessions.Set(uint64(len(s.table.byID)))
+		return true
+	}
+	x.code = e.Code
+	if e.Code == wire.RefusalNone {
+		x.code = wire.RefusalSessionClosed
+	}
+	x.applied = max(x.applied, e.Correlation)
+	x.responses = max(x.responses, e.Response)
+	if !s.answerClosed(x) {
+		return false
+	}
+	s.meters.refuse(x.code)
+	x.state, x.closedNs = sessionClosed, s.nowNs
+	return true
+}
+
+// response passes a response on, new or replayed. One that fits no datagram keeps its number and loses its payload:
+// the client is told so by the code.
+func (s *Sequencer) response(x *session, e *service.Egress, payload []byte) bool {
+	a := wire.Answer{
+		Kind: wire.AnswerResponse, Correlation: e.Correlation, Response: e.Response, Service: e.Service, Code: e.Code,
+		Sequence: e.Sequence, Position: e.Position, Timestamp: e.Timestamp,
+	}
+	if e.Last {
+		a.Level = wire.LevelApplied
+	}
+	if answersRoom+wire.AnswerSize(len(payload)) > s.o.MaxPayload {
+		payload, a.Code = nil, wire.RefusalTooLong
+	}
+	if !s.pack(x, &a, payload) {
+		return false
+	}
+	if a.Code == wire.RefusalTooLong {
+		s.meters.tooBig.Inc()
+	}
+	x.responses = max(x.responses, e.Response)
+	if e.Last {
+		s.advance(x, e.Correlation)
+	}
+	return true
+}
+
+// applied takes note of a message that the service answered with nothing.
+func (s *Sequencer) applied(x *session, e *service.Egress) bool {
+	known := x.entry(e.Correlation)
+	if known == nil {
+		return true
+	}
+	code := e.Code
+	final := code != wire.RefusalNone && code != wire.RefusalVoided
+	a := wire.Answer{
+		Kind: wire.AnswerAck, Level: wire.LevelApplied, Code: code, Service: e.Service,
+		Correlation: e.Correlation, Sequence: known.sequence, Position: known.position, Timestamp: known.timestamp,
+	}
+	if final {
+		a.Kind, a.Level = wire.AnswerRefused, wire.LevelNone
+	}
+	told := final && known.code == code // when it was sequenced
+	wanted := final || known.levels.Has(wire.LevelApplied)
+	if wanted && !told && !s.pack(x, &a, nil) {
+		return false
+	}
+	known.silent, known.code = true, code
+	s.advance(x, e.Correlation)
+	return true
+}
+
+// advance notes that the service has processed a message, which is committed therefore.
+func (s *Sequencer) advance(x *session, correlation uint64) {
+	x.applied = max(x.applied, correlation)
+	if correlation > x.committed {
+		x.committed = correlation
+		s.owe(x)
+	}
+}

@@ -1,0 +1,256 @@
+package sequencer
+
+import (
+	"lockstep/service"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// onSession takes a datagram of a session: MESSAGES, KEEPALIVE or DISCONNECT.
+func (s *Sequencer) onSession(h *wire.Header, body []byte, from transport.Addr) {
+	id := wire.SessionID(h.Sender)
+	switch {
+	case h.Term > s.term:
+		s.reject(from, 0, id, wire.RefusalNotLeader)
+		return
+	case !s.ready:
+		s.reject(from, 0, id, wire.RefusalBusyStarting)
+		return
+	}
+	x := s.table.find(id)
+	switch {
+	case x == nil || x.state == sessionOpening:
+		s.meters.dropped[wire.DropSession].Inc()
+		s.reject(from, 0, id, wire.RefusalUnknownSession)
+		return
+	case !x.proven:
+		// It was dumped by the service, and its client has not shown itself to this leader yet.
+		s.meters.dropped[wire.DropAddress].Inc()
+		s.reject(from, 0, id, wire.RefusalBadNonce)
+		return
+	case x.addr != from:
+		s.meters.dropped[wire.DropAddress].Inc()
+		return
+	case x.state == sessionClosed:
+		s.answerClosed(x)
+		return
+	case x.state == sessionClosing:
+		return
+	}
+	var m wire.Messages
+	if !m.Decode(body) || m.Received > x.responses {
+		s.meters.dropped[wire.DropBody].Inc()
+		return
+	}
+	s.hear(x, m.Received)
+	switch h.Kind {
+	case wire.DatagramMessages:
+		s.onMessages(x, body[wire.MessagesHeaderSize:])
+	case wire.DatagramKeepalive:
+		s.begin(x) // an answer is owed, if only with what is committed
+		if x.received < x.responses {
+			s.replay(x)
+		}
+	case wire.DatagramDisconnect:
+		s.appendClose(x, wire.RefusalNone) // without room: the client asks again
+		return
+	}
+	s.logReceived(x)
+}
+
+// hear notes that the client is there, and what responses it has.
+func (s *Sequencer) hear(x *session, received uint64) {
+	x.heardNs = s.nowNs
+	x.received = max(x.received, received)
+}
+
+// logReceived puts into the log what a client has acknowledged by a lot, if no message has done so.
+func (s *Sequencer) logReceived(x *session) {
+	if x.received-x.logged < s.o.Limits.AcksEvery || !s.log.Admits(0) {
+		return
+	}
+	if _, ok := s.log.Append(s.nowNs, wire.RecordAcks, x.id, 0, 0, uint32(x.received), nil); ok {
+		x.logged = x.received
+		s.meters.acks.Inc()
+	}
+}
+
+// onMessages takes the packed messages in order, up to the first that cannot be taken.
+func (s *Sequencer) onMessages(x *session, rest []byte) {
+	var m wire.Message
+	for len(rest) > 0 {
+		payload, behind, ok := wire.NextMessage(rest, &m)
+		if !ok {
+			s.meters.dropped[wire.DropBody].Inc()
+			return
+		}
+		rest = behind
+		switch {
+		case m.Correlation == x.next:
+			if code := s.sequence(x, &m, payload); code != wire.RefusalNone {
+				s.busy(x, code)
+				return
+			}
+		case m.Correlation < x.next:
+			s.repeat(x, &m, payload)
+		default:
+			s.gap(x)
+			return
+		}
+	}
+}
+
+// judge says whether a message is refused for good. It depends on the message alone, so that a repeat gets the same.
+func (s *Sequencer) judge(m *wire.Message, payload []byte) wire.Refusal {
+	switch {
+	case m.Kind == wire.MessageVoid:
+		return wire.RefusalVoided
+	case len(payload) > int(s.o.MaxMessage):
+		return wire.RefusalTooLong
+	case m.Service >= service.MaxServices || !s.o.Services[m.Service]:
+		return wire.RefusalUnknownService
+	}
+	return wire.RefusalNone
+}
+
+// sequence appends the session's next message. A final refusal and a void consume its correlation by a record for no
+// service. It returns why it is busy instead, and then nothing was consumed.
+func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.Refusal {
+	code, to := s.judge(m, payload), m.Service
+	if code != wire.RefusalNone {
+		why := wire.Reason{Code: code}
+		payload, to = s.payload[:why.Put(s.payload[:])], service.None
+	}
+	switch {
+	case m.Correlation > x.committed+uint64(x.window) || m.Correlation > x.applied+x.mask+1:
+		return wire.RefusalBusyWindow
+	case s.acks.full():
+		return wire.RefusalBusyAcks
+	case !s.log.Admits(len(payload)):
+		return wire.RefusalBusyLog
+	}
+	end, ok := s.log.Append(s.nowNs, wire.RecordMessage, x.id, m.Correlation, to, uint32(x.received), payload)
+	if !ok {
+		return wire.RefusalBusyLog
+	}
+	r := &s.log.record
+	e := &x.entries[m.Correlation&x.mask]
+	*e = entry{
+		position: r.Position, end: end, sequence: r.Sequence, timestamp: r.Timestamp, levels: m.Levels, code: code,
+	}
+	x.next++
+	x.logged = x.received
+	x.busy = false
+	s.meters.messages.Inc()
+	levels := m.Levels
+	if code != wire.RefusalNone && code != wire.RefusalVoided {
+		s.refuse(x, m.Correlation, code)
+		levels = 0
+	}
+	if levels.Has(wire.LevelDurable) {
+		s.syncTo = end
+	}
+	s.acks.push(ack{end: end, session: x.id, slot: x.slot, correlation: m.Correlation, levels: levels})
+	if levels.Has(wire.LevelReceived) {
+		s.acknowledge(x, m.Correlation, e, wire.LevelReceived)
+	}
+	if levels.Has(wire.LevelSequenced) {
+		s.acknowledge(x, m.Correlation, e, wire.LevelSequenced)
+	}
+	return wire.RefusalNone
+}
+
+// repeat answers a message that was sequenced before with what is true of it by now.
+func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
+	s.meters.repeats.Inc()
+	if code := s.judge(m, payload); code != wire.RefusalNone && code != wire.RefusalVoided {
+		s.refuse(x, m.Correlation, code)
+		return
+	}
+	e := x.entry(m.Correlation)
+	if e == nil {
+		s.repeatInherited(x, m)
+		return
+	}
+	e.levels |= m.Levels
+	for level := wire.LevelReceived; level <= wire.LevelDurable; level++ {
+		if m.Levels.Has(level) && s.reached(level, e.end) {
+			s.acknowledge(x, m.Correlation, e, level)
+		}
+	}
+	if !m.Levels.Has(wire.LevelApplied) || m.Correlation > x.applied {
+		return // its answer is to come
+	}
+	if e.silent || x.received == x.responses { // without a response, or its client has them all
+		s.acknowledge(x, m.Correlation, e, wire.LevelApplied)
+	} else {
+		s.replay(x)
+	}
+}
+
+// repeatInherited answers a message that an earlier leader sequenced: its record is applied, but where it stands is
+// no longer known here, unless a response says so.
+func (s *Sequencer) repeatInherited(x *session, m *wire.Message) {
+	var unknown entry
+	for level := wire.LevelReceived; level <= wire.LevelDurable; level++ {
+		if m.Levels.Has(level) && s.reached(level, s.termEnd) {
+			s.acknowledge(x, m.Correlation, &unknown, level)
+		}
+	}
+	switch {
+	case !m.Levels.Has(wire.LevelApplied):
+	case x.received < x.responses:
+		s.replay(x)
+	default: // the client has every response there is
+		s.acknowledge(x, m.Correlation, &unknown, wire.LevelApplied)
+	}
+}
+
+// reached says whether a record that ends at end has reached a level below applied.
+func (s *Sequencer) reached(level wire.Level, end wire.Position) bool {
+	switch level {
+	case wire.LevelReplicated:
+		return end <= s.replicated
+	case wire.LevelDurable:
+		return end <= s.durable
+	}
+	return true
+}
+
+// busy has the client send everything from its next message on again, later.
+func (s *Sequencer) busy(x *session, code wire.Refusal) {
+	x.busy, x.busyNs = true, s.nowNs
+	s.meters.refuse(code)
+	s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: x.next, Code: code}, nil)
+}
+
+// gap asks for what is missing, once in a while. What follows a message that was told BUSY is no gap: it is dropped,
+// and comes again behind that.
+func (s *Sequencer) gap(x *session) {
+	hold := s.o.Limits.GapNs
+	if s.nowNs-x.gapNs < hold || x.busy && s.nowNs-x.busyNs < hold {
+		return
+	}
+	x.gapNs = s.nowNs
+	s.meters.gaps.Inc()
+	s.pack(x, &wire.Answer{Kind: wire.AnswerGap, Correlation: x.next}, nil)
+}
+
+// refuse tells that a message is refused for good.
+func (s *Sequencer) refuse(x *session, correlation uint64, code wire.Refusal) {
+	s.meters.refuse(code)
+	s.pack(x, &wire.Answer{Kind: wire.AnswerRefused, Correlation: correlation, Code: code}, nil)
+}
+
+// replay asks the service driver for all responses that the client does not have, once in a while.
+func (s *Sequencer) replay(x *session) {
+	if s.nowNs-x.replayNs < s.o.Limits.ReplayNs || s.o.Commands.Free() <= commandReserve {
+		s.meters.replaysHeld.Inc()
+		return
+	}
+	x.replayNs = s.nowNs
+	s.command = service.Command{Kind: service.CommandReplay, Session: x.id, Response: x.received + 1}
+	s.o.Commands.Offer(&s.command)
+	s.o.Commands.Publish()
+	s.meters.replays.Inc()
+}

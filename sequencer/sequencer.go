@@ -1,0 +1,171 @@
+package sequencer
+
+import (
+	"lockstep/service"
+	"lockstep/wire"
+)
+
+// Sequencer is the leader's role. See the package's documentation for who calls what when.
+type Sequencer struct {
+	o          Options
+	log        Appender
+	challenger challenger
+	table      table
+	acks       acks
+	meters     meters
+
+	nowNs      int64
+	adjustedNs int64 // when the stamper last saw the wall clock
+	leading    bool
+	ready      bool // the tables are complete: client messages are taken
+	term       wire.Term
+	termEnd    wire.Position // end of the own term record; 0 before it is appended
+	replicated wire.Position
+	durable    wire.Position
+	syncTo     wire.Position
+
+	dirty   []int32 // slots with answers packed
+	owed    []int32 // slots to be told what is committed
+	scan    int     // slot to be looked at next for silence
+	held    []byte  // egress message that found no room in a datagram
+	egress  service.Egress
+	command service.Command
+	payload [wire.MaxConfigSize + wire.SessionOpenSize + wire.MaxName]byte // of our own records, while being built
+}
+
+// New makes a sequencer that does not lead. All its memory but that of sessions is allocated here.
+func New(o Options) (*Sequencer, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	m, err := newMeters(o.Counters)
+	if err != nil {
+		return nil, err
+	}
+	headers := wire.DatagramHeaderSize + wire.MessagesHeaderSize + wire.MessageHeaderSize
+	o.MaxMessage = min(o.MaxMessage, uint32(o.MaxPayload-headers))
+	return &Sequencer{
+		o:          o,
+		log:        Appender{ring: o.Ring},
+		challenger: newChallenger(o.Key),
+		table:      newTable(o.Limits.Sessions),
+		acks:       newAcks(o.Limits.Acks),
+		meters:     m,
+		dirty:      make([]int32, 0, o.Limits.Sessions),
+		owed:       make([]int32, 0, o.Limits.Sessions),
+	}, nil
+}
+
+// Lead starts the leadership of term behind chain, the verified end of the log. The ring's writer is the sequencer
+// from here to Resign. wallNs is where the stamps' clock starts. Client messages are taken once the service driver,
+// which is to be told to lead with the end of the term record, has written EgressReady for this term.
+func (s *Sequencer) Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain) {
+	s.forget()
+	s.nowNs, s.adjustedNs = nowNs, nowNs
+	s.leading, s.term = true, term
+	s.log.start(nowNs, wallNs, term, chain)
+}
+
+// Resign ends the leadership: every table is thrown away. It returns the end of the log as appended; what was not
+// published may still be, or be cut.
+func (s *Sequencer) Resign() wire.Chain {
+	s.forget()
+	return s.log.chain
+}
+
+func (s *Sequencer) forget() {
+	s.leading, s.ready, s.term, s.termEnd = false, false, 0, 0
+	s.replicated, s.durable, s.syncTo = 0, 0, 0
+	s.dirty, s.owed, s.held, s.scan = s.dirty[:0], s.owed[:0], nil, 0
+	s.table.reset()
+	s.acks.reset()
+	s.meters.sessions.Set(0)
+}
+
+// AppendTerm appends the term record, the first of a leadership. It reports false, and has appended nothing, while a
+// gate of the ring leaves no room: to be tried again.
+func (s *Sequencer) AppendTerm(nowNs int64, t wire.TermRecord) bool {
+	n := t.Put(s.payload[:])
+	end, ok := s.log.Append(nowNs, wire.RecordTerm, 0, 0, 0, 0, s.payload[:n])
+	if ok {
+		s.termEnd = end
+	}
+	return ok
+}
+
+// AppendConfig appends a config record; false as in AppendTerm.
+func (s *Sequencer) AppendConfig(nowNs int64, c *wire.Config) bool {
+	n := c.Put(s.payload[:])
+	_, ok := s.log.Append(nowNs, wire.RecordConfig, 0, 0, 0, 0, s.payload[:n])
+	return ok
+}
+
+// Publish makes what was appended visible to the readers of the ring and returns the end of the log.
+func (s *Sequencer) Publish() wire.Chain { return s.log.Publish() }
+
+// Chain is the end of the log as appended, published or not.
+func (s *Sequencer) Chain() wire.Chain { return s.log.chain }
+
+// SyncTo is the highest position for which a client waits to be told that it is durable.
+func (s *Sequencer) SyncTo() wire.Position { return s.syncTo }
+
+// Ready says whether client messages are taken: the tables are complete for the term being led.
+func (s *Sequencer) Ready() bool { return s.ready }
+
+// DoWork takes what the service has to say, packs answers, and fills the Sender with datagrams; the caller flushes
+// it. It returns how many egress messages it took.
+func (s *Sequencer) DoWork(nowNs int64) (work int) {
+	if !s.leading {
+		return 0
+	}
+	s.nowNs = nowNs
+	if nowNs-s.adjustedNs >= slewHorizonNs {
+		s.adjustedNs = nowNs
+		s.log.stamper.Adjust(nowNs, s.o.WallNs())
+		s.meters.clamps.Set(s.log.stamper.Clamps())
+	}
+	work = s.drain()
+	if s.ready {
+		s.lookForSilence()
+	}
+	s.tellCommitted()
+	s.flush()
+	return work
+}
+
+// lookForSilence looks at one slot: closes its session when its client has been silent for too long, forgets it when
+// it was closed long enough ago. All slots have their turn within as many cycles as there are slots.
+func (s *Sequencer) lookForSilence() {
+	x := &s.table.slots[s.scan]
+	if s.scan++; s.scan == len(s.table.slots) {
+		s.scan = 0
+	}
+	switch x.state {
+	case sessionOpen:
+		if s.nowNs-x.heardNs > s.o.Limits.SessionNs && s.appendClose(x, wire.RefusalExpired) {
+			s.meters.expired.Inc()
+		}
+	case sessionClosed:
+		if s.nowNs-x.closedNs > s.o.Limits.ClosedNs && x.staged == 0 {
+			s.table.release(x.slot)
+			s.meters.sessions.Set(uint64(len(s.table.byID)))
+		}
+	}
+}
+
+// appendClose appends the session-close record; false when there is no room for it now.
+func (s *Sequencer) appendClose(x *session, code wire.Refusal) bool {
+	if !s.log.Admits(wire.ReasonSize) {
+		return false
+	}
+	n := 0
+	if code != wire.RefusalNone {
+		why := wire.Reason{Code: code}
+		n = why.Put(s.payload[:])
+	}
+	_, ok := s.log.Append(s.nowNs, wire.RecordSessionClose, x.id, 0, 0, uint32(x.received), s.payload[:n])
+	if ok {
+		x.state = sessionClosing
+	}
+	return ok
+}
