@@ -22,12 +22,14 @@
 //
 // # The bounded pin
 //
-// The Go scheduler takes a goroutine that has run for 10 ms off its thread, locked or not, which costs a hot thread
-// tens of microseconds each time. With BoundedPin a runner forbids that (procPin) and lets the scheduler in at a safe
-// point every 10 ms: procUnpin; one send and one receive on a buffered channel of capacity one, whose unlock restores
-// the preemption mark that a stack check erased while pinned; a call with a stack check, which then honours it;
-// procPin. Without the channel a stop-the-world would wait for ever. While any thread is pinned, a stop-the-world (a
-// garbage collection, ReadMemStats) waits for the slowest safe point.
+// The Go scheduler takes a goroutine that has run for 10 ms off its thread, locked or not, which costs a hot
+// thread tens of microseconds each time. With BoundedPin a runner forbids that (procPin) and lets the scheduler
+// in at a safe point every 10 ms: procUnpin; one send and one receive on a buffered channel of capacity one,
+// whose unlock restores the preemption mark that a stack check erased while pinned; a call with a stack check,
+// which then honours it; procPin. Without the channel a stop-the-world would wait for ever, or as good as that.
+// While any thread is pinned, a stop-the-world (ReadMemStats) waits for the slowest safe point; a garbage
+// collection, which stops several times, takes under two intervals, since a safe point that let something in has
+// the next one come early.
 //
 // Code that runs pinned must not block, use channels or contended locks, or make system calls through the
 // scheduler. A panic in it is fatal: the runtime prints the value and the stacks and ends the process, and no

@@ -18,6 +18,13 @@ const NoCPU = -1
 // safePointEveryNs is how long a pinned thread holds the scheduler off when the options do not say.
 const safePointEveryNs = 10_000_000
 
+// A safe point that takes longer than stoppedNs let something in. A garbage collection stops the threads several times:
+// the next safe point then comes stoppedFaster times as early, so that all of it takes little longer than one interval.
+const (
+	stoppedNs     = 20_000
+	stoppedFaster = 10
+)
+
 // RunnerOptions say how an agent is run.
 type RunnerOptions struct {
 	CPU   int   // the core to run on; NoCPU: any (0 is the first core)
@@ -203,7 +210,11 @@ func (r *Runner) loopPinned() error {
 			procUnpin()
 			safePoint(gate)
 			procPin()
-			due = now + r.options.SafePointEveryNs
+			after := clock.NowNs()
+			due = after + r.options.SafePointEveryNs
+			if after-now > stoppedNs {
+				due = after + r.options.SafePointEveryNs/stoppedFaster
+			}
 		}
 	}
 	procUnpin()

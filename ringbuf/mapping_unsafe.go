@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,9 @@ func Map(bytes int) (*Mapping, error) {
 	}
 	page := os.Getpagesize()
 	size := (bytes + page - 1) &^ (page - 1)
+	if err := checkAvailable(size); err != nil {
+		return nil, err
+	}
 	p, err := unix.MmapPtr(-1, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	if err != nil {
@@ -46,12 +50,33 @@ func Map(bytes int) (*Mapping, error) {
 	return &Mapping{mem: unsafe.Slice((*byte)(p), size)[:bytes:size]}, nil
 }
 
+// checkAvailable refuses what the machine has no memory for. The kernel would not: it would start ending processes.
+func checkAvailable(bytes int) error {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return fmt.Errorf("ringbuf: how much memory is there: %w", err)
+	}
+	_, after, _ := strings.Cut(string(text), "MemAvailable:")
+	var kilobytes int
+	if _, err := fmt.Sscan(after, &kilobytes); err != nil {
+		return fmt.Errorf("ringbuf: no MemAvailable in /proc/meminfo: %w", err)
+	}
+	if bytes>>10 > kilobytes {
+		return fmt.Errorf("ringbuf: a ring of %d bytes: the machine has %d KiB of memory left: choose a smaller ring",
+			bytes, kilobytes)
+	}
+	return nil
+}
+
 // MapLog maps the memory of a LogRing: bytes (a power of two, at least a page), twice, back to back, so that
 // Bytes is twice as long and its halves are the same pages.
 func MapLog(bytes int) (*Mapping, error) {
 	page := os.Getpagesize()
 	if !powerOfTwo(bytes) || bytes < page {
 		return nil, fmt.Errorf("ringbuf: a log ring of %d bytes: want a power of two, %d or more", bytes, page)
+	}
+	if err := checkAvailable(bytes); err != nil {
+		return nil, err
 	}
 	fd, err := unix.MemfdCreate("lockstep-log", unix.MFD_CLOEXEC)
 	if err != nil {

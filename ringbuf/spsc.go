@@ -95,10 +95,9 @@ func (r *SPSC[T]) Poll(out []T) int {
 		r.seenTail = r.tail.Load()
 		n = r.seenTail - r.read
 	}
-	if n == 0 {
+	if n = min(n, uint64(len(out))); n == 0 {
 		return 0
 	}
-	n = min(n, uint64(len(out)))
 	from := r.read & r.mask
 	copied := copy(out[:n], r.slots[from:])
 	copy(out[copied:n], r.slots)
