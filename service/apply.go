@@ -1,0 +1,237 @@
+package service
+
+import "lockstep/wire"
+
+// apply carries out d.record, settles what it caused, and takes it into the hash. It reports false when apply has
+// halted.
+func (d *Driver) apply(payload []byte) bool {
+	r := &d.record
+	d.meters.position.Set(uint64(r.Position))
+	d.meters.records.Inc()
+	d.stage.reset()
+	d.context.record = r
+	if !r.Known() {
+		return d.haltUnknown(r)
+	}
+	switch r.Kind {
+	case wire.RecordMessage:
+		d.applyMessage(r, payload)
+	case wire.RecordSessionOpen:
+		d.applyOpen(r, payload)
+	case wire.RecordSessionClose:
+		d.applyClose(r, payload)
+	case wire.RecordAcks:
+		d.applyAcks(r)
+	case wire.RecordTerm, wire.RecordConfig:
+	default:
+		return d.haltUnknown(r)
+	}
+	d.settle(r)
+	d.extendHash(r)
+	d.chain = d.after
+	return true
+}
+
+// haltUnknown stops apply at a record that this version cannot carry out: it is never skipped.
+func (d *Driver) haltUnknown(r *wire.Record) bool {
+	d.meters.halted.Set(1)
+	d.status.halt(&Halt{Reason: HaltUnknownKind, Position: r.Position, Kind: r.Kind, Flags: r.Flags})
+	return false
+}
+
+// applyMessage is the judge of duplicates: a message whose correlation is not its session's next changes nothing.
+func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
+	s := d.table.find(r.Session)
+	if s == nil {
+		d.meters.strays.Inc()
+		return
+	}
+	if r.Correlation != s.correlation+1 {
+		d.meters.duplicates.Inc()
+		return
+	}
+	d.meters.messages.Inc()
+	s.correlation++
+	d.acknowledge(s, r.Acked)
+	var code wire.Refusal
+	switch {
+	case r.Service == None:
+		code = reason(payload, wire.RefusalVoided)
+	case r.Service >= MaxServices || d.o.Services[r.Service] == nil:
+		code = wire.RefusalUnknownService
+	default:
+		d.enter(r.Service)
+		d.o.Services[r.Service].Apply(&d.context, r, payload)
+		d.calling = 0
+	}
+	d.finishMessage(r, s, code)
+}
+
+// finishMessage marks the responses to the message's own session as caused by it, and the last one as that, or says
+// that there is none.
+func (d *Driver) finishMessage(r *wire.Record, s *session, code wire.Refusal) {
+	last := -1
+	for i := range d.stage.items {
+		if h := &d.stage.items[i].head; h.Session == s.id {
+			h.Correlation = r.Correlation
+			last = i
+		}
+	}
+	if last >= 0 {
+		d.stage.items[last].head.Last = true
+		return
+	}
+	head := d.header(EgressApplied, s.id)
+	head.Service, head.Correlation, head.Code = r.Service, r.Correlation, code
+	d.stage.add(&head, nil)
+}
+
+func (d *Driver) applyOpen(r *wire.Record, payload []byte) {
+	if d.table.find(r.Session) != nil {
+		d.meters.strays.Inc()
+		return
+	}
+	var open wire.SessionOpen
+	ok := open.Decode(payload)
+	head := d.header(EgressClosed, r.Session)
+	switch {
+	case !ok || r.Session == 0 || len(open.Name) > wire.MaxName:
+		d.meters.refused.Inc()
+		head.Code = wire.RefusalMalformed
+		d.stage.add(&head, nil)
+		return
+	case d.table.full():
+		d.meters.refused.Inc()
+		head.Code, head.Token = wire.RefusalBusySessions, open.Token
+		d.stage.add(&head, nil)
+		return
+	}
+	s := d.table.open(r.Session, open.Token, open.Window, open.Name)
+	d.meters.sessions.Set(uint64(d.table.count()))
+	head.Kind, head.Token, head.Window = EgressOpened, s.token, s.window
+	d.stage.add(&head, s.name)
+	d.tellServices(s.id, true)
+}
+
+func (d *Driver) applyClose(r *wire.Record, payload []byte) {
+	s := d.table.find(r.Session)
+	if s == nil {
+		d.meters.strays.Inc()
+		return
+	}
+	d.closeSession(s, reason(payload, wire.RefusalNone))
+}
+
+// reason reads why a session was closed or a message not carried out.
+func reason(payload []byte, otherwise wire.Refusal) wire.Refusal {
+	var why wire.Reason
+	if !why.Decode(payload) || why.Code == wire.RefusalNone {
+		return otherwise
+	}
+	return why.Code
+}
+
+func (d *Driver) applyAcks(r *wire.Record) {
+	s := d.table.find(r.Session)
+	if s == nil {
+		d.meters.strays.Inc()
+		return
+	}
+	d.acknowledge(s, r.Acked)
+}
+
+func (d *Driver) acknowledge(s *session, acked uint32) {
+	if !s.kept.drop(acked) {
+		d.meters.badAcks.Inc()
+	}
+}
+
+// closeSession takes a session out and tells the ingress and the services.
+func (d *Driver) closeSession(s *session, code wire.Refusal) {
+	head := d.header(EgressClosed, s.id)
+	head.Token, head.Code = s.token, code
+	head.Correlation, head.Response, head.Acked = s.correlation, s.kept.last, s.kept.acked
+	d.stage.add(&head, nil)
+	d.table.close(s)
+	d.meters.sessions.Set(uint64(d.table.count()))
+	d.tellServices(head.Session, false)
+}
+
+func (d *Driver) tellServices(id wire.SessionID, opened bool) {
+	for i, s := range &d.o.Services {
+		if s != nil {
+			d.enter(uint16(i))
+			s.OnSession(&d.context, id, opened)
+		}
+	}
+	d.calling = 0
+}
+
+// enter notes whose code runs next, for its responses and for the case of a panic.
+func (d *Driver) enter(service uint16) { d.calling, d.context.service = service, service }
+
+// header returns an egress header with the stamps of the record being applied.
+func (d *Driver) header(kind EgressKind, id wire.SessionID) Egress {
+	return Egress{
+		Kind: kind, Session: id, Term: d.term,
+		Sequence: d.record.Sequence, Position: d.record.Position, Timestamp: d.record.Timestamp,
+	}
+}
+
+// settle numbers and keeps the responses that the record caused. A session for whose responses there is no room is
+// closed as a slow consumer; the services hear of that, and what they answer is settled as well.
+func (d *Driver) settle(r *wire.Record) {
+	d.closing = d.closing[:0]
+	closed := 0
+	for next := 0; ; {
+		for ; next < len(d.stage.items); next++ {
+			if it := &d.stage.items[next]; it.head.Kind == EgressResponse {
+				d.number(it, r)
+			}
+		}
+		if closed == len(d.closing) {
+			return
+		}
+		s := d.closing[closed]
+		closed++
+		d.meters.slow.Inc()
+		d.closeSession(s, wire.RefusalSlowConsumer)
+	}
+}
+
+// number gives a response its number and keeps it, or makes it go nowhere.
+func (d *Driver) number(it *item, r *wire.Record) {
+	s := d.table.find(it.head.Session)
+	if s == nil || s.closing {
+		it.head.Kind = 0
+		d.meters.lost.Inc()
+		return
+	}
+	h := &it.head
+	h.Term = d.term
+	h.Sequence, h.Position, h.Timestamp = r.Sequence, r.Position, r.Timestamp
+	if !s.kept.push(h, d.stage.payload(it)) {
+		it.head.Kind = 0
+		d.meters.lost.Inc()
+		s.closing = true
+		d.closing = append(d.closing, s)
+		return
+	}
+	d.meters.responses.Inc()
+}
+
+// extendHash takes the record's end and its outputs into the chained hash and reports it when due.
+func (d *Driver) extendHash(r *wire.Record) {
+	end := r.End()
+	h := Mix(d.hash, uint64(end))
+	for i := range d.stage.items {
+		it := &d.stage.items[i]
+		if it.head.Kind != 0 {
+			h = mixItem(h, &it.head, d.stage.payload(it))
+		}
+	}
+	d.hash = h
+	if uint64(end)/HashEvery != uint64(r.Position)/HashEvery {
+		d.progress.hash.set(end, h)
+	}
+}

@@ -1,0 +1,63 @@
+// Package service is the deterministic state machine API, and the driver that runs services on every node.
+//
+// # Purpose
+//
+// A Service consumes messages in the order of the log and answers sessions. The Driver reads the committed log,
+// judges which messages are to be applied (each session's next one, once), gives them to their services, numbers and
+// keeps the responses until their clients have acknowledged them, and chains a hash over it all, by which nodes
+// compare themselves. On a leader it also tells the ingress what it does, through a ring of Egress messages.
+//
+//	replica ── Progress: commit ──────────────┐             ┌── SPSC ring: lead, resign, replay ── ingress
+//	                                          v             v
+//	log ring, or journal (Source) ──────> ┌─────────────────────┐
+//	                                      │ Driver              │ <──── Apply, Respond ────> services
+//	                                      │ sessions, responses │
+//	                                      └─────────────────────┘
+//	                                          │             │
+//	replica <── Progress: applied, hash ──────┘             └── message ring: Egress, while leading ──> ingress
+//
+// What records do:
+//
+//	message        the session's next correlation: the service's Apply; any other changes nothing
+//	               service None: takes its correlation, nothing else
+//	session-open   a session, if there is room and the id is new
+//	session-close  its end
+//	acks           responses up to Acked are dropped (as with Acked of a message that is applied)
+//	term, config   nothing
+//	any other      apply halts: this version cannot carry it out, and must not skip it
+//
+// All of that, limits included, depends on the log only: a session whose client leaves too many responses
+// unacknowledged is closed with the record that goes over the limit, on every node.
+//
+// # The chained hash
+//
+// After each record: the position of its end, then each output in order (kind, code, service, session, correlation,
+// response number, payload), by the mixing of Mix and MixBytes. It is reported at the first record end at or past
+// each MiB.
+//
+// # Thread ownership
+//
+// A Driver, its services and its Context belong to one thread, which is not pinned: service code may panic, grow the
+// stack and be preempted. Progress, Driver.Status and the counters are for any thread. The ends of the rings belong
+// to the ingress and to the replica.
+//
+// # Memory ordering
+//
+// Commit is stored after the bytes it covers are in the log ring, and loaded before they are read. The ring does not
+// wait for the driver: bytes are copied out and the copy counts only if the ring still held them afterwards, else
+// they come from the journal, verified again. Egress is published once a batch; Applied is stored after it. A hash
+// and its position are read as a pair (report).
+//
+// # Failure behaviour
+//
+// A panic in a service halts apply, not the node: Status says where, the record has no visible effect, commands are
+// still served. A log that is impossible, or a journal that cannot be read, is an error of DoWork and stops the
+// node. A panic of the driver's own code is not recovered. When the egress ring is full the driver waits, without
+// blocking, and drops nothing.
+//
+// # Limits
+//
+// Limits (sessions, kept responses), MaxOutputs, MaxOutputBytes, MaxResponse, MaxServices. Memory is allocated when
+// the driver is made and when a session opens (its kept responses: about KeptBytes + 56 bytes for each of
+// KeptResponses, reused after it closes), not while records are applied.
+package service

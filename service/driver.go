@@ -1,0 +1,191 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+
+	"lockstep/internal/counters"
+	"lockstep/ringbuf"
+	"lockstep/wire"
+)
+
+// Options are what a driver needs.
+type Options struct {
+	Ring     *ringbuf.LogRing
+	Source   Source // nil: the ring holds everything from the start position on
+	Progress *Progress
+	Commands *ringbuf.SPSC[Command]
+	Egress   *ringbuf.MessageRing // takes a message of EgressHeaderSize + MaxResponse at least
+	Services [MaxServices]Service // by number; nil: unknown
+	Limits   Limits               // change outputs: the same on every node
+	Batch    int                  // records applied in one DoWork at most; 0: 256
+	Counters *counters.File       // nil: not visible from outside
+}
+
+// Limits bound what is kept for sessions. Zero fields take the default. They change outputs: the same on every node.
+type Limits struct {
+	Sessions      int // open at once: 1024
+	KeptResponses int // per session, a power of two: 4096
+	KeptBytes     int // of their payloads, per session, a power of two: 256 KiB
+}
+
+const defaultBatch = 256
+
+func (l *Limits) defaults() error {
+	if l.Sessions == 0 {
+		l.Sessions = 1024
+	}
+	if l.KeptResponses == 0 {
+		l.KeptResponses = 4096
+	}
+	if l.KeptBytes == 0 {
+		l.KeptBytes = 256 << 10
+	}
+	if l.Sessions < 0 || !powerOfTwo(l.KeptResponses) || !powerOfTwo(l.KeptBytes) {
+		return fmt.Errorf("%w: limits %+v: sessions must be positive, the others powers of two", ErrOptions, *l)
+	}
+	return nil
+}
+
+func powerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
+
+// Driver applies the committed log to the services, in order, each record once: an agent that runs on every node. It
+// belongs to one thread; Status is for any.
+type Driver struct {
+	o        Options
+	ring     *ringbuf.LogRing
+	progress *Progress
+	commands *ringbuf.SPSC[Command]
+	egress   *ringbuf.MessageRing
+	meters   meters
+	status   status
+
+	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, the sessions.
+	chain wire.Chain // of the last record applied
+	hash  uint64
+	table *table
+
+	// The record being applied.
+	record  wire.Record
+	after   wire.Chain // the chain once it is applied
+	context Context
+	stage   *stage
+	calling uint16 // service whose code is running; 0: ours
+	closing []*session
+
+	reader  reader
+	written int // egress messages, in this DoWork
+	leading
+}
+
+// ErrOptions says that the options cannot work.
+var ErrOptions = errors.New("service: unusable options")
+
+// NewDriver returns a driver that starts at position 0, with services that have seen nothing.
+func NewDriver(o Options) (*Driver, error) {
+	if o.Ring == nil || o.Progress == nil || o.Commands == nil || o.Egress == nil {
+		return nil, fmt.Errorf("%w: ring, progress, commands and egress are needed", ErrOptions)
+	}
+	if o.Services[None] != nil {
+		return nil, fmt.Errorf("%w: service number %d is taken", ErrOptions, None)
+	}
+	if err := o.Limits.defaults(); err != nil {
+		return nil, err
+	}
+	if o.Batch == 0 {
+		o.Batch = defaultBatch
+	}
+	d := &Driver{
+		o: o, ring: o.Ring, progress: o.Progress, commands: o.Commands, egress: o.Egress,
+		meters:  newMeters(o.Counters),
+		table:   newTable(o.Limits),
+		stage:   newStage(),
+		closing: make([]*session, 0, o.Limits.Sessions),
+	}
+	if need := EgressHeaderSize + MaxResponse; o.Egress.MaxMessage() < need {
+		return nil, fmt.Errorf("%w: the egress ring takes messages of %d bytes, %d are needed",
+			ErrOptions, o.Egress.MaxMessage(), need)
+	}
+	d.context.stage = d.stage
+	d.reader.buf = make([]byte, readBytes)
+	return d, nil
+}
+
+// Name implements agent.Agent.
+func (d *Driver) Name() string { return "service" }
+
+// OnStart implements agent.Agent.
+func (d *Driver) OnStart(int64) error { return nil }
+
+// OnClose implements agent.Agent.
+func (d *Driver) OnClose() error { return nil }
+
+// DoWork carries out commands and applies what is committed, at most Options.Batch records. It never waits: when
+// the egress ring is full it goes on where it stopped in a later call. An error means that the log this node holds
+// is impossible or cannot be read, and is final. A panic in a service is not an error: apply halts, and Status says
+// where; commands are still served. work counts commands, records, and egress messages: it is 0 while the driver
+// waits for room.
+func (d *Driver) DoWork(int64) (work int, err error) {
+	d.written = 0
+	work = d.takeCommands()
+	if d.flush() && !d.status.halted() {
+		var applied int
+		applied, err = d.applyBatch()
+		work += applied
+	}
+	return work + d.written, err
+}
+
+// applyBatch applies records until none is left, the batch is full, the egress ring is full or a dump is due. One
+// recover covers all of it.
+func (d *Driver) applyBatch() (applied int, err error) {
+	defer d.recoverService()
+	commit := d.progress.Commit()
+	for applied < d.o.Batch && !d.dumpDue() {
+		payload, ok, err := d.next(commit)
+		if err != nil {
+			return applied, err
+		}
+		if !ok {
+			break
+		}
+		if !d.apply(payload) {
+			break
+		}
+		applied++
+		if d.live && !d.sendStage() {
+			break
+		}
+	}
+	if applied > 0 {
+		d.publish()
+		d.progress.state.set(d.chain.Position, d.stateHash())
+	}
+	if d.dumpDue() {
+		d.startDump()
+	}
+	return applied, nil
+}
+
+// publish makes egress messages and the applied position visible. While outputs of the last record wait for room,
+// that record does not count as applied.
+func (d *Driver) publish() {
+	d.egress.Publish()
+	if d.stageSent() {
+		d.progress.setApplied(d.chain.Position)
+	}
+}
+
+// stateHash takes the hashes of all services together.
+func (d *Driver) stateHash() uint64 {
+	var h uint64
+	for i, s := range &d.o.Services {
+		if s == nil {
+			continue
+		}
+		d.calling = uint16(i)
+		h = Mix(Mix(h, uint64(i)), s.Hash())
+	}
+	d.calling = 0
+	return h
+}

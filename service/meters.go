@@ -1,0 +1,41 @@
+package service
+
+import "lockstep/internal/counters"
+
+// meters are the driver's counters, visible from outside in the node's counters file.
+type meters struct {
+	position, records, messages, responses *counters.Counter
+	duplicates, strays, lost, badAcks      *counters.Counter
+	sessions, refused, slow                *counters.Counter
+	egressFull, journalReads, halted       *counters.Counter
+}
+
+// newMeters registers the counters in f; without one nobody outside sees them.
+func newMeters(f *counters.File) meters {
+	counter := func(name, help string) *counters.Counter {
+		if f == nil {
+			return new(counters.Counter)
+		}
+		return f.Counter(name, help)
+	}
+	return meters{
+		position:  counter("lockstep_apply_position", "Position of the record being applied or last applied"),
+		records:   counter("lockstep_applied_records_total", "Records applied, of all kinds"),
+		messages:  counter("lockstep_applied_messages_total", "Messages given to a service"),
+		responses: counter("lockstep_responses_total", "Responses numbered and kept"),
+		duplicates: counter("lockstep_messages_ignored_total{reason=\"correlation\"}",
+			"Messages in the log that changed nothing: not their session's next"),
+		strays: counter("lockstep_messages_ignored_total{reason=\"session\"}",
+			"Records in the log that changed nothing: their session is not open, or open already"),
+		lost:     counter("lockstep_responses_lost_total", "Responses to a session that is closed"),
+		badAcks:  counter("lockstep_acks_ignored_total", "Response acknowledgements out of range"),
+		sessions: counter("lockstep_sessions", "Sessions open"),
+		refused:  counter("lockstep_sessions_refused_total", "Session-open records refused"),
+		slow:     counter("lockstep_sessions_slow_total", "Sessions closed as slow consumers"),
+		egressFull: counter("lockstep_egress_full_total",
+			"Times that apply waited because the ingress did not read its egress"),
+		journalReads: counter("lockstep_apply_journal_reads_total",
+			"Reads of the journal because the ring had moved past the applied position"),
+		halted: counter("lockstep_apply_halted", "1 when apply has halted"),
+	}
+}

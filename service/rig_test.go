@@ -1,0 +1,236 @@
+package service_test
+
+import (
+	"encoding/binary"
+	"io"
+	"testing"
+
+	"lockstep/internal/counters"
+	"lockstep/ringbuf"
+	"lockstep/service"
+	"lockstep/service/echo"
+	"lockstep/wire"
+)
+
+// scripted is a service whose messages say what it does: they are a list of (session u64, length u32, fill byte)
+// responses; a first byte of 0xff instead makes it panic, one of 0xfe give MaxOutputs responses and as many more as
+// the second byte says.
+type scripted struct {
+	applied  uint64
+	sessions []int64 // ids as they open, negated as they close
+	onClose  wire.SessionID
+}
+
+func (s *scripted) Name() string { return "scripted" }
+
+func (s *scripted) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
+	s.applied++
+	if len(payload) > 0 && payload[0] == 0xff {
+		panic("told to")
+	}
+	if len(payload) == 2 && payload[0] == 0xfe {
+		for range service.MaxOutputs + int(payload[1]) {
+			ctx.Respond(r.Session, nil)
+		}
+	}
+	for len(payload) >= 13 {
+		to := wire.SessionID(binary.LittleEndian.Uint64(payload))
+		b := make([]byte, binary.LittleEndian.Uint32(payload[8:]))
+		for i := range b {
+			b[i] = payload[12]
+		}
+		ctx.Respond(to, b)
+		payload = payload[13:]
+	}
+}
+
+func (s *scripted) OnSession(ctx *service.Context, id wire.SessionID, opened bool) {
+	if opened {
+		s.sessions = append(s.sessions, int64(id))
+		return
+	}
+	s.sessions = append(s.sessions, -int64(id))
+	if s.onClose != 0 {
+		ctx.Respond(s.onClose, []byte("closed"))
+	}
+}
+
+func (s *scripted) Snapshot(io.Writer) error { return nil }
+func (s *scripted) Restore(io.Reader) error  { return nil }
+func (s *scripted) Hash() uint64             { return s.applied }
+
+// respond is the payload of a scripted message with responses of the given lengths to a session.
+func respond(to wire.SessionID, lengths ...int) []byte {
+	var b []byte
+	for i, n := range lengths {
+		b = binary.LittleEndian.AppendUint64(b, uint64(to))
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+		b = append(b, byte('a'+i))
+	}
+	return b
+}
+
+const scriptedID = 3
+
+// rig is a driver, the ring it reads, and the two ends that a replica and an ingress would hold.
+type rig struct {
+	t        testing.TB
+	ring     *ringbuf.LogRing
+	progress *service.Progress
+	commands *ringbuf.SPSC[service.Command]
+	egress   *ringbuf.MessageRing
+	driver   *service.Driver
+	scripted *scripted
+	chain    wire.Chain
+	log      []byte // everything ever appended
+}
+
+type rigOptions struct {
+	ringBytes   int
+	egressBytes int
+	batch       int
+	limits      service.Limits
+	source      service.Source
+	orderbook   service.Service
+	counters    *counters.File
+}
+
+func newRig(t testing.TB, o rigOptions) *rig {
+	t.Helper()
+	if o.ringBytes == 0 {
+		o.ringBytes = 1 << 20
+	}
+	if o.egressBytes == 0 {
+		o.egressBytes = 4 << 20
+	}
+	r := &rig{
+		t: t, scripted: &scripted{},
+		ring:     ringbuf.NewLogRing(make([]byte, 2*o.ringBytes), o.ringBytes, false),
+		progress: &service.Progress{},
+		commands: ringbuf.NewSPSC(make([]service.Command, 64)),
+		egress:   ringbuf.NewMessageRing(make([]byte, o.egressBytes)),
+	}
+	r.ring.Start(0, 0)
+	options := service.Options{
+		Ring: r.ring, Progress: r.progress, Commands: r.commands, Egress: r.egress,
+		Batch: o.batch, Limits: o.limits, Source: o.source,
+		Counters: o.counters,
+	}
+	options.Services[service.Echo] = &echo.Service{}
+	options.Services[scriptedID] = r.scripted
+	options.Services[service.OrderBook] = o.orderbook
+	var err error
+	if r.driver, err = service.NewDriver(options); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// append writes a record behind the log, without committing it, and returns its end.
+func (r *rig) append(rec wire.Record, payload []byte) wire.Position {
+	rec.Timestamp = r.chain.Timestamp + 1
+	rec.Term = max(rec.Term, r.chain.Term, 1)
+	start := uint64(r.chain.Position)
+	until := start + uint64(wire.Padded(wire.RecordHeaderSize+uint32(len(payload))))
+	r.ring.Prepare(until)
+	view := r.ring.View(start, until)
+	r.chain.Append(view, &rec, payload)
+	r.log = append(r.log, view...)
+	r.ring.Publish(until)
+	return r.chain.Position
+}
+
+func (r *rig) open(id wire.SessionID) {
+	b := make([]byte, 64)
+	o := wire.SessionOpen{Token: uint64(id) + 1000, Window: 16, Name: []byte("client")}
+	r.append(wire.Record{Kind: wire.RecordSessionOpen, Session: id}, b[:o.Put(b)])
+}
+
+func (r *rig) message(id wire.SessionID, correlation uint64, to uint16, payload []byte) {
+	r.append(wire.Record{
+		Kind: wire.RecordMessage, Session: id, Correlation: correlation, Service: to,
+	}, payload)
+}
+
+func (r *rig) commit() { r.progress.SetCommit(r.chain.Position) }
+
+// run has the driver work until there is nothing to do.
+func (r *rig) run() {
+	r.t.Helper()
+	for range 1 << 20 {
+		n, err := r.driver.DoWork(0)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+	r.t.Fatal("the driver never comes to rest")
+}
+
+// do commits everything and has it applied.
+func (r *rig) do() {
+	r.t.Helper()
+	r.commit()
+	r.run()
+}
+
+func (r *rig) command(c service.Command) {
+	r.t.Helper()
+	if !r.commands.Offer(&c) {
+		r.t.Fatal("no room for a command")
+	}
+	r.commands.Publish()
+}
+
+// lead appends a term record, commits, tells the driver, and drops the dump.
+func (r *rig) lead() {
+	r.t.Helper()
+	at := r.append(wire.Record{Kind: wire.RecordTerm, Term: r.chain.Term + 1}, nil)
+	r.command(service.Command{Kind: service.CommandLead, Term: r.chain.Term, Position: at})
+	r.do()
+	r.run()
+	r.received()
+}
+
+type received struct {
+	service.Egress
+	payload string
+}
+
+// received takes everything out of the egress ring.
+func (r *rig) received() (out []received) {
+	r.t.Helper()
+	for b := r.egress.Next(); b != nil; b = r.egress.Next() {
+		var e received
+		payload, ok := e.Decode(b)
+		if !ok {
+			r.t.Fatalf("egress message of %d bytes", len(b))
+		}
+		e.payload = string(payload)
+		out = append(out, e)
+	}
+	r.egress.Release()
+	return out
+}
+
+// memorySource is a journal in memory. It gives out at most step bytes at a time.
+type memorySource struct {
+	log   *[]byte
+	step  int
+	reads int
+	err   error
+}
+
+func (s *memorySource) ReadRange(from wire.Position, buf []byte) (int, error) {
+	s.reads++
+	if s.err != nil {
+		return 0, s.err
+	}
+	b := (*s.log)[from:]
+	if s.step > 0 && len(b) > s.step {
+		b = b[:s.step]
+	}
+	return copy(buf, b), nil
+}

@@ -1,0 +1,90 @@
+package service
+
+import (
+	"io"
+
+	"lockstep/wire"
+)
+
+// The numbers of the services that ship with Lockstep: field service of records and messages.
+const (
+	// None is the place of a message that was refused for good or voided: it takes its correlation and does
+	// nothing else. Its payload says why (wire.Reason; without one it was voided).
+	None uint16 = 0
+	// Echo answers every message with its payload (package service/echo).
+	Echo uint16 = 1
+	// OrderBook is the order book (package service/orderbook).
+	OrderBook uint16 = 2
+)
+
+// MaxServices bounds the service numbers: 1 .. MaxServices-1.
+const MaxServices = 16
+
+// Limits on what one record may cause. They are part of the behaviour: the same on every node.
+const (
+	// MaxOutputs is how many responses one record may cause, to all sessions together.
+	MaxOutputs = 8192
+	// MaxOutputBytes bounds the payloads of these responses.
+	MaxOutputBytes = 1 << 20
+	// MaxResponse is the longest payload of a response, in bytes.
+	MaxResponse = wire.MaxMessage
+)
+
+// Service is a deterministic state machine. Every method runs on the driver's thread, unpinned. What a service does
+// may depend on the records it was given and on nothing else: no clock but Context.Timestamp, no map iteration, no
+// floating point in what is compared, no randomness, no configuration that differs between nodes. A panic halts
+// apply on this node (and, being deterministic, on every other).
+type Service interface {
+	// Name is for people: status, errors. Constant.
+	Name() string
+	// Apply consumes one message. r and payload are good during the call only.
+	Apply(ctx *Context, r *wire.Record, payload []byte)
+	// OnSession tells that a session was opened or closed. A response to a session that is closed goes nowhere.
+	OnSession(ctx *Context, session wire.SessionID, opened bool)
+	// Snapshot writes the whole state; two services in the same state write the same bytes.
+	Snapshot(w io.Writer) error
+	// Restore replaces the whole state by what Snapshot wrote. After an error the service must not be used.
+	Restore(r io.Reader) error
+	// Hash tells two states apart. It is called once a batch and must be cheap: kept up as the state changes,
+	// not computed over all of it.
+	Hash() uint64
+}
+
+// Context is what a service may use while it is called: the stamp of the record, and the way to answer. It belongs
+// to the driver and is good during the call only.
+type Context struct {
+	record  *wire.Record
+	service uint16
+	stage   *stage
+}
+
+// Timestamp is the record's stamp, ns since the Unix epoch: the only time there is. It strictly increases.
+func (c *Context) Timestamp() uint64 { return c.record.Timestamp }
+
+// Sequence is the record's number, from 1.
+func (c *Context) Sequence() uint64 { return c.record.Sequence }
+
+// Respond queues a response to a session, the message's own or another's. The payload is copied. It is numbered in
+// its session and kept until the client has acknowledged it; a response to a session that is not open goes nowhere.
+// It panics when a record causes more than MaxOutputs or MaxOutputBytes, or the payload is longer than MaxResponse.
+func (c *Context) Respond(session wire.SessionID, payload []byte) {
+	c.stage.respond(c.service, session, payload)
+}
+
+// NewContext returns a context that is not bound to a driver, for the tests of a service. Each calls Begin with the
+// record, the service's method, and Responses.
+func NewContext() *Context { return &Context{record: &wire.Record{}, stage: newStage()} }
+
+// Begin binds the context to a record and forgets earlier responses.
+func (c *Context) Begin(r *wire.Record) {
+	c.record, c.service = r, r.Service
+	c.stage.reset()
+}
+
+// Responses calls f with every response queued since Begin, in order. The payload is good until the next Begin.
+func (c *Context) Responses(f func(session wire.SessionID, payload []byte)) {
+	for i := range c.stage.items {
+		it := &c.stage.items[i]
+		f(it.head.Session, c.stage.payload(it))
+	}
+}

@@ -1,0 +1,81 @@
+package service
+
+import (
+	"cmp"
+	"slices"
+
+	"lockstep/wire"
+)
+
+// session is what the log says about one client. It is the judge of duplicates.
+type session struct {
+	id          wire.SessionID
+	token       uint64
+	window      uint32
+	correlation uint64 // of the last message applied
+	name        []byte
+	kept        kept
+	closing     bool // its kept responses overflowed: it closes with the record being applied
+}
+
+// table holds the open sessions. It allocates when one opens and the memory of a closed one cannot be reused, and
+// at no other time.
+type table struct {
+	limits Limits
+	byID   map[wire.SessionID]*session
+	free   []*session
+	sorted []*session // room for the dump
+}
+
+func newTable(l Limits) *table {
+	return &table{
+		limits: l,
+		byID:   make(map[wire.SessionID]*session, l.Sessions),
+		free:   make([]*session, 0, l.Sessions),
+		sorted: make([]*session, 0, l.Sessions),
+	}
+}
+
+// find returns an open session, or nil.
+func (t *table) find(id wire.SessionID) *session { return t.byID[id] }
+
+func (t *table) count() int { return len(t.byID) }
+
+func (t *table) full() bool { return len(t.byID) >= t.limits.Sessions }
+
+// open adds a session; the caller has checked that there is room and that the id is new.
+func (t *table) open(id wire.SessionID, token uint64, window uint32, name []byte) *session {
+	var s *session
+	if n := len(t.free); n > 0 {
+		s = t.free[n-1]
+		t.free = t.free[:n-1]
+	} else {
+		s = &session{kept: kept{
+			list:  make([]keptResponse, t.limits.KeptResponses),
+			bytes: make([]byte, t.limits.KeptBytes),
+		}}
+	}
+	*s = session{
+		id: id, token: token, window: window,
+		name: append(s.name[:0], name...),
+		kept: kept{list: s.kept.list, bytes: s.kept.bytes},
+	}
+	t.byID[id] = s
+	return s
+}
+
+// close removes a session. The pointer must not be used afterwards.
+func (t *table) close(s *session) {
+	delete(t.byID, s.id)
+	t.free = append(t.free, s)
+}
+
+// ascending returns the open sessions by id. The slice is good until the next call.
+func (t *table) ascending() []*session {
+	t.sorted = t.sorted[:0]
+	for _, s := range t.byID {
+		t.sorted = append(t.sorted, s)
+	}
+	slices.SortFunc(t.sorted, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+	return t.sorted
+}
