@@ -74,7 +74,8 @@ type Driver struct {
 	closing []*session
 
 	reader  reader
-	written int // egress messages, in this DoWork
+	written int           // egress messages, in this DoWork
+	done    wire.Position // end of the last record whose outputs are all written
 	leading
 }
 
@@ -156,6 +157,7 @@ func (d *Driver) applyBatch() (applied int, err error) {
 		if d.live && !d.sendStage() {
 			break
 		}
+		d.done = d.chain.Position
 	}
 	if applied > 0 {
 		d.publish()
@@ -172,8 +174,9 @@ func (d *Driver) applyBatch() (applied int, err error) {
 func (d *Driver) publish() {
 	d.egress.Publish()
 	if d.stageSent() {
-		d.progress.setApplied(d.chain.Position)
+		d.done = d.chain.Position
 	}
+	d.progress.setApplied(d.done)
 }
 
 // stateHash takes the hashes of all services together.

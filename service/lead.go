@@ -70,7 +70,8 @@ func (d *Driver) takeCommands() (n int) {
 func (d *Driver) resign() {
 	d.leading = leading{}
 	d.stage.reset()
-	d.progress.setApplied(d.chain.Position)
+	d.done = d.chain.Position
+	d.progress.setApplied(d.done)
 }
 
 // dumpDue tells whether the own term record is applied and the dump has not begun.
