@@ -247,9 +247,9 @@ func (j *Journal) clearTail(last *segmentInfo, dirtyEnd wire.Position) error {
 
 func (j *Journal) fillUp(s *segment) error {
 	size, err := s.file.Size()
-	if err == nil {
-		start := size &^ (vfs.BlockBytes - 1)
-		err = s.file.Allocate(start, headerBytes+s.bytes-start)
+	total := headerBytes + s.bytes
+	for at := size &^ (vfs.BlockBytes - 1); err == nil && at < total; at += prepareStep {
+		err = s.file.Allocate(at, min(prepareStep, total-at))
 	}
 	if err == nil {
 		err = s.file.Sync()

@@ -17,6 +17,8 @@ const (
 	MaxBatch = 1 << 20
 	// MinSegmentBytes keeps a record from straddling more than two segments.
 	MinSegmentBytes = 128 << 10
+	// MaxSegmentBytes bounds what a header may claim.
+	MaxSegmentBytes = 4 << 30
 	// MinBatchBytes lets any record fit a batch.
 	MinBatchBytes = 128 << 10
 
@@ -36,7 +38,7 @@ type Options struct {
 	Dir     string // the node's directory; the segments are in its subdirectory "journal"
 	Cluster uint64 // cluster id that every segment must carry
 
-	// SegmentBytes is how much of the stream new segments hold: a multiple of 4096, at least MinSegmentBytes.
+	// SegmentBytes is how much of the stream new segments hold: a multiple of 4096 in [MinSegmentBytes, MaxSegmentBytes].
 	// Segments that exist keep their size. Default 64 MiB.
 	SegmentBytes int64
 	// BatchBytes is the most that one write carries: a multiple of 4096 in [MinBatchBytes, MaxBatch]. Default 1 MiB.
@@ -77,9 +79,9 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.Dir == "":
 		return o, fmt.Errorf("%w: Dir is empty", ErrOptions)
-	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes%vfs.BlockBytes != 0:
-		return o, fmt.Errorf("%w: SegmentBytes %d: want a multiple of %d, at least %d",
-			ErrOptions, o.SegmentBytes, vfs.BlockBytes, MinSegmentBytes)
+	case o.SegmentBytes < MinSegmentBytes || o.SegmentBytes > MaxSegmentBytes || o.SegmentBytes%vfs.BlockBytes != 0:
+		return o, fmt.Errorf("%w: SegmentBytes %d: want a multiple of %d in [%d, %d]",
+			ErrOptions, o.SegmentBytes, vfs.BlockBytes, MinSegmentBytes, int64(MaxSegmentBytes))
 	case o.BatchBytes < MinBatchBytes || o.BatchBytes > MaxBatch || o.BatchBytes%vfs.BlockBytes != 0:
 		return o, fmt.Errorf("%w: BatchBytes %d: want a multiple of %d in [%d, %d]",
 			ErrOptions, o.BatchBytes, vfs.BlockBytes, MinBatchBytes, MaxBatch)

@@ -77,7 +77,7 @@ func (r *rig) open() error {
 
 // run starts the agents.
 func (r *rig) run() error {
-	const size = 1 << 20
+	const size = 512 << 10
 	r.ring = ringbuf.NewLogRing(make([]byte, 2*size), size, false)
 	r.port = NewPort()
 	w, err := r.j.Agent(r.ring, r.port)
@@ -278,6 +278,3 @@ func (r *rig) check() {
 		r.t.Fatalf("read back %d bytes that are not the %d written", len(got), len(r.log))
 	}
 }
-
-// segmentPath is the path of the segment at first.
-func segmentPath(first wire.Position) string { return testDir + "/journal/" + segmentName(first) }

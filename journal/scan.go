@@ -213,9 +213,11 @@ func (s *scanned) searchView(w *window, at, until wire.Position) wire.Position {
 		if binary.LittleEndian.Uint64(b) != 0 {
 			s.dirtyEnd = max(s.dirtyEnd, at+8)
 		}
-		if len(b) >= wire.RecordHeaderSize && binary.LittleEndian.Uint64(b[8:]) == uint64(at) && s.isGood(w, at) {
-			s.foundGood(at)
-			b, _ = w.view(at, wire.RecordHeaderSize) // isGood may have moved the window
+		if len(b) >= wire.RecordHeaderSize && binary.LittleEndian.Uint64(b[8:]) == uint64(at) {
+			if s.isGood(w, at) {
+				s.foundGood(at)
+			}
+			b, _ = w.view(at, wire.RecordHeaderSize) // the window may have moved
 		}
 		b = b[8:]
 	}

@@ -76,14 +76,11 @@ func inspect(fs vfs.FS, dir string, list []segmentInfo, cluster uint64) ([]segme
 	return kept, nil
 }
 
-// maxSegmentBytes bounds what a header may claim.
-const maxSegmentBytes = 1 << 40
-
 // measure finds out how much of the stream a segment holds: as its header says, else as its file has room for.
 func (s *segmentInfo) measure(size int64) {
 	room := max(0, size-headerBytes) &^ (vfs.BlockBytes - 1)
 	h := &s.header
-	fits := h.first == s.first && h.bytes >= MinSegmentBytes && h.bytes <= maxSegmentBytes &&
+	fits := h.first == s.first && h.bytes > 0 && h.bytes <= MaxSegmentBytes &&
 		h.bytes%vfs.BlockBytes == 0
 	switch {
 	case s.state == blockValid && fits:
@@ -92,7 +89,9 @@ func (s *segmentInfo) measure(size int64) {
 		s.state = blockBad
 		fallthrough
 	default:
-		s.bytes = max(room, MinSegmentBytes)
+		if s.bytes = room; room == 0 {
+			s.bytes = MinSegmentBytes
+		}
 	}
 	s.short = room < s.bytes
 }
