@@ -97,3 +97,44 @@ func benchmarkUDP(b *testing.B) {
 	b.StopTimer()
 	cb.Close()
 }
+
+// BenchmarkEchoInline is one datagram there and back with both sides on one thread: what the work costs, whatever else
+// runs on the machine.
+func BenchmarkEchoInline(b *testing.B) {
+	for _, mode := range []Mode{ModeGeneric, ModeNative} {
+		b.Run("xdp-"+mode.String(), func(b *testing.B) {
+			one, two := newPair(b)
+			ea, eb := one.open(Config{Mode: mode}), two.open(Config{Mode: mode})
+			meet(b, ea, eb)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				ea.Reclaim(1)
+				frame, _ := ea.Take()
+				ea.Send(frame, 200, eb.Local())
+				ea.Flush()
+				for echo(eb, 1) == 0 {
+				}
+				for ea.Receive(1) == 0 {
+				}
+				ea.Release()
+			}
+		})
+	}
+	b.Run("udp", func(b *testing.B) {
+		one, two := newPair(b)
+		ca, cb := one.udp(7500), two.udp(7500)
+		from, to := netip.AddrPortFrom(one.ip, 7500), netip.AddrPortFrom(two.ip, 7500)
+		buf := make([]byte, 2048)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for range b.N {
+			_, err := ca.WriteToUDPAddrPort(buf[:200], to)
+			must(b, err)
+			n, _ := spin(cb, buf)
+			_, err = cb.WriteToUDPAddrPort(buf[:n], from)
+			must(b, err)
+			spin(ca, buf)
+		}
+	})
+}
