@@ -45,7 +45,7 @@ func TestEveryCrashPoint(t *testing.T) {
 			m.Step = func(op vfs.Op, path string) {
 				powerCuts(m, c.rng, func(name string, after *vfs.Mem) {
 					c.images++
-					c.verify(fmt.Sprintf("%s before op %d on %s", name, op, path), after, c.images%7 == 0)
+					c.verify(fmt.Sprintf("%s before %s on %s", name, op, path), after, c.images%7 == 0)
 				})
 			}
 			c.work()
@@ -98,7 +98,7 @@ func (c *crashTrace) verify(name string, after *vfs.Mem, deep bool) {
 		c.deep++
 		after.Step = func(op vfs.Op, path string) {
 			again := after.Crash(c.rng.IntN)
-			c.verify(fmt.Sprintf("%s, then again before op %d on %s", name, op, path), again, false)
+			c.verify(fmt.Sprintf("%s, then again before %s on %s", name, op, path), again, false)
 		}
 	}
 	o := c.options
@@ -163,11 +163,11 @@ func TestVoteIsNeverLost(t *testing.T) {
 		powerCuts(m, rng, func(name string, after *vfs.Mem) {
 			v, err := OpenVote(after, testDir)
 			if err != nil {
-				t.Fatalf("%s before op %d: %v", name, op, err)
+				t.Fatalf("%s before %s: %v", name, op, err)
 			}
 			first := vote{v.term, v.voted}
 			if first != stored && first != storing {
-				t.Fatalf("%s before op %d: found %v, stored %v, storing %v", name, op, first, stored, storing)
+				t.Fatalf("%s before %s: found %v, stored %v, storing %v", name, op, first, stored, storing)
 			}
 			// Who was told the vote that was found must find it again: opening has made it durable.
 			v, err = OpenVote(after.Crash(vfs.LoseAll), testDir)
@@ -210,7 +210,7 @@ func TestDirectoryCrashPoints(t *testing.T) {
 	written, taking, taken := false, false, false // the clean marker
 	m.Step = func(op vfs.Op, path string) {
 		powerCuts(m, rng, func(name string, after *vfs.Mem) {
-			name = fmt.Sprintf("%s before op %d on %s", name, op, path)
+			name = fmt.Sprintf("%s before %s on %s", name, op, path)
 			id, err := LoadIdentity(after, testDir)
 			if errors.Is(err, ErrNotFormatted) && !formatted {
 				if err := Format(after, testDir, testIdentity); err != nil {

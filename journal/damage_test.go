@@ -217,7 +217,7 @@ func TestDiscardIsCrashSafe(t *testing.T) {
 			}
 			again.Close()
 			if !rec.Forgot() || rec.Chain.Position != at {
-				t.Fatalf("%s before op %d on %s: %v", name, op, path, rec)
+				t.Fatalf("%s before %s on %s: %v", name, op, path, rec)
 			}
 		})
 	}

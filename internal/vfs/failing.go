@@ -1,7 +1,10 @@
 package vfs
 
 import (
+	"cmp"
 	"io"
+	"math/bits"
+	"os"
 	"strings"
 	"sync"
 )
@@ -29,6 +32,21 @@ const (
 	OpAll Op = 1<<iota - 1
 )
 
+var opNames = [...]string{"open", "read", "write", "sync", "allocate", "truncate", "remove", "rename", "mkdir",
+	"readdir", "syncdir", "stat", "lock", "free"}
+
+// String is the name of an operation, or of the lowest in a set.
+func (o Op) String() string {
+	if i := bits.TrailingZeros16(uint16(o)); i < len(opNames) {
+		return opNames[i]
+	}
+	return "no operation"
+}
+
+func failed(op Op, path string, err error) error {
+	return &os.PathError{Op: op.String(), Path: path, Err: err}
+}
+
 // Fault is what goes wrong, when and where.
 type Fault struct {
 	Ops   Op     // which operations
@@ -41,7 +59,7 @@ type Fault struct {
 	Short bool            // WriteAt stores the first half
 	Shift int64           // WriteAt stores so many bytes further on, and says that all is well
 	Lie   bool            // it does nothing, and says that all is well
-	Err   error           // it fails with this
+	Err   error           // it fails with this, in an os.PathError
 }
 
 // Failing is a file system in which faults happen to the operations of another.
@@ -127,7 +145,7 @@ func (f *Failing) check(op Op, path string) (do bool, err error) {
 	case x == nil:
 		return true, nil
 	case x.Err != nil:
-		return false, x.Err
+		return false, failed(op, path, x.Err)
 	}
 	return !x.Lie, nil
 }
@@ -231,14 +249,11 @@ func (f *failingFile) WriteAt(b []byte, offset int64) (int, error) {
 		half := len(b) / 2 / BlockBytes * BlockBytes
 		n, err := f.File.WriteAt(b[:half:half], offset)
 		if err == nil {
-			err = x.Err
-		}
-		if err == nil {
-			err = io.ErrShortWrite
+			err = failed(OpWrite, f.path, cmp.Or(x.Err, io.ErrShortWrite))
 		}
 		return n, err
 	case x.Err != nil:
-		return 0, x.Err
+		return 0, failed(OpWrite, f.path, x.Err)
 	case x.Lie:
 		return len(b), nil
 	}
