@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"math/bits"
 	"testing"
 
 	"lockstep/internal/orderflow"
@@ -19,8 +20,9 @@ type steady struct {
 const steadySessions = 4
 
 func newSteady(t testing.TB, records int, to uint16, lead bool) *steady {
-	limits := service.Limits{KeptResponses: 1 << 17, KeptBytes: 1 << 25}
-	r := newRig(t, rigOptions{ringBytes: 64 << 20, orderbook: newBook(t), limits: limits})
+	many := 1 << bits.Len(uint(records))
+	limits := service.Limits{KeptResponses: many, KeptBytes: 256 * many}
+	r := newRig(t, rigOptions{ringBytes: 256 * many, orderbook: newBook(t), limits: limits})
 	if lead {
 		r.lead()
 	}
@@ -60,9 +62,9 @@ func TestApplyingARecordDoesNotAllocate(t *testing.T) {
 	for name, to := range map[string]uint16{"echo": service.Echo, "orderbook": service.OrderBook} {
 		for role, lead := range map[string]bool{"leading": true, "following": false} {
 			t.Run(name+" "+role, func(t *testing.T) {
-				s := newSteady(t, 30000, to, lead)
-				s.next(10000)
-				if n := testing.AllocsPerRun(19000, func() { s.next(1) }); n != 0 {
+				s := newSteady(t, 8000, to, lead)
+				s.next(2000)
+				if n := testing.AllocsPerRun(5000, func() { s.next(1) }); n != 0 {
 					t.Errorf("%v allocations a record", n)
 				}
 				if lead && s.egress.Next() != nil {
