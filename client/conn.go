@@ -186,7 +186,6 @@ func (k *Conn) Submit(ctx context.Context, service uint16, level wire.Level, pay
 	if err := k.send(ctx, service, s, payload); err != nil {
 		return Result{}, err
 	}
-	k.parker.WakeIfParked()
 	if level == wire.LevelNone {
 		return s.result, nil
 	}
@@ -219,6 +218,7 @@ func (k *Conn) send(ctx context.Context, service uint16, s *submit, payload []by
 				k.submits[correlation] = s
 			}
 			k.pollLocked(nowNs)
+			k.parker.WakeIfParked() // under the lock: not after Close
 		}
 		longest := k.client.MaxMessage()
 		k.mu.Unlock()
@@ -273,7 +273,9 @@ func (k *Conn) Close() (err error) {
 		close(k.stop)
 		k.parker.Wake()
 		<-k.done
+		k.mu.Lock()
 		err = k.parker.Close()
+		k.mu.Unlock()
 		if k.owned != nil {
 			err = errors.Join(err, k.owned.Close())
 		}

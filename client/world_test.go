@@ -57,6 +57,9 @@ type node struct {
 	seq       *sequencer.Sequencer
 	redirect  *sequencer.Redirector
 	dead      bool
+
+	rx     [64]transport.Received
+	header wire.Header
 }
 
 type config struct {
@@ -102,7 +105,11 @@ func newWorld(t testing.TB, cfg config) *world {
 }
 
 func (w *world) newNode(id wire.NodeID, limits sequencer.Limits) *node {
-	n := &node{id: id, transport: w.join(addrOf(byte(id)))}
+	return w.newNodeOver(id, w.join(addrOf(byte(id))), limits)
+}
+
+func (w *world) newNodeOver(id wire.NodeID, tr transport.Transport, limits sequencer.Limits) *node {
+	n := &node{id: id, transport: tr}
 	n.validator = wire.Validator{Cluster: clusterID, Self: id}
 	n.sender = transport.NewSender(n.transport, 64)
 	identity := sequencer.Identity{Cluster: clusterID, Node: id, Incarnation: 77, Run: 1}
@@ -215,21 +222,20 @@ func (w *world) step() {
 }
 
 func (w *world) receive(n *node) {
-	var rx [64]transport.Received
-	got := n.transport.Receive(rx[:])
+	got := n.transport.Receive(n.rx[:])
 	for i := range got {
-		var h wire.Header
-		body, drop := n.validator.Validate(rx[i].Payload, &h)
+		h, rx := &n.header, &n.rx[i]
+		body, drop := n.validator.Validate(rx.Payload, h)
 		switch {
 		case n.dead:
 		case drop != wire.DropNone:
 			w.t.Fatalf("node %d got a datagram that is dropped for %v", n.id, drop)
 		case n == w.leader:
-			n.seq.OnClient(w.nowNs, &h, body, rx[i].From)
+			n.seq.OnClient(w.nowNs, h, body, rx.From)
 		case w.leader != nil:
-			n.redirect.Redirect(&h, body, rx[i].From, w.leader.id, addrOf(byte(w.leader.id)), w.term)
+			n.redirect.Redirect(h, body, rx.From, w.leader.id, addrOf(byte(w.leader.id)), w.term)
 		default:
-			n.redirect.Redirect(&h, body, rx[i].From, 0, transport.Addr{}, w.term)
+			n.redirect.Redirect(h, body, rx.From, 0, transport.Addr{}, w.term)
 		}
 	}
 	n.transport.Release()
@@ -368,14 +374,6 @@ func (c *tester) acked(correlation uint64, level wire.Level) bool {
 }
 
 func (c *tester) idle() bool { return c.client.Open() == 0 }
-
-// last is the last event.
-func (c *tester) last() client.Event {
-	if len(c.events) == 0 {
-		return client.Event{}
-	}
-	return c.events[len(c.events)-1]
-}
 
 func (c *tester) count(kind client.EventKind) (n int) {
 	for _, e := range c.events {

@@ -1,0 +1,256 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"lockstep/client"
+	"lockstep/sequencer"
+	"lockstep/service"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// live runs a world in real time in the background until the test ends. With the lock held, the world stands still.
+func live(t *testing.T, w *world) *sync.Mutex {
+	var mu sync.Mutex
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				mu.Lock()
+				w.step()
+				mu.Unlock()
+				time.Sleep(20 * time.Microsecond)
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	return &mu
+}
+
+func dial(t *testing.T, w *world, host byte, o client.Options) *client.Conn {
+	t.Helper()
+	o.Cluster, o.Transport = clusterID, w.join(addrOf(host))
+	o.Name = fmt.Sprint("conn-", host)
+	for _, n := range w.nodes {
+		o.Nodes = append(o.Nodes, addrOf(byte(n.id)))
+	}
+	// A loaded machine must not look like a silent leader.
+	if o.ConnectTimeoutNs = 1e9; o.SilenceNs == 0 {
+		o.SilenceNs = 5e9
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	k, err := client.Dial(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func TestSubmitAtEveryLevel(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	live(t, w)
+	k := dial(t, w, 101, client.Options{})
+	ctx := context.Background()
+	last := uint64(0)
+	for _, level := range allLevels {
+		r, err := k.Submit(ctx, service.Echo, level, []byte(level.String()))
+		if err != nil {
+			t.Fatalf("%v: %v", level, err)
+		}
+		if r.Sequence <= last || r.Term != 1 || r.Timestamp == 0 || r.Correlation == 0 {
+			t.Errorf("%v: %+v", level, r)
+		}
+		last = r.Sequence
+		if want := level == wire.LevelApplied; (string(r.Response) == "applied") != want || r.More != nil {
+			t.Errorf("%v: response %q, %q", level, r.Response, r.More)
+		}
+	}
+	if r, err := k.Submit(ctx, service.Echo, wire.LevelNone, nil); err != nil || r.Correlation != 6 {
+		t.Errorf("none: %+v, %v", r, err)
+	}
+	r, err := k.Submit(ctx, sink, wire.LevelApplied, number(2))
+	if err != nil || len(r.More) != 1 || string(r.Response) != string(number(20)) || string(r.More[0]) != string(number(21)) {
+		t.Errorf("two responses: %+v, %v", r, err)
+	}
+	if leader, term := k.Leader(); leader != 1 || term != 1 || k.Session() == 0 {
+		t.Errorf("leader %d of term %d, session %x", leader, term, k.Session())
+	}
+}
+
+// Many goroutines, a small window: everything is applied once.
+func TestSubmitFromManyGoroutines(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	mu := live(t, w)
+	var unasked atomic.Int64
+	k := dial(t, w, 101, client.Options{Window: 4, OnResponse: func(client.Response) { unasked.Add(1) }})
+	var wg sync.WaitGroup
+	var seen sync.Map
+	for g := range 16 {
+		wg.Go(func() {
+			for i := range 20 {
+				level := allLevels[i%len(allLevels)]
+				r, err := k.Submit(context.Background(), sink, level, number(uint64(g*20+i)*3+1))
+				if err != nil {
+					t.Error(err)
+				}
+				if _, twice := seen.LoadOrStore(r.Sequence, true); twice {
+					t.Errorf("record %d for two messages", r.Sequence)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	if n := len(w.sink.applied[k.Session()]); n != 320 {
+		t.Errorf("%d messages applied", n)
+	}
+	for end := time.Now().Add(10 * time.Second); unasked.Load() < 256 && time.Now().Before(end); {
+		mu.Unlock()
+		time.Sleep(time.Millisecond)
+		mu.Lock()
+	}
+	if unasked.Load() != 256 {
+		t.Errorf("%d responses that no Submit waited for, want 256", unasked.Load())
+	}
+}
+
+// The outcome that does not come in time is unknown, not a failure and not a success.
+func TestSubmitUnknownOutcome(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	mu := live(t, w)
+	k := dial(t, w, 101, client.Options{Window: 1})
+	mu.Lock()
+	w.holdReplicated, w.holdDurable = true, true
+	mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := k.Submit(ctx, service.Echo, wire.LevelDurable, nil)
+	if !errors.Is(err, client.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("no answer in time: %v", err)
+	}
+	if _, err = k.Submit(ctx, service.Echo, wire.LevelDurable, nil); !errors.Is(err, client.ErrWindow) {
+		t.Errorf("no room in time: %v", err)
+	}
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err = k.Submit(context.Background(), service.Echo, wire.LevelDurable, nil); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestSubmitRefused(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	live(t, w)
+	k := dial(t, w, 101, client.Options{})
+	_, err := k.Submit(context.Background(), 9, wire.LevelDurable, nil)
+	var refused *client.RefusedError
+	if !errors.As(err, &refused) || refused.Code != wire.RefusalUnknownService {
+		t.Errorf("unknown service: %v", err)
+	}
+	if _, err := k.Submit(context.Background(), 1, wire.LevelDurable, make([]byte, 2000)); !errors.Is(err, client.ErrTooLong) {
+		t.Errorf("too long: %v", err)
+	}
+}
+
+// Events reach the application, and a session that ends under a Submit leaves its outcome unknown.
+func TestSessionEndsUnderSubmit(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	mu := live(t, w)
+	events := make(chan client.Event, 16)
+	k := dial(t, w, 101, client.Options{SilenceNs: 300e6, OnEvent: func(e client.Event) { events <- e }})
+	if e := <-events; e.Kind != client.EventConnected || e.Leader != 1 || e.Session != k.Session() {
+		t.Errorf("first event: %+v", e)
+	}
+	mu.Lock()
+	w.holdReplicated, w.holdDurable = true, true
+	mu.Unlock()
+	closed := make(chan error, 1)
+	go func() {
+		for k.Stats().Sent == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		closed <- k.Close()
+	}()
+	_, err := k.Submit(context.Background(), service.Echo, wire.LevelApplied, nil)
+	if !errors.Is(err, client.ErrUnknown) || !errors.Is(err, client.ErrClosed) {
+		t.Errorf("outcome: %v", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if e := <-events; e.Kind != client.EventClosed || e.First != 1 || e.Last != 1 {
+		t.Errorf("last event: %+v", e)
+	}
+}
+
+func TestDialFails(t *testing.T) {
+	w := newWorld(t, config{}) // nobody leads
+	live(t, w)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	o := client.Options{Cluster: clusterID, Nodes: []transport.Addr{addrOf(1)}, Name: "x", Transport: w.join(addrOf(101))}
+	if _, err := client.Dial(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("no leader: %v", err)
+	}
+	o.Name = ""
+	if _, err := client.Dial(ctx, o); !errors.Is(err, client.ErrOptions) {
+		t.Errorf("no name: %v", err)
+	}
+	o.Transport, o.Nodes = nil, nil
+	if _, err := client.Dial(ctx, o); !errors.Is(err, client.ErrOptions) {
+		t.Errorf("no nodes: %v", err)
+	}
+}
+
+// Without a transport Dial opens kernel UDP on the address that leads to the first node.
+func TestDialOverKernelUDP(t *testing.T) {
+	w := newWorld(t, config{})
+	u, err := transport.OpenUDP(transport.UDPOptions{Local: transport.Addr{IP: [4]byte{127, 0, 0, 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Close() })
+	w.nodes[0] = w.newNodeOver(1, u, sequencer.Limits{})
+	w.lead(1)
+	live(t, w)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	k, err := client.Dial(ctx, client.Options{
+		Cluster: clusterID, Nodes: []transport.Addr{u.Local()}, Name: "udp", SilenceNs: 5e9, ConnectTimeoutNs: 1e9,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := k.Submit(ctx, service.Echo, wire.LevelApplied, []byte("over loopback"))
+	if err != nil || string(r.Response) != "over loopback" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+}
