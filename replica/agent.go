@@ -1,0 +1,284 @@
+package replica
+
+import (
+	"fmt"
+
+	"lockstep/internal/counters"
+	"lockstep/journal"
+	"lockstep/ringbuf"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// Leading is the leader's role: what takes client messages, appends records to the ring and answers. The agent calls
+// it on its own thread. Package sequencer implements it.
+type Leading interface {
+	// Lead starts leadership of term behind chain, the verified end of the log.
+	Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain)
+	// AppendTerm and AppendConfig append the cluster's own records.
+	AppendTerm(nowNs int64, t wire.TermRecord) bool
+	AppendConfig(nowNs int64, c *wire.Config) bool
+	// Resign ends leadership. What was appended and not published is discarded.
+	Resign() wire.Chain
+	// OnClient takes one client datagram.
+	OnClient(nowNs int64, h *wire.Header, body []byte, from transport.Addr)
+	// OnProgress tells how far a majority holds, has synced, and has committed the log.
+	OnProgress(nowNs int64, replicated, durable, commit wire.Position)
+	// DoWork drains what the service has to say to clients and fills frames with answers.
+	DoWork(nowNs int64) int
+	// Publish makes what was appended visible to the ring's readers and returns the end of it.
+	Publish() wire.Chain
+	// Chain is the end of what was appended, published or not.
+	Chain() wire.Chain
+	// SyncTo is the highest position for which a client waits to be told that it is durable.
+	SyncTo() wire.Position
+}
+
+// Services is what the agent tells the service driver, and hears of it.
+type Services interface {
+	// Commit publishes how far the service may apply.
+	Commit(p wire.Position)
+	// Lead asks for the session table once the term record that ends at end is applied, Resign ends that.
+	Lead(term wire.Term, end wire.Position)
+	Resign()
+	// Applied returns how far the service is, and its divergence hash at the last fixed point.
+	Applied() (applied, hashPosition wire.Position, hash uint64)
+}
+
+// Redirector answers clients of a node that does not lead: stateless.
+type Redirector interface {
+	Redirect(h *wire.Header, body []byte, from transport.Addr, leader wire.NodeID, at transport.Addr, term wire.Term)
+}
+
+// AgentOptions is what an Agent works with. All of it belongs to the agent's thread once it runs, except where a type
+// says that it is shared.
+type AgentOptions struct {
+	Core       *Core
+	Self       Peer
+	Cluster    uint64
+	Voters     []wire.NodeID
+	Peers      [wire.MaxNodes + 1]transport.Addr // data addresses by node id
+	Group      transport.Addr
+	Transport  transport.Transport
+	Sender     *transport.Sender // over Transport; the sequencer fills the same one
+	Ring       *ringbuf.LogRing
+	Chain      wire.Chain // verified end of the log as recovered
+	Journal    *journal.Port
+	SyncAlways bool // commit rule durable: every record is synced at once
+	Votes      *VotePort
+	CatchUp    *CatchUpPort
+	Leading    Leading
+	Redirector Redirector
+	Services   Services
+	WallNs     func() int64
+	Counters   *counters.File
+	ChainAt    func(wire.Position) (wire.Chain, error) // from the journal; cold, blocks
+	Log        func(format string, args ...any)        // role changes and the like; never on the hot path
+	RingBytes  wire.Position                           // the ring holds so many
+	Admitted   func()                                  // this node was recovering and is no longer; called on a goroutine of its own
+}
+
+// Agent is the shell of the core: it receives datagrams, feeds the core, carries out what the core says, and owns the
+// receiving side of the log ring. With Tail it brackets the service driver in one duty cycle.
+type Agent struct {
+	o         AgentOptions
+	core      *Core
+	validator wire.Validator
+	rx        []transport.Received
+	header    wire.Header // of the datagram at hand
+	in        Input       // reused by every Step
+	nowNs     int64
+
+	chain       wire.Chain // verified end of the log, while not leading
+	checkpoints checkpoints
+	bytes       []byte        // body of the LOG being stepped in, behind its header
+	bytesAt     wire.Position // position of bytes[0]
+	verify      bool          // bytes were stored: look for complete records
+	own         ownRecord     // appended for the core, to be stepped in
+	cutting     bool
+	leading     bool
+	ledTerm     wire.Term
+	progress    progressSeen
+	applied     wire.Position
+	terms       [AlignPage]wire.TermStart
+	reports     [16]journal.Report
+	err         error
+	m           metrics
+	statusAtNs  int64
+	recovering  bool
+}
+
+// progressSeen is what Leading.OnProgress was last told.
+type progressSeen struct{ replicated, durable, commit wire.Position }
+
+// NewAgent returns the agent, and the agent that ends its duty cycle: run it last on the same thread, behind the
+// service driver where that shares the thread, so that responses leave in the cycle that made them.
+func NewAgent(o AgentOptions) (*Agent, *Tail) {
+	a := &Agent{o: o, core: o.Core, rx: make([]transport.Received, 64), chain: o.Chain}
+	a.validator = wire.Validator{Cluster: o.Cluster, Self: o.Self.Node}
+	for _, n := range o.Voters {
+		a.validator.Nodes[n] = true
+	}
+	a.checkpoints.reset(o.Chain, o.RingBytes)
+	a.m.init(o.Counters)
+	return a, &Tail{a: a}
+}
+
+// Name implements agent.Agent.
+func (a *Agent) Name() string { return "replica" }
+
+// OnStart implements agent.Agent.
+func (a *Agent) OnStart(nowNs int64) error {
+	a.nowNs = nowNs
+	a.tick()
+	return a.err
+}
+
+// DoWork is one duty cycle: what arrived, what other threads report, what is due, what was appended, and one flush.
+func (a *Agent) DoWork(nowNs int64) (int, error) {
+	a.nowNs = nowNs
+	work := a.receive()
+	work += a.pollJournal()
+	work += a.pollVotes()
+	work += a.pollCatchUp()
+	if nowNs >= a.core.NextDeadline() {
+		a.tick()
+		work++
+	}
+	a.pollServices()
+	a.publishAppended()
+	a.o.Sender.Flush()
+	a.demandSync()
+	a.tellProgress()
+	if nowNs-a.statusAtNs >= 1e6 {
+		a.statusAtNs = nowNs
+		a.slowTick()
+	}
+	if a.err == nil {
+		a.err = a.o.Transport.Err()
+	}
+	return work, a.err
+}
+
+// slowTick is what is done about once a millisecond.
+func (a *Agent) slowTick() {
+	a.m.publish(a)
+	recovering := a.core.Recovering()
+	if a.recovering && !recovering {
+		go a.o.Admitted()
+	}
+	a.recovering = recovering
+}
+
+// OnClose implements agent.Agent.
+func (a *Agent) OnClose() error {
+	a.m.publish(a)
+	return nil
+}
+
+// Tail ends the duty cycle: answers to clients, and the second flush.
+type Tail struct{ a *Agent }
+
+// Name implements agent.Agent.
+func (t *Tail) Name() string { return "answers" }
+
+// OnStart implements agent.Agent.
+func (t *Tail) OnStart(int64) error { return nil }
+
+// DoWork fills frames with answers and flushes them. A leader's own records appended here (a session that closes,
+// acknowledgements of silent clients) leave with the next cycle.
+func (t *Tail) DoWork(nowNs int64) (int, error) {
+	a := t.a
+	if !a.leading {
+		return 0, nil
+	}
+	work := a.o.Leading.DoWork(nowNs)
+	a.o.Sender.Flush()
+	return work, nil
+}
+
+// OnClose implements agent.Agent.
+func (t *Tail) OnClose() error { return nil }
+
+// receive takes one batch from the transport.
+func (a *Agent) receive() int {
+	n := a.o.Transport.Receive(a.rx)
+	for i := range n {
+		a.onDatagram(&a.rx[i])
+	}
+	if n > 0 {
+		a.o.Transport.Release()
+	}
+	return n
+}
+
+func (a *Agent) onDatagram(rx *transport.Received) {
+	h := &a.header
+	body, drop := a.validator.Validate(rx.Payload, h)
+	if drop != wire.DropNone {
+		a.m.dropped(drop)
+		return
+	}
+	switch {
+	case h.Kind.FromNode():
+		a.onNode(h, body)
+	case !h.Kind.FromClient():
+		a.m.dropped(wire.DropKind)
+	case a.leading:
+		a.o.Leading.OnClient(a.nowNs, h, body, rx.From)
+	default:
+		leader := a.core.Leader()
+		a.o.Redirector.Redirect(h, body, rx.From, leader, a.o.Peers[leader], a.core.Term())
+	}
+}
+
+// publishAppended makes what the leader appended since the last cycle visible, once, and has the core stream it.
+func (a *Agent) publishAppended() {
+	if !a.leading {
+		return
+	}
+	chain := a.o.Leading.Publish()
+	if chain.Position == a.chain.Position {
+		return
+	}
+	a.chain = chain
+	a.checkpoints.add(chain)
+	a.stepAppended()
+}
+
+func (a *Agent) stepAppended() {
+	in := a.input(InAppended)
+	in.Position, in.LastTerm, in.Checksum = a.chain.Position, a.chain.Term, a.chain.Checksum
+	a.step(in)
+}
+
+// demandSync tells the journal how far the log goes and what somebody waits for.
+func (a *Agent) demandSync() {
+	if a.cutting {
+		return
+	}
+	syncTo := a.core.SyncTo()
+	if a.leading {
+		syncTo = max(syncTo, a.o.Leading.SyncTo())
+	}
+	if a.o.SyncAlways {
+		syncTo = a.chain.Position
+	}
+	a.o.Journal.Want(a.chain.Position, min(syncTo, a.chain.Position))
+}
+
+// tick gives the core a chance to look at its deadlines.
+func (a *Agent) tick() { a.step(a.input(InTick)) }
+
+// input clears the reused input and names it.
+func (a *Agent) input(kind InputKind) *Input {
+	a.in.Kind = kind
+	return &a.in
+}
+
+// fail ends the node: the first reason stands.
+func (a *Agent) fail(format string, args ...any) {
+	if a.err == nil {
+		a.err = fmt.Errorf("replica: "+format, args...)
+	}
+}

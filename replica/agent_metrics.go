@@ -1,0 +1,57 @@
+package replica
+
+import (
+	"lockstep/internal/counters"
+	"lockstep/wire"
+)
+
+// metrics are the agent's counters. Gauges are set about once a millisecond, never per message.
+type metrics struct {
+	role, term, leader, appendAt, commit, applied, recovering, aligned *counters.Counter
+	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull     *counters.Counter
+	drops                                                              [wire.NumDrops]*counters.Counter
+}
+
+func (m *metrics) init(f *counters.File) {
+	gauge := func(name, help string) *counters.Counter { return f.Counter("lockstep_"+name, help) }
+	m.role = gauge("role", "role of this node: 0 follower, 1 canvassing, 2 candidate, 3 leader")
+	m.term = gauge("term", "current term")
+	m.leader = gauge("leader", "node id of the leader, 0 when none is known")
+	m.appendAt = gauge("append_position", "end of this node's log in memory, bytes")
+	m.commit = gauge("commit_position", "end of what is committed and held here, bytes")
+	m.applied = gauge("applied_position", "end of what the service has consumed, bytes")
+	m.recovering = gauge("recovering", "1 while this node may have forgotten, and neither votes nor counts")
+	m.aligned = gauge("aligned", "1 while this node's log is known to be a prefix of the leader's")
+	m.roleChanges = gauge("role_changes_total", "changes of role, term or leader")
+	m.cuts = gauge("cuts_total", "uncommitted tails cut after alignment")
+	m.retransmitted = gauge("retransmitted_bytes_total", "bytes sent again for a NAK")
+	m.caughtUp = gauge("caught_up_bytes_total", "bytes fetched from another node's disk")
+	m.ringFull = gauge("ring_full_total", "LOG datagrams dropped because the ring had no room")
+	m.diskFull = gauge("disk_full", "1 while there is no space for the next segment")
+	for d := range m.drops {
+		m.drops[d] = f.Counter(`lockstep_datagrams_dropped_total{reason="`+wire.Drop(d).String()+`"}`,
+			"datagrams dropped by reason")
+	}
+}
+
+func (m *metrics) dropped(d wire.Drop) { m.drops[d].Inc() }
+
+// lead sets what says who leads, at once: before anything that follows from it (a cut) can have happened, nobody may
+// take this node for the leader it was.
+func (m *metrics) lead(out *Output) {
+	m.role.Set(uint64(out.Role))
+	m.term.Set(uint64(out.Term))
+	m.leader.Set(uint64(out.Leader))
+}
+
+// publish sets the gauges.
+func (m *metrics) publish(a *Agent) {
+	m.role.Set(uint64(a.core.Role()))
+	m.term.Set(uint64(a.core.Term()))
+	m.leader.Set(uint64(a.core.Leader()))
+	m.appendAt.Set(uint64(a.core.Append()))
+	m.commit.Set(uint64(a.core.Commit()))
+	m.applied.Set(uint64(a.applied))
+	m.recovering.Set(gauge01(a.core.Recovering()))
+	m.aligned.Set(gauge01(a.core.Aligned()))
+}

@@ -1,0 +1,115 @@
+package replica
+
+import (
+	"lockstep/journal"
+	"lockstep/wire"
+)
+
+// pollJournal steps in what the journal thread reports.
+func (a *Agent) pollJournal() int {
+	n := a.o.Journal.Poll(a.reports[:])
+	for i := range n {
+		a.onReport(&a.reports[i])
+	}
+	return n
+}
+
+func (a *Agent) onReport(r *journal.Report) {
+	switch r.Kind {
+	case journal.ReportDurable:
+		in := a.input(InDurable)
+		in.Position, in.Generation = r.Position, r.Generation
+		a.step(in)
+	case journal.ReportCut:
+		a.onCut(r.Position, r.Generation)
+	case journal.ReportFull, journal.ReportSpace:
+		in := a.input(InDiskFull)
+		in.Flag = r.Kind == journal.ReportFull
+		a.m.diskFull.Set(gauge01(in.Flag))
+		if in.Flag {
+			a.o.Log("disk full: this node stops acknowledging and does not lead until there is space")
+		} else {
+			a.o.Log("disk has space again")
+		}
+		a.step(in)
+	case journal.ReportFailed:
+		a.fail("stopping: %w", r.Err)
+	default:
+		a.fail("stopping: the journal reported unknown kind %d", r.Kind)
+	}
+}
+
+// pollVotes steps in what the state file holds by now.
+func (a *Agent) pollVotes() int {
+	v, ok := a.o.Votes.stored()
+	if !ok {
+		return 0
+	}
+	in := a.input(InPersisted)
+	in.Term, in.Node = v.term, v.node
+	a.step(in)
+	return 1
+}
+
+// pollServices steps in how far the service is, which STATUS reports.
+func (a *Agent) pollServices() {
+	applied, hashPosition, hash := a.o.Services.Applied()
+	if applied == a.applied {
+		return
+	}
+	a.applied = applied
+	in := a.input(InApplied)
+	in.Position, in.HashPosition, in.Hash = applied, hashPosition, hash
+	a.step(in)
+}
+
+// pollCatchUp takes bytes that were fetched over HTTP into the ring, as many as fit.
+func (a *Agent) pollCatchUp() int {
+	work := 0
+	for !a.cutting {
+		c := a.o.CatchUp.peek()
+		if c == nil {
+			return work
+		}
+		if !a.onChunk(c) {
+			return work
+		}
+		a.o.CatchUp.advance()
+		work++
+	}
+	return work
+}
+
+// onChunk takes one chunk; false when the ring has no room for it now.
+func (a *Agent) onChunk(c *chunk) bool {
+	if c.failed {
+		in := a.input(InCatchUpFailed)
+		in.Generation = c.generation
+		a.step(in)
+		return true
+	}
+	if c.generation != a.core.CatchingUp() {
+		return true // of a catch-up that the core has given up: dropped
+	}
+	end := c.from + wire.Position(len(c.bytes))
+	if uint64(end) > a.o.Ring.Limit() {
+		return false
+	}
+	a.bytes, a.bytesAt = c.bytes, c.from
+	if from := max(c.from, a.core.Received()); from < end {
+		a.store(from, end)
+	}
+	in := a.input(InCaughtUp)
+	in.Position, in.Generation = end, c.generation
+	a.step(in)
+	a.bytes = nil
+	a.m.caughtUp.Add(uint64(len(c.bytes)))
+	return true
+}
+
+func gauge01(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
