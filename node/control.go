@@ -1,0 +1,135 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"lockstep/internal/vfs"
+	"lockstep/journal"
+	"lockstep/replica"
+	"lockstep/wire"
+)
+
+// Paths and headers of the control plane.
+const (
+	pathStatus  = "/status"
+	pathMetrics = "/metrics"
+	pathLog     = "/log"
+
+	headerCommit = "Lockstep-Commit" // the server's commit position
+	headerTerm   = "Lockstep-Term"   // its term
+)
+
+// catchUpBytes bounds one answer of /log: a follower asks again for what follows.
+const catchUpBytes = 1 << 20
+
+// startControl opens the control plane's listener and serves it until close.
+func (n *Node) startControl() error {
+	listener, err := net.Listen("tcp", n.config.Self().Control)
+	if err != nil {
+		return fmt.Errorf("%w: control plane: %w: is another node running, or the address not this host's? "+
+			"(cluster.nodes, control)", ErrConfig, err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
+	mux.HandleFunc("GET "+pathLog, n.serveLog)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(counterCollector{n.counters}, collectors.NewGoCollector())
+	mux.Handle("GET "+pathMetrics, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	n.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	go func() {
+		if err := n.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			n.logf("control plane: %v", err)
+		}
+	}()
+	return nil
+}
+
+func (n *Node) serveStatus(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(n.Status())
+}
+
+// serveLog sends log bytes [from, until) from disk, as many as are synced here and fit one answer. What is committed
+// anybody may serve: it is the cluster's for good. Beyond that only the leader of the follower's own term may: its log
+// is what that follower is to have.
+func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
+	from, err1 := strconv.ParseUint(r.FormValue("from"), 10, 64)
+	until, err2 := strconv.ParseUint(r.FormValue("until"), 10, 64)
+	term, err3 := strconv.ParseUint(r.FormValue("term"), 10, 32)
+	if err := errors.Join(err1, err2, err3); err != nil || until < from {
+		http.Error(w, "want from and until, positions in the log, and the follower's term", http.StatusBadRequest)
+		return
+	}
+	if cluster := r.FormValue("cluster"); cluster != ClusterString(n.identity.Cluster) {
+		http.Error(w, fmt.Sprintf("this node is of cluster %s", ClusterString(n.identity.Cluster)), http.StatusConflict)
+		return
+	}
+	limit := n.progress.Commit()
+	leads := func() bool {
+		return n.gauge("lockstep_role") == uint64(replica.Leader) && n.gauge("lockstep_term") == term
+	}
+	beyond := leads()
+	if beyond {
+		limit = wire.Position(n.ring.Append())
+	}
+	end := min(wire.Position(until), limit, wire.Position(n.durable.Load()), wire.Position(from)+catchUpBytes)
+	w.Header().Set(headerCommit, strconv.FormatUint(uint64(n.progress.Commit()), 10))
+	w.Header().Set(headerTerm, strconv.FormatUint(n.gauge("lockstep_term"), 10))
+	if end <= wire.Position(from) {
+		return
+	}
+	body, err := n.readLog(wire.Position(from), end)
+	switch {
+	case err != nil:
+		n.logf("serving [%d, %d) to %s: %v", from, end, r.RemoteAddr, err)
+		http.Error(w, "the journal cannot be read there", http.StatusServiceUnavailable)
+	case beyond && !leads():
+		http.Error(w, "this node leads no longer", http.StatusConflict) // what was read may have been cut meanwhile
+	default:
+		_, _ = w.Write(body) // a follower that went away asks again
+	}
+}
+
+// readLog reads from disk, past the threads that write.
+func (n *Node) readLog(from, until wire.Position) ([]byte, error) {
+	reader, err := journal.NewReader(vfs.Real{}, n.config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	reader.SetLimit(until)
+	body := make([]byte, until-from)
+	for got := 0; got < len(body); {
+		n, err := reader.ReadRange(from+wire.Position(got), body[got:])
+		if err != nil {
+			return nil, err
+		}
+		got += n
+	}
+	return body, nil
+}
+
+// ClusterString prints a cluster id as people see it.
+func ClusterString(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+// ParseCluster reads what ClusterString prints.
+func ParseCluster(s string) (uint64, error) {
+	id, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || id == 0 {
+		return 0, fmt.Errorf("%w: cluster id %q: want up to 16 hexadecimal digits, as lockstep format prints them",
+			ErrConfig, s)
+	}
+	return id, nil
+}

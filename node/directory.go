@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"lockstep/internal/vfs"
+	"lockstep/journal"
+	"lockstep/wire"
+)
+
+// Format makes a node's directory for a new cluster, or for another node of one. With cluster 0 it makes up the
+// cluster's id. It refuses when a peer answers with a log: then the cluster exists, and `lockstep reseed` joins it.
+func Format(ctx context.Context, dir string, id int, cluster uint64, peers []string) (journal.Identity, error) {
+	for _, control := range peers {
+		if s, err := FetchStatus(ctx, control); err == nil && s.Append > 0 {
+			return journal.Identity{}, fmt.Errorf("%w: node %d at %s has a log of %d bytes in cluster %s: "+
+				"a node of a running cluster is made by lockstep reseed", ErrConfig, s.Node, control, s.Append, s.Cluster)
+		}
+	}
+	if cluster == 0 {
+		cluster = random()
+	}
+	return makeDirectory(dir, id, cluster)
+}
+
+// Reseed makes a directory for a node whose own is lost: it joins an existing cluster as recovering, and neither votes
+// nor counts before the cluster has admitted it.
+func Reseed(dir string, id int, cluster uint64) (journal.Identity, error) {
+	if cluster == 0 {
+		return journal.Identity{}, fmt.Errorf("%w: reseed joins an existing cluster: give its id (lockstep status shows it)",
+			ErrConfig)
+	}
+	identity, err := makeDirectory(dir, id, cluster)
+	if err != nil {
+		return identity, err
+	}
+	return identity, journal.MarkRecovering(vfs.Real{}, dir, "reseeded: the directory of this node was made anew")
+}
+
+func makeDirectory(dir string, id int, cluster uint64) (journal.Identity, error) {
+	if id < 1 || id > wire.MaxNodes {
+		return journal.Identity{}, fmt.Errorf("%w: node id %d: want 1 to %d", ErrConfig, id, wire.MaxNodes)
+	}
+	identity := journal.Identity{Cluster: cluster, Node: wire.NodeID(id), Incarnation: random()}
+	if err := journal.Format(vfs.Real{}, dir, identity); err != nil {
+		return identity, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return identity, nil
+}
+
+// random returns 64 random bits, not 0.
+func random() uint64 {
+	var b [8]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		if v := binary.LittleEndian.Uint64(b[:]); v != 0 {
+			return v
+		}
+	}
+}
+
+// lockDirectory takes the directory for this process alone.
+func (n *Node) lockDirectory() error {
+	lock, err := journal.Lock(vfs.Real{}, n.config.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	n.closers = append(n.closers, lock.Close)
+	return nil
+}
+
+// openDirectory reads the directory: identity, journal, clean marker, votes, in that order, and raises the run.
+func (n *Node) openDirectory() error {
+	fs, dir := vfs.Real{}, n.config.Dir
+	identity, err := journal.LoadIdentity(fs, dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if int(identity.Node) != n.config.Node {
+		return fmt.Errorf("%w: directory %s belongs to node %d, the config says node = %d",
+			ErrConfig, dir, identity.Node, n.config.Node)
+	}
+	if err := n.openJournal(identity); err != nil {
+		return err
+	}
+	if n.votes, err = journal.OpenVote(fs, dir); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	n.closers = append(n.closers, n.votes.Close)
+	if n.identity, err = journal.BumpRun(fs, dir); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
+// openJournal recovers the log and decides whether this node may have forgotten something (consensus rule 8).
+func (n *Node) openJournal(identity journal.Identity) error {
+	fs, dir := vfs.Real{}, n.config.Dir
+	var err error
+	n.journal, n.recovered, err = journal.Open(journal.Options{
+		FS: fs, Dir: dir, Cluster: identity.Cluster,
+		SegmentBytes: n.config.Journal.SegmentBytes, SyncBytes: n.config.Journal.SyncBytes,
+		SyncIntervalNs: n.config.Journal.SyncIntervalUs * 1000,
+		Inline:         n.inline, Counters: n.counters, Log: func(msg string) { n.logf("%s", msg) },
+	})
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	n.closers = append(n.closers, n.journal.Close)
+	clean, err := journal.TakeClean(fs, dir, identity.Run, n.recovered.Chain.Position)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return n.decideRecovering(identity, clean)
+}
+
+func (n *Node) decideRecovering(identity journal.Identity, clean bool) error {
+	alone := len(n.config.Cluster.Nodes) == 1
+	if n.recovered.Outcome.Forgot() {
+		if alone {
+			return fmt.Errorf("%w: %s; this node is alone, so nobody has the bytes: lockstep journal verify %s shows "+
+				"what is left", ErrConfig, n.recovered, n.config.Dir)
+		}
+		n.recovering = "synced records are damaged or gone: " + n.recovered.Cause
+		if err := n.journal.Discard(); err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+	}
+	rule, _ := n.config.Rule()
+	switch {
+	case n.recovering != "":
+	case n.recovered.Marked != "":
+		n.recovering = n.recovered.Marked
+	case rule == wire.RuleReplicated && identity.Run > 0 && !clean && !alone:
+		n.recovering = "this node did not end cleanly, and under rule replicated it may have held more than its disk has"
+		if err := journal.MarkRecovering(vfs.Real{}, n.config.Dir, n.recovering); err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+	}
+	if n.recovering != "" {
+		n.logf("recovering: %s; it neither votes nor counts until the cluster has admitted it", n.recovering)
+	}
+	return nil
+}
+
+// admitted forgets that this node was recovering: the cluster has admitted it.
+func (n *Node) admitted() {
+	n.logf("admitted by the cluster: this node votes and counts again")
+	if err := journal.ClearRecovering(vfs.Real{}, n.config.Dir); err != nil {
+		n.logf("%v", err)
+	}
+}
+
+// markClean says that this run ended with everything synced. Only after every thread has stopped.
+func (n *Node) markClean(end wire.Position) error {
+	if err := journal.WriteClean(vfs.Real{}, n.config.Dir, n.identity.Run, end); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
+// close gives everything back, last taken first.
+func (n *Node) close() error {
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		errs = append(errs, n.closers[i]())
+	}
+	n.closers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,241 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lockstep/agent"
+	"lockstep/internal/counters"
+	"lockstep/journal"
+	"lockstep/replica"
+	"lockstep/ringbuf"
+	"lockstep/service"
+	"lockstep/transport"
+	"lockstep/tuning"
+	"lockstep/wire"
+)
+
+// Revision is the source revision of this build, set by the linker.
+var Revision = "unknown"
+
+// countersFile is the mapped counters' name in the node's directory.
+const countersFile = "counters"
+
+// counterSlots bounds how many counters a node has.
+const counterSlots = 1024
+
+// Node is a node: opened, then run once.
+type Node struct {
+	config     Config
+	out        io.Writer
+	outMu      sync.Mutex
+	clock      agent.Clock
+	counters   *counters.File
+	identity   journal.Identity
+	journal    *journal.Journal
+	recovered  *journal.Recovered
+	recovering string // why this node may have forgotten something; "": it has not
+	votes      *journal.VoteFile
+	ring       *ringbuf.LogRing
+	transport  transport.Transport
+	progress   service.Progress
+	driver     *service.Driver
+	replica    *replica.Agent
+	port       *journal.Port
+	votePort   *replica.VotePort
+	durable    *counters.Counter
+	idle       agent.IdleKind
+	idleWhy    string
+	findings   []tuning.Finding
+	threads    []thread
+	inline     bool // no thread and no blocking: a test drives the agents
+	closers    []func() error
+	http       *http.Server
+	client     *http.Client
+	cancel     context.CancelFunc // ends fetches
+	startedAt  time.Time
+}
+
+// Open takes everything a node needs: directory, journal, transport, agents. On an error nothing stays taken. What it
+// prints on out is for operators.
+func Open(config Config, out io.Writer) (*Node, error) {
+	n := &Node{config: config, out: out, clock: agent.System{}, client: &http.Client{}, startedAt: time.Now()}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *Node) open() error {
+	for _, step := range []func() error{
+		n.lockDirectory, n.openCounters, n.openDirectory, n.openRing, n.openTransport, n.checkHost, n.assemble,
+		n.startControl,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openCounters maps the counters, over those of an earlier run.
+func (n *Node) openCounters() error {
+	path := n.config.Counters
+	if path == "" {
+		path = filepath.Join(n.config.Dir, countersFile)
+	}
+	var err error
+	if n.counters, err = counters.Create(path, counterSlots); err != nil {
+		return fmt.Errorf("%w: key \"counters\": %w", ErrConfig, err)
+	}
+	n.closers = append(n.closers, n.counters.Close)
+	n.durable = n.counters.Counter("lockstep_journal_durable_position", "everything below is synced")
+	return nil
+}
+
+// openRing maps the log ring and fills it with the end of the log.
+func (n *Node) openRing() error {
+	size := int(n.config.Cluster.RingBytes)
+	mapping, err := ringbuf.MapLog(size)
+	if err != nil {
+		return fmt.Errorf("node: log ring: %w", err)
+	}
+	n.closers = append(n.closers, mapping.Close)
+	n.ring = ringbuf.NewLogRing(mapping.Bytes(), size, true)
+	return nil
+}
+
+// checkHost prints what the host lacks.
+func (n *Node) checkHost() error {
+	n.findings = tuning.Check(tuning.ThisHost(),
+		tuning.Target{Interface: n.config.Transport.Interface, Dir: n.config.Dir, Cores: n.config.Threads.Cores})
+	ok, of := tuning.Score(n.findings)
+	n.logf("host: %d of %d items as wanted (lockstep tune check)", ok, of)
+	for _, f := range n.findings {
+		if f.State == tuning.Differs {
+			n.logf("host: %s is %s, wanted %s", f.Item, f.Current, f.Wanted)
+		}
+	}
+	return nil
+}
+
+// Run starts the threads and waits until ctx ends or a thread fails; then it stops them all, syncs what there is, and
+// marks a clean end.
+func (n *Node) Run(ctx context.Context) error {
+	err := n.start()
+	if err == nil {
+		n.logf("node %d of cluster %s runs: %s", n.config.Node, ClusterString(n.identity.Cluster), n.transport.Describe())
+		err = n.supervise(ctx)
+	}
+	if stopErr := n.stop(); err == nil {
+		err = stopErr
+	}
+	if err != nil {
+		n.counters.Error(n.clock.WallNs(), err.Error())
+		return errors.Join(err, n.close())
+	}
+	return n.close()
+}
+
+// supervise waits for the end: asked for, or a thread's.
+func (n *Node) supervise(ctx context.Context) error {
+	ended := make(chan error, len(n.threads))
+	for i := range n.threads {
+		go func(t *thread) {
+			<-t.runner.Done()
+			ended <- t.runner.Err()
+		}(&n.threads[i])
+	}
+	select {
+	case <-ctx.Done():
+		n.logf("stopping")
+		return nil
+	case err := <-ended:
+		if err == nil {
+			err = errors.New("node: a thread ended without being told to")
+		}
+		n.logf("%v", err)
+		return err
+	}
+}
+
+// stop stops the threads, the writers of the log first and the journal behind them, and marks a clean end if all of it
+// is synced.
+func (n *Node) stop() error {
+	if n.cancel != nil {
+		n.cancel()
+	}
+	if n.http != nil {
+		_ = n.http.Close() // open connections of followers that catch up are theirs to repeat
+	}
+	var errs []error
+	for i := range n.threads {
+		if n.threads[i].started {
+			errs = append(errs, n.threads[i].runner.Stop())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	end := wire.Position(n.ring.Append())
+	if durable := wire.Position(n.durable.Load()); durable != end {
+		return fmt.Errorf("node: %d of %d bytes of the log are synced at the end: not marked clean", durable, end)
+	}
+	return n.markClean(end)
+}
+
+// PrepareProcess sets what a process can set only for itself, before anything else runs: how many processors Go uses,
+// when it collects garbage, preemption signals (layout dedicated: by executing itself again).
+func PrepareProcess(c *Config) error {
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(4 << 30)
+	if c.Threads.Layout == "dedicated" && len(c.Threads.Cores) > 0 {
+		return withoutPreemption()
+	}
+	return nil
+}
+
+// withoutPreemption sees to it that the Go runtime sends hot threads no signals; the process starts itself again for
+// that, once.
+func withoutPreemption() error {
+	if agent.AsyncPreemptOff() {
+		return nil
+	}
+	return agent.ExecAsyncPreemptOff()
+}
+
+// lockMemory keeps what is mapped now and later in memory, page by page as it is touched; without the privilege it says
+// so and goes on.
+func (n *Node) lockMemory() {
+	const onFault = unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT
+	if err := unix.Mlockall(onFault); err != nil {
+		n.logf("memory is not locked (%v): a page that is swapped out stalls a thread; LimitMEMLOCK=infinity mends it", err)
+	}
+}
+
+// logf prints one line for operators. Cold.
+func (n *Node) logf(format string, args ...any) {
+	n.outMu.Lock()
+	defer n.outMu.Unlock()
+	fmt.Fprintf(n.out, "%s node %d: %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), n.config.Node,
+		fmt.Sprintf(format, args...))
+}
+
+// controlOf is a node's control address.
+func (n *Node) controlOf(id wire.NodeID) string {
+	for _, peer := range n.config.Cluster.Nodes {
+		if peer.ID == int(id) {
+			return peer.Control
+		}
+	}
+	return ""
+}

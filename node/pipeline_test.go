@@ -1,0 +1,196 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+
+	"lockstep/agent"
+	"lockstep/client"
+	"lockstep/service"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// cluster is a whole cluster on one goroutine: production agents, an in-process network, virtual time.
+type cluster struct {
+	t      testing.TB
+	clock  *agent.Virtual
+	net    *transport.Network
+	nodes  []*Node
+	agents []*agent.Invoker
+	client *client.Client
+	acks   [wire.LevelApplied + 1]uint64 // highest correlation acknowledged
+	answer []byte                        // last response
+}
+
+func (c *cluster) OnAck(a client.Ack) { c.acks[a.Level] = a.Correlation }
+
+func (c *cluster) OnResponse(r client.Response) { c.answer = append(c.answer[:0], r.Payload...) }
+
+func (c *cluster) OnEvent(client.Event) {}
+
+func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, clock: agent.NewVirtual(1e9, 1_700_000_000e9), net: transport.NewMemory(transport.MemoryOptions{})}
+	config := Defaults()
+	config.Cluster.Rule = rule
+	config.Cluster.RingBytes, config.Journal.SyncBytes = 1<<20, 1<<18
+	config.Journal.SegmentBytes = 1 << 20
+	for i := 1; i <= nodes; i++ {
+		config.Cluster.Nodes = append(config.Cluster.Nodes, NodeConfig{ID: i,
+			Data: fmt.Sprintf("10.0.0.%d:7400", i), Control: fmt.Sprintf("10.0.0.%d:7500", i)})
+	}
+	group, err := transport.ParseAddr(config.Cluster.Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addrs []transport.Addr
+	const clusterID = 77
+	for i := 1; i <= nodes; i++ {
+		config.Node, config.Dir = i, fmt.Sprintf("%s/node%d", dir, i)
+		if _, err := Format(context.Background(), config.Dir, i, clusterID, nil); err != nil {
+			t.Fatal(err)
+		}
+		local, _ := transport.ParseAddr(config.Self().Data)
+		addrs = append(addrs, local)
+		c.add(config, local, group)
+	}
+	at, err := c.net.Join(transport.Addr{IP: [4]byte{10, 0, 0, 100}, Port: 7600})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.client, err = client.New(client.Options{Cluster: clusterID, Nodes: addrs, Name: "test", Transport: at, Seed: 5}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *cluster) add(config Config, local, group transport.Addr) {
+	c.t.Helper()
+	n := &Node{config: config, out: &bytes.Buffer{}, clock: c.clock, inline: true}
+	var err error
+	if n.transport, err = c.net.Join(local, group); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = n.close() })
+	for _, step := range []func() error{n.lockDirectory, n.openCounters, n.openDirectory, n.openRing, n.assemble} {
+		if err := step(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := n.journal.Preload(n.ring); err != nil {
+		c.t.Fatal(err)
+	}
+	c.nodes = append(c.nodes, n)
+	for i := len(n.threads) - 1; i >= 0; i-- {
+		invoker := agent.NewInvoker(n.threads[i].agent)
+		if err := invoker.Start(c.clock.NowNs()); err != nil {
+			c.t.Fatal(err)
+		}
+		c.agents = append(c.agents, invoker)
+	}
+}
+
+// cycle gives every agent and the client one duty cycle.
+func (c *cluster) cycle(stepNs int64) {
+	c.clock.Advance(stepNs)
+	nowNs := c.clock.NowNs()
+	for _, a := range c.agents {
+		if _, err := a.Invoke(nowNs); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.client.Poll(nowNs)
+}
+
+// until runs cycles until a condition holds.
+func (c *cluster) until(what string, stepNs int64, limit int, condition func() bool) {
+	c.t.Helper()
+	for range limit {
+		if condition() {
+			return
+		}
+		c.cycle(stepNs)
+	}
+	for _, n := range c.nodes {
+		c.t.Log(n.out.(*bytes.Buffer).String())
+	}
+	c.t.Fatalf("not within %d cycles: %s", limit, what)
+}
+
+// roundTrip sends one message and runs until it is acknowledged at a level.
+func (c *cluster) roundTrip(level wire.Level, payload []byte) {
+	correlation, err := c.client.Send(c.clock.NowNs(), service.Echo, wire.LevelsOf(level), payload)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for limit := 10_000; c.acks[level] < correlation; limit-- {
+		if limit == 0 {
+			c.t.Fatalf("message %d is not acknowledged at level %v", correlation, level)
+		}
+		c.cycle(1000)
+	}
+}
+
+func TestOneThreadRunsAWholeCluster(t *testing.T) {
+	for _, nodes := range []int{1, 3} {
+		for _, rule := range []string{"durable", "replicated"} {
+			t.Run(fmt.Sprintf("%d nodes, %s", nodes, rule), func(t *testing.T) {
+				c := newCluster(t, nodes, rule, t.TempDir())
+				c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+				for _, level := range []wire.Level{wire.LevelReceived, wire.LevelSequenced, wire.LevelReplicated,
+					wire.LevelDurable, wire.LevelApplied} {
+					payload := []byte("payload at level " + level.String())
+					c.roundTrip(level, payload)
+					c.until("the echo", 1000, 20_000, func() bool { return bytes.Equal(c.answer, payload) })
+				}
+				c.until("every node has applied the same", 1_000_000, 1000, func() bool { return c.sameState() })
+			})
+		}
+	}
+}
+
+func (c *cluster) sameState() bool {
+	at, hash := c.nodes[0].progress.StateHash()
+	for _, n := range c.nodes {
+		if a, h := n.progress.StateHash(); a != at || h != hash || uint64(a) != n.ring.Append() {
+			return false
+		}
+	}
+	return at > 0
+}
+
+// TestMessagesDoNotAllocate is the proof for the hot path of every node at once: leader, followers, service, journal,
+// and the client, from the client's Send to its acknowledgement.
+func TestMessagesDoNotAllocate(t *testing.T) {
+	for _, rule := range []string{"durable", "replicated"} {
+		t.Run(rule, func(t *testing.T) {
+			c := newCluster(t, 3, rule, t.TempDir())
+			c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+			payload := bytes.Repeat([]byte{7}, 200)
+			for range 200 {
+				c.roundTrip(wire.LevelApplied, payload)
+			}
+			if allocs := testing.AllocsPerRun(200, func() { c.roundTrip(wire.LevelApplied, payload) }); allocs != 0 {
+				t.Errorf("%v allocations per message", allocs)
+			}
+		})
+	}
+}
+
+// BenchmarkPipeline is a round trip through three nodes on one thread, no kernel network: CPU cost, not latency.
+func BenchmarkPipeline(b *testing.B) {
+	c := newCluster(b, 3, "replicated", b.TempDir())
+	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+	payload := bytes.Repeat([]byte{7}, 200)
+	for range 100 {
+		c.roundTrip(wire.LevelApplied, payload)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.roundTrip(wire.LevelApplied, payload)
+	}
+}

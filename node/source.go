@@ -1,0 +1,51 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"lockstep/internal/counters"
+	"lockstep/internal/vfs"
+	"lockstep/journal"
+	"lockstep/wire"
+)
+
+// source is the journal as the service driver reads it (service.Source): up to what is synced here.
+type source struct {
+	reader  *journal.Reader
+	durable *counters.Counter
+}
+
+func (n *Node) newSource() (*source, error) {
+	reader, err := journal.NewReader(vfs.Real{}, n.config.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	n.closers = append(n.closers, reader.Close)
+	return &source{reader: reader, durable: n.durable}, nil
+}
+
+// ReadRange copies log bytes from a position on; 0 when they are not on disk yet.
+func (s *source) ReadRange(from wire.Position, b []byte) (int, error) {
+	s.reader.SetLimit(wire.Position(s.durable.Load()))
+	got, err := s.reader.ReadRange(from, b)
+	if errors.Is(err, io.EOF) {
+		return got, nil
+	}
+	return got, err
+}
+
+// chainAt finds the chain at a record boundary that is on disk. It blocks: only a cut asks, and nothing else goes on.
+func (n *Node) chainAt(p wire.Position) (wire.Chain, error) {
+	reader, err := journal.NewReader(vfs.Real{}, n.config.Dir)
+	if err != nil {
+		return wire.Chain{}, err
+	}
+	defer reader.Close()
+	reader.SetLimit(p)
+	if err := reader.Seek(p); err != nil {
+		return wire.Chain{}, err
+	}
+	return reader.Chain(), nil
+}

@@ -1,0 +1,146 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/internal/counters"
+	"lockstep/replica"
+	"lockstep/tuning"
+)
+
+// Status is what /status answers.
+type Status struct {
+	Node        int               `json:"node"`
+	Cluster     string            `json:"cluster"`
+	Incarnation string            `json:"incarnation"`
+	Run         uint32            `json:"run"`
+	Revision    string            `json:"revision"`
+	Uptime      string            `json:"uptime"`
+	Role        string            `json:"role"`
+	Term        uint64            `json:"term"`
+	Leader      int               `json:"leader"`
+	Recovering  string            `json:"recovering,omitempty"`
+	DiskFull    bool              `json:"disk_full"`
+	Append      uint64            `json:"append"`
+	Durable     uint64            `json:"durable"`
+	Commit      uint64            `json:"commit"`
+	Applied     uint64            `json:"applied"`
+	StateAt     uint64            `json:"state_position"`
+	StateHash   string            `json:"state_hash"`
+	Halted      string            `json:"halted,omitempty"`
+	Rule        string            `json:"rule"`
+	Transport   string            `json:"transport"`
+	Journal     string            `json:"journal"`
+	Layout      string            `json:"layout"`
+	Idle        string            `json:"idle"`
+	Dropped     map[string]uint64 `json:"dropped"`
+	GCCycles    uint64            `json:"gc_cycles"`
+	Host        []tuning.Finding  `json:"host"`
+}
+
+// DroppedTotal is how many datagrams were dropped, whatever the reason.
+func (s *Status) DroppedTotal() uint64 {
+	total := uint64(0)
+	for _, n := range s.Dropped {
+		total += n
+	}
+	return total
+}
+
+// Status collects the status. Any goroutine.
+func (n *Node) Status() Status {
+	driver := n.driver.Status()
+	s := Status{
+		Node: n.config.Node, Cluster: ClusterString(n.identity.Cluster),
+		Incarnation: fmt.Sprintf("%016x", n.identity.Incarnation), Run: n.identity.Run, Revision: Revision,
+		Uptime: time.Since(n.startedAt).Round(time.Second).String(),
+		Role:   replica.Role(n.gauge("lockstep_role")).String(), Term: n.gauge("lockstep_term"),
+		Leader: int(n.gauge("lockstep_leader")), DiskFull: n.gauge("lockstep_disk_full") == 1,
+		Append: n.ring.Append(), Durable: n.durable.Load(), Commit: uint64(n.progress.Commit()),
+		Applied: uint64(driver.Applied), StateAt: uint64(driver.StatePosition),
+		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
+		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,
+		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: gcCycles(),
+		Host: n.findings,
+	}
+	if n.gauge("lockstep_recovering") == 1 {
+		s.Recovering = n.recovering
+	}
+	if driver.Halt != nil {
+		s.Halted = driver.Halt.String()
+	}
+	n.counters.Each(func(name, _ string, value uint64) {
+		if reason, ok := strings.CutPrefix(name, `lockstep_datagrams_dropped_total{reason="`); ok && value > 0 {
+			s.Dropped[strings.TrimSuffix(reason, `"}`)] = value
+		}
+	})
+	return s
+}
+
+func (n *Node) gauge(name string) uint64 { return n.counters.Counter(name, "").Load() }
+
+// FetchStatus asks a node's control plane.
+func FetchStatus(ctx context.Context, control string) (Status, error) {
+	return FetchStatusBy(ctx, http.DefaultClient, control)
+}
+
+// FetchStatusBy asks with a client of the caller's: one that dials from another place.
+func FetchStatusBy(ctx context.Context, client *http.Client, control string) (Status, error) {
+	var s Status
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+pathStatus, nil)
+	if err != nil {
+		return s, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return s, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return s, fmt.Errorf("%s answers %s", control, response.Status)
+	}
+	return s, json.NewDecoder(response.Body).Decode(&s)
+}
+
+// counterCollector exports the mapped counters to Prometheus.
+type counterCollector struct{ file *counters.File }
+
+// Describe implements prometheus.Collector: nothing in advance, counters come and go.
+func (counterCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c counterCollector) Collect(out chan<- prometheus.Metric) {
+	c.file.Each(func(name, help string, value uint64) {
+		base, labels, values := splitName(name)
+		kind := prometheus.GaugeValue
+		if strings.HasSuffix(base, "_total") {
+			kind = prometheus.CounterValue
+		}
+		metric, err := prometheus.NewConstMetric(prometheus.NewDesc(base, help, labels, nil), kind, float64(value), values...)
+		if err == nil {
+			out <- metric
+		}
+	})
+}
+
+// splitName takes `name{a="x",b="y"}` apart.
+func splitName(name string) (base string, labels, values []string) {
+	base, rest, found := strings.Cut(name, "{")
+	if !found {
+		return base, nil, nil
+	}
+	for pair := range strings.SplitSeq(strings.TrimSuffix(rest, "}"), ",") {
+		label, value, _ := strings.Cut(pair, "=")
+		labels, values = append(labels, label), append(values, strings.Trim(value, `"`))
+	}
+	return base, labels, values
+}

@@ -1,0 +1,281 @@
+package node
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+
+	"lockstep/agent"
+	"lockstep/journal"
+	"lockstep/replica"
+	"lockstep/ringbuf"
+	"lockstep/sequencer"
+	"lockstep/service"
+	"lockstep/service/echo"
+	"lockstep/service/orderbook"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// thread is an agent on a thread, in the order in which threads are stopped: who writes the log first, the journal and
+// the state files last.
+type thread struct {
+	agent   agent.Agent
+	runner  *agent.Runner
+	started bool
+}
+
+// Ring sizes between threads.
+const (
+	commandSlots = 256
+	egressBytes  = 4 << 20
+	senderBatch  = 64
+	// blockingSliceNs lets a thread that was woken (the journal, behind its disk) run before those that yield.
+	blockingSliceNs = 100_000
+	maxParkNs       = 1_000_000 // a parked thread looks at its deadlines this often
+)
+
+// assemble makes the agents and lays them out on threads.
+func (n *Node) assemble() error {
+	if err := n.chooseIdle(); err != nil {
+		return err
+	}
+	core, net, err := n.coreTransport()
+	if err != nil {
+		return err
+	}
+	commands := ringbuf.NewSPSC(make([]service.Command, commandSlots))
+	egress := ringbuf.NewMessageRing(make([]byte, egressBytes))
+	if err := n.makeDriver(commands, egress); err != nil {
+		return err
+	}
+	tail, err := n.makeReplica(core, commands, egress)
+	if err != nil {
+		return err
+	}
+	return n.layOut(net, tail)
+}
+
+// coreTransport is what the replica's thread sends and receives through: the transport itself, or rings to the thread
+// that owns it.
+func (n *Node) coreTransport() (transport.Transport, agent.Agent, error) {
+	if n.config.Threads.Layout == "shared" {
+		return n.transport, nil, nil
+	}
+	core, net, err := transport.NewRelay(n.transport, transport.RelayOptions{Counters: n.counters})
+	if err != nil {
+		return nil, nil, fmt.Errorf("node: %w", err)
+	}
+	return core, net, nil
+}
+
+func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringbuf.MessageRing) error {
+	book, err := orderbook.New(orderbook.Options{})
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	var services [service.MaxServices]service.Service
+	services[service.Echo], services[service.OrderBook] = &echo.Service{}, book
+	source, err := n.newSource()
+	if err != nil {
+		return err
+	}
+	n.driver, err = service.NewDriver(service.Options{
+		Ring: n.ring, Source: source, Progress: &n.progress, Commands: commands, Egress: egress, Services: services,
+		Counters: n.counters, // its limits change outputs: they are the build's, not a node's
+	})
+	return err
+}
+
+// makeReplica makes the core, the leader's role and their agent, joined to the ports of the blocking threads.
+func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service.Command],
+	egress *ringbuf.MessageRing) (*replica.Tail, error) {
+	sender := transport.NewSender(t, senderBatch)
+	id := sequencer.Identity{Cluster: n.identity.Cluster, Node: n.identity.Node,
+		Incarnation: n.identity.Incarnation, Run: n.identity.Run}
+	seq, err := n.makeSequencer(id, t, sender, commands, egress)
+	if err != nil {
+		return nil, err
+	}
+	core, err := n.makeCore()
+	if err != nil {
+		return nil, err
+	}
+	var parker *agent.Parker // of the vote's thread
+	if !n.inline {
+		if parker, err = agent.NewParker(); err != nil {
+			return nil, err
+		}
+		n.closers = append(n.closers, parker.Close)
+	}
+	fetches, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.port = journal.NewPort()
+	n.votePort = replica.NewVotePort(parker)
+	rule, _ := n.config.Rule()
+	o := replica.AgentOptions{
+		Core: core, Self: replica.Peer{Node: id.Node, Incarnation: id.Incarnation, Run: id.Run}, Cluster: id.Cluster,
+		Transport: t, Sender: sender, Ring: n.ring, RingBytes: wire.Position(n.config.Cluster.RingBytes),
+		Chain: n.recovered.Chain, Journal: n.port, SyncAlways: rule == wire.RuleDurable, Votes: n.votePort,
+		CatchUp: replica.NewCatchUpPort(fetches, n.fetch, n.logf), Leading: seq,
+		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, commands: commands},
+		WallNs: n.clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Admitted: n.admitted,
+	}
+	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
+	for _, peer := range n.config.Cluster.Nodes {
+		o.Voters = append(o.Voters, wire.NodeID(peer.ID))
+		o.Peers[peer.ID], _ = transport.ParseAddr(peer.Data)
+	}
+	var tail *replica.Tail
+	n.replica, tail = replica.NewAgent(o)
+	return tail, nil
+}
+
+func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sender *transport.Sender,
+	commands *ringbuf.SPSC[service.Command], egress *ringbuf.MessageRing) (*sequencer.Sequencer, error) {
+	var secret [48]byte
+	_, _ = crand.Read(secret[:]) // never fails (crypto/rand)
+	var known [service.MaxServices]bool
+	known[service.Echo], known[service.OrderBook] = true, true
+	o := sequencer.Options{
+		Identity: id, Ring: n.ring, Sender: sender, MaxPayload: t.MaxPayload(), Egress: egress, Commands: commands,
+		Services: known, MaxMessage: wire.MaxMessage, WallNs: n.clock.WallNs,
+		Random: rand.New(rand.NewChaCha8([32]byte(secret[:32]))), Counters: n.counters,
+		Limits: sequencer.Limits{Window: uint32(n.config.Limits.Window)},
+	}
+	copy(o.Key[:], secret[32:])
+	seq, err := sequencer.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	return seq, nil
+}
+
+func (n *Node) makeCore() (*replica.Core, error) {
+	rule, _ := n.config.Rule()
+	o := replica.Options{
+		Self: n.identity.Node, Rule: rule, RingBytes: uint64(n.config.Cluster.RingBytes), MaxMessage: wire.MaxMessage,
+		ElectionTimeoutMinNs: n.config.Election.TimeoutMinMs * 1e6,
+		ElectionTimeoutMaxNs: n.config.Election.TimeoutMaxMs * 1e6,
+		HeartbeatNs:          n.config.Election.HeartbeatMs * 1e6,
+	}
+	for _, peer := range n.config.Cluster.Nodes {
+		o.Voters = append(o.Voters, wire.NodeID(peer.ID))
+	}
+	var seed [8]byte
+	_, _ = crand.Read(seed[:])
+	o.Seed = binary.LittleEndian.Uint64(seed[:])
+	term, votedFor := n.votes.Load()
+	r := n.recovered
+	restored := replica.Restored{
+		Incarnation: n.identity.Incarnation, Run: n.identity.Run, Term: term, VotedFor: votedFor,
+		End: r.Chain.Position, LastTerm: r.Chain.Term, Checksum: r.Chain.Checksum, Durable: r.Chain.Position,
+		Generation: n.journal.Generation(), Terms: r.Terms, Floor: r.Floor, Config: r.Config,
+		ConfigPosition: r.ConfigPosition, Recovering: n.recovering != "",
+	}
+	if err := o.CheckConfig(&restored); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return replica.NewCore(o, restored, n.clock.NowNs()), nil
+}
+
+// layOut puts the agents on threads, in the order in which they are stopped.
+func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
+	cores := n.config.Threads.Cores
+	core := func(i int) int {
+		if i < len(cores) {
+			return cores[i]
+		}
+		return agent.NoCPU
+	}
+	if n.config.Threads.Layout == "shared" {
+		hot := agent.NewComposite("node", n.replica, n.driver, tail)
+		if err := n.hotThread(hot, core(0), false, n.transport.Fds()); err != nil {
+			return err
+		}
+	} else {
+		pin := n.idle == agent.IdleSpin
+		hot := agent.NewComposite("core", n.replica, tail)
+		if err := n.hotThread(hot, core(1), pin, nil); err != nil {
+			return err
+		}
+		// The service's own code runs unpinned in every layout: it may allocate, and it may panic.
+		if err := n.hotThread(n.driver, core(2), false, nil); err != nil {
+			return err
+		}
+		if err := n.hotThread(net, core(0), pin, n.transport.Fds()); err != nil {
+			return err
+		}
+	}
+	blocking := func(a agent.Agent, cpu int) {
+		n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: agent.NoIdle{}, Clock: n.clock, SliceNs: blockingSliceNs})
+	}
+	writer, err := n.journal.Agent(n.ring, n.port)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	watermark, err := n.journal.WatermarkAgent()
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	blocking(writer, core(3))
+	blocking(watermark, agent.NoCPU)
+	blocking(replica.NewVoteAgent(n.votePort, n.votes), agent.NoCPU)
+	return nil
+}
+
+// hotThread adds a thread that never blocks, or, with idle strategy park, only while nothing is to be done.
+func (n *Node) hotThread(a agent.Agent, cpu int, pin bool, fds []int) error {
+	parker, err := agent.NewParker(fds...)
+	if err != nil {
+		return err
+	}
+	n.closers = append(n.closers, parker.Close)
+	if n.idle == agent.IdlePark && n.port.OnReport == nil {
+		// The first hot thread is the replica's: what the blocking threads have done for it wakes it.
+		n.port.OnReport, n.votePort.OnStored = parker.WakeIfParked, parker.WakeIfParked
+	}
+	idle, err := agent.NewIdle(n.idle, parker, maxParkNs)
+	if err != nil {
+		return err
+	}
+	n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: idle, Clock: n.clock, BoundedPin: pin})
+	return nil
+}
+
+func (n *Node) addThread(a agent.Agent, o agent.RunnerOptions) {
+	n.threads = append(n.threads, thread{agent: a, runner: agent.NewRunner(a, o)})
+}
+
+// chooseIdle decides what hot threads do without work, and why.
+func (n *Node) chooseIdle() error {
+	if kind := n.config.Threads.Idle; kind != "auto" {
+		var err error
+		n.idle, err = agent.ParseIdleKind(kind)
+		n.idleWhy = "the config says so"
+		return err
+	}
+	n.idle, n.idleWhy = agent.ChooseIdle(n.config.Threads.Cores)
+	return nil
+}
+
+// start starts the threads, the last stopped first: the journal is there before anybody has something for it.
+func (n *Node) start() error {
+	if err := n.journal.Preload(n.ring); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	hot := n.config.hotThreads()
+	runtime.GOMAXPROCS(hot + 2)
+	n.logf("layout %s, idle %s (%s), %d processors for Go", n.config.Threads.Layout, n.idle, n.idleWhy, hot+2)
+	n.lockMemory()
+	for i := len(n.threads) - 1; i >= 0; i-- {
+		if err := n.threads[i].runner.Start(); err != nil {
+			return err
+		}
+		n.threads[i].started = true
+	}
+	return nil
+}
