@@ -1,0 +1,23 @@
+// Package bench measures round trips through a cluster, and the floor that the same machine sets for them.
+//
+// # Purpose
+//
+// Load drives a client in a closed loop (one message at a time) or an open loop (messages due on a fixed schedule) and
+// records the round trip to each acknowledgement. In open loop a latency counts from the instant the message was due,
+// so that a stall is charged to every message that fell into it (no coordinated omission). Relay is the two-hop floor:
+// the same datagrams' way over the same topology with no logic in between. Row is one line of output.
+//
+// # Thread ownership
+//
+// A Load, with its client, transport and histograms, belongs to the thread that runs it, which does nothing else.
+//
+// # Failure behaviour
+//
+// What is not answered is counted as lost and reported, never left out. A run whose cluster cannot be reached is an
+// error with the address and the time waited.
+//
+// # Limits
+//
+// Histograms hold 1 us to 60 s at three significant digits in nanoseconds. Tails below the machine's own pauses say
+// nothing: every row carries the steal time and the pauses of the same minutes.
+package bench

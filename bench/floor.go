@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"lockstep/agent"
+	"lockstep/transport"
+)
+
+// The two-hop floor: client -> leader -> followers (multicast) -> leader -> client, forwarded by bare loops over the
+// candidate's own transport and topology, with its idle strategy and its number of followers. A frame is a number of
+// 8 bytes and filler; no check, no log, no logic: the least that a committed round trip can cost here.
+
+// RelayRole says which loop a process runs.
+type RelayRole string
+
+// The roles.
+const (
+	RelayLeader   RelayRole = "leader"
+	RelayFollower RelayRole = "follower"
+)
+
+const (
+	floorHeader   = 16 // number, and who sent it
+	fromClient    = 1
+	fromLeader    = 2
+	fromFollower  = 3
+	answerPayload = 16 // an answer carries no payload, as an acknowledgement does not
+)
+
+// Relay forwards until ctx ends.
+func Relay(ctx context.Context, role RelayRole, t transport.Transport, leader, group transport.Addr, idle agent.Idle) error {
+	r := &relay{t: t, sender: transport.NewSender(t, 16), leader: leader, group: group}
+	rx := make([]transport.Received, 64)
+	for ctx.Err() == nil {
+		n := t.Receive(rx)
+		for i := range n {
+			if role == RelayLeader {
+				r.lead(&rx[i])
+			} else {
+				r.follow(&rx[i])
+			}
+		}
+		if n > 0 {
+			t.Release()
+			r.sender.Flush()
+		}
+		idle.Idle(n)
+		if err := t.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type relay struct {
+	t             transport.Transport
+	sender        *transport.Sender
+	leader, group transport.Addr
+	client        transport.Addr
+	answered      uint64
+}
+
+// lead passes a client's frame on to the group, and the first follower's answer on to the client.
+func (r *relay) lead(d *transport.Received) {
+	number, from, ok := floorFrame(d.Payload)
+	switch {
+	case !ok:
+	case from == fromClient:
+		r.client = d.From
+		r.forward(d.Payload, len(d.Payload), fromLeader, r.group)
+	case from == fromFollower && number > r.answered:
+		r.answered = number
+		r.forward(d.Payload, answerPayload, fromLeader, r.client)
+	}
+}
+
+// follow answers the leader's frame.
+func (r *relay) follow(d *transport.Received) {
+	if _, from, ok := floorFrame(d.Payload); ok && from == fromLeader {
+		r.forward(d.Payload, answerPayload, fromFollower, r.leader)
+	}
+}
+
+func (r *relay) forward(payload []byte, n int, from uint64, to transport.Addr) {
+	b := r.sender.Next()
+	if b == nil {
+		return
+	}
+	copy(b[:n], payload)
+	binary.LittleEndian.PutUint64(b[8:], from)
+	r.sender.Commit(n, to)
+}
+
+func floorFrame(b []byte) (number, from uint64, ok bool) {
+	if len(b) < floorHeader {
+		return 0, 0, false
+	}
+	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), true
+}
+
+// FloorLoad measures the relays' round trip: one frame at a time (rate 0), or on a schedule.
+func FloorLoad(t transport.Transport, leader transport.Addr, frameBytes int, rate float64,
+	warmup, measure time.Duration, clock agent.Clock, idle agent.Idle) (*Result, error) {
+	f := &floorLoad{t: t, sender: transport.NewSender(t, 16), leader: leader, bytes: max(frameBytes, floorHeader),
+		clock: clock, idle: idle, rx: make([]transport.Received, 64)}
+	f.result.Histogram = NewHistogram()
+	startNs := clock.NowNs()
+	f.measureNs = startNs + warmup.Nanoseconds()
+	endNs := f.measureNs + measure.Nanoseconds()
+	for nowNs := startNs; nowNs < endNs; nowNs = clock.NowNs() {
+		f.sendDue(nowNs, startNs, rate)
+		f.poll()
+	}
+	f.result.Elapsed = measure
+	for deadline := clock.NowNs() + time.Second.Nanoseconds(); f.answered < f.sent && clock.NowNs() < deadline; {
+		f.poll()
+	}
+	if f.result.Acked == 0 {
+		return nil, fmt.Errorf("bench: floor: no frame came back from %s", leader)
+	}
+	return &f.result, t.Err()
+}
+
+type floorLoad struct {
+	t         transport.Transport
+	sender    *transport.Sender
+	leader    transport.Addr
+	bytes     int
+	clock     agent.Clock
+	idle      agent.Idle
+	rx        []transport.Received
+	result    Result
+	measureNs int64
+	sent      uint64
+	answered  uint64 // highest number that came back
+	due       [flights]int64
+	sentNs    int64
+}
+
+// sendDue sends what is due. In closed loop a frame that is lost is given up after a while.
+func (f *floorLoad) sendDue(nowNs, startNs int64, rate float64) {
+	if rate == 0 {
+		if f.answered == f.sent || nowNs-f.sentNs > 50e6 {
+			f.send(nowNs)
+		}
+		return
+	}
+	for {
+		dueNs := startNs + int64(float64(f.sent)/rate*1e9)
+		if dueNs > nowNs {
+			return
+		}
+		f.send(dueNs)
+	}
+}
+
+func (f *floorLoad) send(dueNs int64) {
+	b := f.sender.Next()
+	if b == nil {
+		return
+	}
+	f.sent++
+	f.sentNs = dueNs
+	f.due[f.sent%flights] = dueNs
+	clear(b[:f.bytes])
+	binary.LittleEndian.PutUint64(b, f.sent)
+	binary.LittleEndian.PutUint64(b[8:], fromClient)
+	f.sender.Commit(f.bytes, f.leader)
+	f.sender.Flush()
+	if dueNs >= f.measureNs {
+		f.result.Sent++
+	}
+}
+
+func (f *floorLoad) poll() {
+	n := f.t.Receive(f.rx)
+	for i := range n {
+		number, from, ok := floorFrame(f.rx[i].Payload)
+		if !ok || from != fromLeader || number <= f.answered || number > f.sent {
+			continue
+		}
+		f.answered = number
+		if dueNs := f.due[number%flights]; dueNs >= f.measureNs {
+			f.result.Acked++
+			_ = f.result.Histogram.RecordValue(f.clock.NowNs() - dueNs)
+		}
+	}
+	if n > 0 {
+		f.t.Release()
+	}
+	f.idle.Idle(n)
+}

@@ -1,0 +1,246 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"lockstep/agent"
+	"lockstep/client"
+	"lockstep/wire"
+)
+
+// Loop says how messages are sent.
+type Loop string
+
+// The loops.
+const (
+	Closed Loop = "closed" // the next message when the one before is answered
+	Open   Loop = "open"   // on a fixed schedule, whatever is answered
+)
+
+// LoadOptions say what to send and for how long.
+type LoadOptions struct {
+	Service uint16
+	Level   wire.Level // the acknowledgement that ends a round trip
+	Loop    Loop
+	Rate    float64 // open loop: messages a second
+	Burst   int     // open loop: messages that are due at the same instant
+	Warmup  time.Duration
+	Measure time.Duration
+	Drain   time.Duration // how long to wait for the last answers; what is then unanswered is lost
+	// Next returns the payload of the next message; it may reuse its memory.
+	Next func() []byte
+}
+
+// Result is what a load saw. Only messages that were due within the measured time count.
+type Result struct {
+	Histogram  *hdrhistogram.Histogram // nanoseconds
+	Sent       uint64
+	Acked      uint64
+	Duplicated uint64 // acknowledged twice at the level asked for
+	Reordered  uint64 // acknowledged with a position not above the one of the message before
+	Elapsed    time.Duration
+	// Outage is the longest time between two answers.
+	Outage time.Duration
+}
+
+// Lost is how many were sent and not answered.
+func (r *Result) Lost() uint64 { return r.Sent - r.Acked }
+
+// PerSec is the rate of answers.
+func (r *Result) PerSec() float64 {
+	if r.Elapsed <= 0 {
+		return 0
+	}
+	return round(float64(r.Acked) / r.Elapsed.Seconds())
+}
+
+// flights bounds the messages under way: twice the largest window.
+const flights = 8192
+
+type flight struct {
+	correlation uint64
+	dueNs       int64
+	measured    bool
+}
+
+// Load drives one client. It is the client's Handler.
+type Load struct {
+	o        LoadOptions
+	clock    agent.Clock
+	client   *client.Client
+	flights  [flights]flight // by correlation
+	open     int             // sent and not answered
+	failed   error
+	result   Result
+	position wire.Position // of the newest answer
+	newest   uint64        // correlation of it
+	answerNs int64
+	idle     agent.Idle
+	payload  []byte // of the message that is due and not sent; nil: to be asked for
+}
+
+// NewLoad returns a load; make the client with it as handler, then call Run.
+func NewLoad(o LoadOptions, clock agent.Clock, idle agent.Idle) *Load {
+	l := &Load{o: o, clock: clock, idle: idle}
+	l.result.Histogram = NewHistogram()
+	return l
+}
+
+// OnAck implements client.Handler.
+func (l *Load) OnAck(a client.Ack) {
+	if a.Level == l.o.Level {
+		l.answered(a.Correlation, a.Position)
+	}
+}
+
+// OnResponse implements client.Handler.
+func (l *Load) OnResponse(client.Response) {}
+
+// OnEvent implements client.Handler.
+func (l *Load) OnEvent(e client.Event) {
+	if e.Kind == client.EventClosed {
+		l.failed = fmt.Errorf("bench: the session was closed: %s", e.Code.Sentence())
+	}
+}
+
+func (l *Load) answered(correlation uint64, position wire.Position) {
+	nowNs := l.clock.NowNs()
+	f := &l.flights[correlation%flights]
+	if f.correlation != correlation {
+		if correlation <= l.newest {
+			l.result.Duplicated++
+		}
+		return
+	}
+	if position != 0 && correlation > l.newest {
+		if position <= l.position {
+			l.result.Reordered++
+		}
+		l.position, l.newest = position, correlation
+	}
+	if f.measured {
+		l.result.Acked++
+		_ = l.result.Histogram.RecordValue(nowNs - f.dueNs)
+		if l.answerNs != 0 {
+			l.result.Outage = max(l.result.Outage, time.Duration(nowNs-l.answerNs))
+		}
+	}
+	l.answerNs = nowNs
+	f.correlation = 0
+	l.open--
+}
+
+// Run sends and records until the measured time is over and the answers are in. The client must be connected.
+func (l *Load) Run(c *client.Client) (*Result, error) {
+	l.client = c
+	startNs := l.clock.NowNs()
+	measureNs := startNs + l.o.Warmup.Nanoseconds()
+	endNs := measureNs + l.o.Measure.Nanoseconds()
+	var err error
+	if l.o.Loop == Closed {
+		err = l.closed(measureNs, endNs)
+	} else {
+		err = l.scheduled(startNs, measureNs, endNs)
+	}
+	l.result.Elapsed = time.Duration(min(l.clock.NowNs(), endNs) - measureNs)
+	if err == nil {
+		err = l.drain()
+	}
+	return &l.result, err
+}
+
+// closed sends the next message when the one before is answered.
+func (l *Load) closed(measureNs, endNs int64) error {
+	for {
+		nowNs := l.clock.NowNs()
+		if nowNs >= endNs {
+			return nil
+		}
+		if l.open == 0 {
+			if _, err := l.send(nowNs, nowNs, nowNs >= measureNs); err != nil {
+				return err
+			}
+		}
+		if err := l.poll(nowNs); err != nil {
+			return err
+		}
+	}
+}
+
+// scheduled sends bursts at fixed instants. What the window does not take now stays due: its latency has begun.
+func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
+	intervalNs := float64(l.o.Burst) / l.o.Rate * 1e9
+	burst, inBurst := 0, 0
+	for {
+		nowNs := l.clock.NowNs()
+		dueNs := startNs + int64(float64(burst)*intervalNs)
+		if dueNs >= endNs {
+			return nil
+		}
+		for nowNs >= dueNs && dueNs < endNs {
+			sent, err := l.send(nowNs, dueNs, dueNs >= measureNs)
+			if err != nil {
+				return err
+			}
+			if !sent {
+				break
+			}
+			if inBurst++; inBurst == l.o.Burst {
+				burst, inBurst = burst+1, 0
+				dueNs = startNs + int64(float64(burst)*intervalNs)
+			}
+		}
+		if nowNs > endNs+l.o.Drain.Nanoseconds() {
+			return fmt.Errorf("bench: at %.0f messages/s the schedule is %v behind: beyond what the cluster takes",
+				l.o.Rate, time.Duration(nowNs-dueNs))
+		}
+		if err := l.poll(nowNs); err != nil {
+			return err
+		}
+	}
+}
+
+// send sends one message; false when the window has no room for it now.
+func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {
+	if l.payload == nil {
+		l.payload = l.o.Next()
+	}
+	correlation, err := l.client.Send(nowNs, l.o.Service, wire.LevelsOf(l.o.Level), l.payload)
+	if errors.Is(err, client.ErrWindow) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	l.payload = nil
+	l.flights[correlation%flights] = flight{correlation, dueNs, measured}
+	l.open++
+	if measured {
+		l.result.Sent++
+	}
+	return true, nil
+}
+
+func (l *Load) poll(nowNs int64) error {
+	l.idle.Idle(l.client.Poll(nowNs))
+	return l.failed
+}
+
+// drain waits for the last answers.
+func (l *Load) drain() error {
+	deadline := l.clock.NowNs() + l.o.Drain.Nanoseconds()
+	for l.open > 0 {
+		nowNs := l.clock.NowNs()
+		if nowNs > deadline {
+			return nil
+		}
+		if err := l.poll(nowNs); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"lockstep/agent"
+	"lockstep/internal/orderflow"
+	"lockstep/service"
+	"lockstep/wire"
+)
+
+// Flows that a plan can send.
+const (
+	FlowEcho   = "echo"   // payloads of a fixed size to the echo service
+	FlowOrders = "orders" // a seeded order flow to the order book
+)
+
+// flowSeed makes every run send the same orders.
+const flowSeed = 1
+
+// drainLimit bounds the wait for the last answers of a round: longer than any failover.
+const drainLimit = 10 * time.Second
+
+// Plan is one series to measure.
+type Plan struct {
+	Level   wire.Level
+	Loop    Loop
+	Rate    float64
+	Burst   int
+	Payload int
+	Flow    string
+	Warmup  time.Duration
+	Measure time.Duration
+	Window  int
+}
+
+// Check says what is wrong with a plan.
+func (p *Plan) Check() error {
+	switch {
+	case p.Loop != Closed && p.Loop != Open:
+		return fmt.Errorf("bench: loop %q: want closed or open", p.Loop)
+	case p.Loop == Open && (p.Rate <= 0 || p.Burst < 1):
+		return fmt.Errorf("bench: rate %g, burst %d: an open loop wants both above 0", p.Rate, p.Burst)
+	case p.Flow != FlowEcho && p.Flow != FlowOrders:
+		return fmt.Errorf("bench: flow %q: want echo or orders", p.Flow)
+	case p.Level == wire.LevelNone:
+		return fmt.Errorf("bench: level none is never acknowledged: want one of %v", LevelNames)
+	case p.Payload < 0 || p.Payload > 1300:
+		return fmt.Errorf("bench: payload of %d bytes: want 0 to 1300", p.Payload)
+	case p.Measure <= 0 || p.Warmup < 0 || p.Window < 1 || p.Window > 4096:
+		return fmt.Errorf("bench: want a measured time above 0 and a window of 1 to 4096")
+	}
+	return nil
+}
+
+// LoadOptions makes the load of a plan.
+func (p *Plan) LoadOptions() LoadOptions {
+	o := LoadOptions{Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst, Warmup: p.Warmup, Measure: p.Measure,
+		Drain: drainLimit}
+	if p.Flow == FlowOrders {
+		flow := orderflow.New(orderflow.Options{Seed: flowSeed})
+		o.Service = service.OrderBook
+		o.Next = func() []byte { payload, _ := flow.Next(); return payload }
+		return o
+	}
+	payload := make([]byte, p.Payload)
+	for i := range payload {
+		payload[i] = byte(i)
+	}
+	o.Service = service.Echo
+	o.Next = func() []byte { return payload }
+	return o
+}
+
+// Measure runs a plan against a target from this process and returns its row, conditions of the cluster left blank.
+func Measure(ctx context.Context, t *Target, p *Plan) (Row, error) {
+	clock, idle := agent.System{}, agent.Yield{}
+	tr, mode, err := t.OpenTransport()
+	if err != nil {
+		return Row{}, err
+	}
+	defer tr.Close()
+	load := NewLoad(p.LoadOptions(), clock, idle)
+	c, err := t.Connect(ctx, tr, "bench", uint32(p.Window), load, clock, idle)
+	if err != nil {
+		return Row{}, err
+	}
+	before := ReadCPUTimes()
+	result, err := load.Run(c)
+	CloseSession(c, clock, idle)
+	if err != nil {
+		return Row{}, err
+	}
+	row := NewRow("rtt", t.Transport, mode, p, result)
+	row.StealPct = StealPct(before, ReadCPUTimes())
+	row.MTU = tr.MaxPayload() + 28
+	return row, nil
+}
+
+// NewRow fills a row with what a plan asked for and a result says.
+func NewRow(scenario, transportKind, mode string, p *Plan, r *Result) Row {
+	host := ThisHost()
+	row := Row{
+		Scenario: scenario, Transport: transportKind, Mode: mode, Level: p.Level.String(), Loop: string(p.Loop),
+		Rate: p.Rate, Burst: p.Burst, Payload: p.Payload, Sent: r.Sent, Acked: r.Acked, Lost: r.Lost(),
+		Duplicated: r.Duplicated, Reordered: r.Reordered, PerSec: r.PerSec(), Clients: 1, Window: p.Window,
+		Kernel: host.Kernel, Cores: host.Cores, Host: host.Host,
+	}
+	row.SetTimes(r.Histogram)
+	return row
+}
+
+// Median returns the row of the medians: each percentile's median over the rounds, the sums of the counts.
+func Median(rows []Row) Row {
+	m := rows[0]
+	m.Scenario = rows[0].Scenario + "-median"
+	field := func(get func(*Row) *float64) {
+		values := make([]float64, len(rows))
+		for i := range rows {
+			values[i] = *get(&rows[i])
+		}
+		slices.Sort(values)
+		middle := values[len(values)/2]
+		if len(values)%2 == 0 {
+			middle = (values[len(values)/2-1] + middle) / 2
+		}
+		*get(&m) = math.Round(middle*1000) / 1000
+	}
+	for _, get := range []func(*Row) *float64{
+		func(r *Row) *float64 { return &r.MinUs }, func(r *Row) *float64 { return &r.P50Us },
+		func(r *Row) *float64 { return &r.P90Us }, func(r *Row) *float64 { return &r.P99Us },
+		func(r *Row) *float64 { return &r.P999Us }, func(r *Row) *float64 { return &r.P9999Us },
+		func(r *Row) *float64 { return &r.MaxUs }, func(r *Row) *float64 { return &r.FloorP50Us },
+		func(r *Row) *float64 { return &r.RatioP50 }, func(r *Row) *float64 { return &r.PerSec },
+		func(r *Row) *float64 { return &r.StealPct }, func(r *Row) *float64 { return &r.JitterP99Us },
+	} {
+		field(get)
+	}
+	m.Sent, m.Acked, m.Lost, m.Duplicated, m.Reordered = 0, 0, 0, 0, 0
+	for i := range rows {
+		m.Sent += rows[i].Sent
+		m.Acked += rows[i].Acked
+		m.Lost += rows[i].Lost
+		m.Duplicated += rows[i].Duplicated
+		m.Reordered += rows[i].Reordered
+	}
+	return m
+}

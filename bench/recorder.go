@@ -1,0 +1,50 @@
+package bench
+
+import (
+	"lockstep/client"
+	"lockstep/internal/lab"
+	"lockstep/wire"
+)
+
+// Recorder is a client's handler that remembers every acknowledgement, and passes everything on to the load of the
+// moment.
+type Recorder struct {
+	Acks       []lab.Ack
+	Duplicated uint64 // responses whose number is not the next
+	Leader     wire.NodeID
+	Term       wire.Term
+	load       *Load
+	number     uint64
+}
+
+// Use passes what comes on to a load.
+func (r *Recorder) Use(l *Load) { r.load = l }
+
+// OnAck implements client.Handler.
+func (r *Recorder) OnAck(a client.Ack) {
+	r.Acks = append(r.Acks, lab.Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position})
+	if r.load != nil {
+		r.load.OnAck(a)
+	}
+}
+
+// OnResponse implements client.Handler. Response numbers are dense: anything else is a loss or a duplicate.
+func (r *Recorder) OnResponse(x client.Response) {
+	if x.Number != r.number+1 {
+		r.Duplicated++
+	}
+	r.number = x.Number
+	if r.load != nil {
+		r.load.OnResponse(x)
+	}
+}
+
+// OnEvent implements client.Handler.
+func (r *Recorder) OnEvent(e client.Event) {
+	if e.Leader != 0 {
+		r.Leader, r.Term = e.Leader, e.Term
+	}
+	if r.load != nil {
+		r.load.OnEvent(e)
+	}
+}

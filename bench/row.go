@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Row is one series of measurements: one JSON line. Times are microseconds.
+type Row struct {
+	Scenario    string  `json:"scenario"`
+	Transport   string  `json:"transport"`
+	Mode        string  `json:"mode"`
+	Nodes       int     `json:"nodes"`
+	Commit      string  `json:"commit"`
+	Level       string  `json:"level"`
+	Loop        string  `json:"loop"`
+	Rate        float64 `json:"rate"`
+	Burst       int     `json:"burst"`
+	Payload     int     `json:"payload"`
+	Sent        uint64  `json:"sent"`
+	Acked       uint64  `json:"acked"`
+	Lost        uint64  `json:"lost"`
+	Duplicated  uint64  `json:"duplicated"`
+	Reordered   uint64  `json:"reordered"`
+	PerSec      float64 `json:"per_sec"`
+	MinUs       float64 `json:"min_us"`
+	P50Us       float64 `json:"p50_us"`
+	P90Us       float64 `json:"p90_us"`
+	P99Us       float64 `json:"p99_us"`
+	P999Us      float64 `json:"p999_us"`
+	P9999Us     float64 `json:"p9999_us"`
+	MaxUs       float64 `json:"max_us"`
+	FloorP50Us  float64 `json:"floor_p50_us"`
+	RatioP50    float64 `json:"ratio_p50"`
+	StealPct    float64 `json:"steal_pct"`
+	JitterP99Us float64 `json:"jitter_p99_us"`
+	Fsync       string  `json:"fsync"`
+	DirFS       string  `json:"dir_fs"`
+	Sync        string  `json:"sync"`
+	Layout      string  `json:"layout"`
+	Idle        string  `json:"idle"`
+	Cores       int     `json:"cores"`
+	Kernel      string  `json:"kernel"`
+	NIC         string  `json:"nic"`
+	Disk        string  `json:"disk"`
+	MTU         int     `json:"mtu"`
+	Clients     int     `json:"clients"`
+	Window      int     `json:"window"`
+	GCCycles    uint64  `json:"gc_cycles"`
+	Revision    string  `json:"revision"`
+	Host        string  `json:"host"`
+}
+
+// NewHistogram holds nanoseconds from 1 us to 60 s at three significant digits.
+func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60e9, 3) }
+
+// SetTimes fills the percentiles of a row from a histogram of nanoseconds.
+func (r *Row) SetTimes(h *hdrhistogram.Histogram) {
+	us := func(q float64) float64 { return round(float64(h.ValueAtQuantile(q)) / 1e3) }
+	r.MinUs, r.MaxUs = round(float64(h.Min())/1e3), round(float64(h.Max())/1e3)
+	r.P50Us, r.P90Us, r.P99Us, r.P999Us, r.P9999Us = us(50), us(90), us(99), us(99.9), us(99.99)
+}
+
+// SetFloor sets the floor of the same run and the ratio to it.
+func (r *Row) SetFloor(p50Us float64) {
+	r.FloorP50Us = p50Us
+	if p50Us > 0 {
+		r.RatioP50 = math.Round(r.P50Us/p50Us*1000) / 1000
+	}
+}
+
+// Write writes the row as one compact JSON line.
+func (r *Row) Write(w io.Writer) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// round keeps a tenth of a nanosecond's worth of microseconds out of the output.
+func round(us float64) float64 { return math.Round(us*1000) / 1000 }
