@@ -88,7 +88,8 @@ func TestSubmitAtEveryLevel(t *testing.T) {
 		t.Errorf("none: %+v, %v", r, err)
 	}
 	r, err := k.Submit(ctx, sink, wire.LevelApplied, number(2))
-	if err != nil || len(r.More) != 1 || string(r.Response) != string(number(20)) || string(r.More[0]) != string(number(21)) {
+	if err != nil || string(r.Response) != string(number(20)) || len(r.More) != 1 ||
+		string(r.More[0]) != string(number(21)) {
 		t.Errorf("two responses: %+v, %v", r, err)
 	}
 	if leader, term := k.Leader(); leader != 1 || term != 1 || k.Session() == 0 {
@@ -171,7 +172,8 @@ func TestSubmitRefused(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Code != wire.RefusalUnknownService {
 		t.Errorf("unknown service: %v", err)
 	}
-	if _, err := k.Submit(context.Background(), 1, wire.LevelDurable, make([]byte, 2000)); !errors.Is(err, client.ErrTooLong) {
+	_, err = k.Submit(context.Background(), service.Echo, wire.LevelDurable, make([]byte, 2000))
+	if !errors.Is(err, client.ErrTooLong) {
 		t.Errorf("too long: %v", err)
 	}
 }

@@ -80,13 +80,14 @@ func TestBusyIsAnsweredWithPatience(t *testing.T) {
 		}
 		return true
 	}
+	holdLog := func(w *world, on bool) { w.holdReplicated, w.holdDurable = on, on }
 	for _, x := range []struct {
 		code   wire.Refusal
 		ring   int
 		limits sequencer.Limits
 		hold   func(w *world, on bool)
 	}{
-		{wire.RefusalBusyLog, 64 << 10, sequencer.Limits{}, func(w *world, on bool) { w.holdReplicated, w.holdDurable = on, on }},
+		{wire.RefusalBusyLog, 64 << 10, sequencer.Limits{}, holdLog},
 		{wire.RefusalBusyAcks, 64 << 10, sequencer.Limits{Acks: 16}, func(w *world, on bool) { w.holdDurable = on }},
 		{wire.RefusalBusyWindow, 1 << 20, sequencer.Limits{}, func(w *world, on bool) { w.holdDriver = on }},
 	} {

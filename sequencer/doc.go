@@ -42,8 +42,8 @@
 // # Failure behaviour
 //
 // Bad input is counted by reason and dropped, or answered with a Refusal where there is a session or a proven address
-// to answer. Nothing blocks: what has no room (log, window, acknowledgement FIFO) is answered BUSY and consumes nothing.
-// When the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in the egress
+// to answer. Nothing blocks: what has no room (log, window, acknowledgements outstanding) is answered BUSY and consumes
+// nothing. When the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in the egress
 // ring, which in the end makes the driver wait.
 //
 // # Limits

@@ -29,10 +29,11 @@ func newMeters(f *counters.File) (meters, error) {
 		}
 	}
 	m := meters{
-		messages:   f.Counter("lockstep_sequencer_messages_total", "Client messages sequenced"),
-		repeats:    f.Counter("lockstep_sequencer_repeats_total", "Client messages that had been sequenced before"),
-		gaps:       f.Counter("lockstep_sequencer_gaps_total", "Gaps that clients were asked to fill"),
-		acks:       f.Counter("lockstep_sequencer_acks_records_total", "Records that carry what a silent client acknowledged"),
+		messages: f.Counter("lockstep_sequencer_messages_total", "Client messages sequenced"),
+		repeats:  f.Counter("lockstep_sequencer_repeats_total", "Client messages that had been sequenced before"),
+		gaps:     f.Counter("lockstep_sequencer_gaps_total", "Gaps that clients were asked to fill"),
+		acks: f.Counter("lockstep_sequencer_acks_records_total",
+			"Records that carry what a silent client acknowledged"),
 		sessions:   f.Counter("lockstep_sequencer_sessions", "Sessions in the leader's table"),
 		opened:     f.Counter("lockstep_sequencer_sessions_opened_total", "Sessions opened"),
 		resumed:    f.Counter("lockstep_sequencer_sessions_resumed_total", "Sessions resumed from a proven address"),
@@ -46,8 +47,9 @@ func newMeters(f *counters.File) (meters, error) {
 		sendFull:  f.Counter("lockstep_sequencer_send_full_total", "Times that the transmit side had no room for answers"),
 		tooBig: f.Counter("lockstep_sequencer_responses_too_long_total",
 			"Responses that fit no datagram and were sent without their payload"),
-		stale:  f.Counter("lockstep_sequencer_egress_stale_total", "Egress messages of an earlier leadership, dropped"),
-		clamps: f.Counter("lockstep_sequencer_stamp_clamps_total", "Stamps taken past the log's last one instead of the clock"),
+		stale: f.Counter("lockstep_sequencer_egress_stale_total", "Egress messages of an earlier leadership, dropped"),
+		clamps: f.Counter("lockstep_sequencer_stamp_clamps_total",
+			"Stamps taken past the log's last one instead of the clock"),
 	}
 	for r := wire.RefusalNone + 1; r < wire.NumRefusals; r++ {
 		m.refused[r] = f.Counter(`lockstep_sequencer_refused_total{reason="`+r.Name()+`"}`, "Refusals to clients, by reason")

@@ -21,7 +21,7 @@ type Stamper struct {
 
 // Start sets the clock to the wall clock, and last to the timestamp of the log's last record.
 func (s *Stamper) Start(nowNs, wallNs int64, last uint64) {
-	*s = Stamper{baseNs: wallNs, baseAt: nowNs, last: last, clamps: s.clamps}
+	*s = Stamper{baseNs: wallNs, baseAt: nowNs, last: last, lastAtNs: never, clamps: s.clamps}
 }
 
 // Adjust tells the stamper what the wall clock shows now; to be called about once a second.
