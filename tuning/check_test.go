@@ -21,7 +21,7 @@ func tree(t *testing.T, files map[string]string) *Host {
 			t.Fatal(err)
 		}
 	}
-	return &Host{Root: root, Device: func(dir string) (string, error) {
+	return &Host{Root: root, Link: noLink, Device: func(dir string) (string, error) {
 		if dir == "/mem" {
 			return "", errors.New("/mem is not on a block device")
 		}
@@ -29,16 +29,7 @@ func tree(t *testing.T, files map[string]string) *Host {
 	}}
 }
 
-func driver(t *testing.T, h *Host, nic, name string) {
-	t.Helper()
-	device := filepath.Join(h.Root, "sys/class/net", nic, "device")
-	if err := os.MkdirAll(device, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("../../drivers/"+name, filepath.Join(device, "driver")); err != nil {
-		t.Fatal(err)
-	}
-}
+func noLink(name string) (Link, error) { return Link{}, errors.New(name + " does not exist") }
 
 func TestEveryItemTellsGoodFromBad(t *testing.T) {
 	const idle = "sys/devices/system/cpu/cpu0/cpuidle/state2/"
@@ -99,12 +90,19 @@ func TestEveryItemTellsGoodFromBad(t *testing.T) {
 	}
 }
 
-func TestInterfaceNeedsZeroCopyDriver(t *testing.T) {
-	for name, want := range map[string]State{"ice": OK, "e1000e": Differs} {
-		h := tree(t, map[string]string{"sys/class/net/eth9/operstate": "up", "sys/class/net/eth9/mtu": "1500"})
-		driver(t, h, "eth9", name)
-		if state, current := lookInterface(h, Target{Interface: "eth9"}); state != want {
-			t.Errorf("driver %s: %s (%s), want %s", name, state, current, want)
+func TestInterfaceIsUpWithRoomAndZeroCopy(t *testing.T) {
+	for _, c := range []struct {
+		link Link
+		want State
+	}{
+		{Link{Up: true, MTU: 1500, Driver: "ice"}, OK},
+		{Link{Up: true, MTU: 1500, Driver: "e1000e"}, Differs},
+		{Link{Up: true, MTU: 1400, Driver: "ice"}, Differs},
+		{Link{MTU: 1500, Driver: "ice"}, Differs},
+	} {
+		h := &Host{Link: func(string) (Link, error) { return c.link, nil }}
+		if state, current := lookInterface(h, Target{Interface: "eth9"}); state != c.want {
+			t.Errorf("%+v: %s (%s), want %s", c.link, state, current, c.want)
 		}
 	}
 }

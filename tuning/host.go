@@ -2,6 +2,7 @@ package tuning
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,13 +17,22 @@ type Host struct {
 	Root      string // "/" in production
 	MemlockOK bool   // locked memory is unlimited or the process may lock any
 	Memlock   string // the limit in words
+	// Link asks the kernel about an interface: /sys shows those of the namespace that mounted it, which may be another.
+	Link func(name string) (Link, error)
 	// Device resolves a directory to its block device's name under /sys/class/block; nil uses stat.
 	Device func(dir string) (string, error)
 }
 
+// Link is what matters of an interface.
+type Link struct {
+	Up     bool
+	MTU    int
+	Driver string
+}
+
 // ThisHost is the machine that the process runs on.
 func ThisHost() *Host {
-	h := &Host{Root: "/", Device: blockDevice}
+	h := &Host{Root: "/", Link: askLink, Device: blockDevice}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err == nil {
 		h.Memlock = fmt.Sprintf("%d KiB", limit.Cur>>10)
@@ -146,19 +156,34 @@ func lookInterface(h *Host, t Target) (State, string) {
 	if t.Interface == "" {
 		return Unsupported, "no interface given"
 	}
-	class := "sys/class/net/" + t.Interface
-	state, err := h.read(class + "/operstate")
+	link, err := h.Link(t.Interface)
 	if err != nil {
-		return Differs, t.Interface + " does not exist"
+		return Differs, err.Error()
 	}
-	mtu, _ := h.read(class + "/mtu")
-	driver := "virtual"
-	if link, err := os.Readlink(filepath.Join(h.Root, class, "device/driver")); err == nil {
-		driver = filepath.Base(link)
+	state := "down"
+	if link.Up {
+		state = "up"
 	}
-	current := fmt.Sprintf("%s %s, MTU %s, driver %s", t.Interface, state, mtu, driver)
-	bytes, _ := strconv.Atoi(mtu)
-	return verdict(state == "up" && bytes >= 1500 && slices.Contains(zeroCopyDrivers, driver)), current
+	current := fmt.Sprintf("%s %s, MTU %d, driver %s", t.Interface, state, link.MTU, link.Driver)
+	return verdict(link.Up && link.MTU >= 1500 && slices.Contains(zeroCopyDrivers, link.Driver)), current
+}
+
+// askLink asks about an interface of this thread's network namespace.
+func askLink(name string) (Link, error) {
+	device, err := net.InterfaceByName(name)
+	if err != nil {
+		return Link{}, fmt.Errorf("%s does not exist", name)
+	}
+	link := Link{Up: device.Flags&net.FlagRunning != 0, MTU: device.MTU, Driver: "unknown"}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return link, nil
+	}
+	defer unix.Close(fd)
+	if info, err := unix.IoctlGetEthtoolDrvinfo(fd, name); err == nil {
+		link.Driver = unix.ByteSliceToString(info.Driver[:])
+	}
+	return link, nil
 }
 
 func lookDisk(h *Host, t Target) (State, string) {
