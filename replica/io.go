@@ -30,16 +30,16 @@ const (
 	InVote                           // From, Term (the voter's own), Answer
 	InTransfer                       // From, Term, Position
 	InPersisted                      // Term, Node (voted for; 0 none): the state file has it, both copies synced
-	InAppended                       // Position, LastTerm, Checksum: the log ends there now, all of it verified by this node
-	InTermStart                      // Position, LastTerm: a record of kind term begins there (given before its InAppended)
-	InConfig                         // Position (end of the record), Config: a config record (given before its InAppended)
+	InAppended                       // Position, LastTerm, Checksum: the log ends there now, verified by this node
+	InTermStart                      // Position, LastTerm: a term record begins there (given before its InAppended)
+	InConfig                         // Position (end of the record), Config (given before its InAppended)
 	InDurable                        // Position, Generation: synced to disk
-	InCutDone                        // Position, Generation, Checksum (of the record before the cut): the journal has carried it out
+	InCutDone                        // Position, Generation, Checksum (of the record before the cut): it is done
 	InApplied                        // Position, HashPosition, Hash: the service has consumed up to Position
-	InCaughtUp                       // Position, Generation: a catch-up that OutCatchUp asked for has brought bytes up to here (stored, not yet verified)
+	InCaughtUp                       // Position, Generation: a catch-up has brought bytes up to here (stored, not verified)
 	InCatchUpFailed                  // Generation: it came to an end without all bytes
 	InDiskFull                       // Flag: space for the next segment is missing (true), there again (false)
-	InClockSkew                      // Flag: this node's wall clock is too far from the others' (true), no longer (false)
+	InClockSkew                      // Flag: this node's wall clock is too far from the others' (or no longer)
 	InHandOver                       // Node: a leader lets it lead; 0: whoever is furthest
 	numInputs
 )
@@ -75,7 +75,8 @@ type OutputKind uint8
 // The outputs, to be carried out in order.
 const (
 	// OutSend sends a datagram to node To (0: to the group). Message says which; its body is in the field of
-	// that name. The datagram's term is Term.
+	// that name (TRANSFER: Position). The datagram's term is Term. The core leaves out what it does not know:
+	// of LOG SyncTo and Floor, of STATUS Window and Wall.
 	OutSend OutputKind = iota
 	// OutPersist stores (Term, Node) in the state file; InPersisted answers.
 	OutPersist
@@ -93,16 +94,19 @@ const (
 	OutRole
 	// OutAppendTerm (leader, once a term) has the term record appended.
 	OutAppendTerm
-	// OutAppendConfig (leader) has a config record with Config appended.
+	// OutAppendConfig (leader) has a config record with Config appended. It is the last output of its Step.
 	OutAppendConfig
-	// OutStream (leader) multicasts the log's bytes [From, Until) as LOG datagrams, cut by the MTU.
+	// OutStream (leader) multicasts the log's bytes [From, Until) as LOG datagrams of Term, cut by the MTU, each
+	// with what Log says of Append, Commit and ConfigDigest.
 	OutStream
-	// OutRetransmit (leader) sends the bytes [From, Until) to node To (0: to the group) from the ring.
+	// OutRetransmit (leader) sends the bytes [From, Until) in the same way to node To (0: to the group), as far as
+	// the ring still holds them.
 	OutRetransmit
 	// OutCommit says that commit moved to Position. Replicated and Durable of the core may have moved as well.
 	OutCommit
 	// OutCatchUp has the bytes [From, Until) fetched over HTTP from node To, verified like any others, under
-	// Generation (which InCaughtUp and InCatchUpFailed repeat). Until is at most what the server may serve.
+	// Generation (which InCaughtUp and InCatchUpFailed repeat; see CatchingUp). The server gives what it knows to
+	// be committed, and more only while it leads Term. Every fetch ends: with Until reached, or with a failure.
 	OutCatchUp
 	// OutStop ends the process: an invariant is broken. Reason says which.
 	OutStop

@@ -1,0 +1,318 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"lockstep/wire"
+)
+
+// TestScripts runs the protocol scripts of testdata. -rewrite records what they do now: read the difference.
+//
+// Commands (node=N names a node; "show" prints datagrams too):
+//
+//	add-nodes n=N [rule=replicated] [ring=BYTES]   a new cluster
+//	campaign node=N [quiet]                       its election time-out passes now, by its own clock; quiet: the
+//	                                              other followers have not heard the leader for long enough either
+//	tick ms=N | us=N [still]                      time passes for all; everything settles (still: only deadlines)
+//	work                                          state files, disks and fetches do what is asked of them, once
+//	deliver [kind=K] [from=N] [to=N] [count=N] [drop|dup|reorder]
+//	                                              no argument: all that is under way, until nothing is; else only
+//	                                              what matches, which is dropped, delivered twice, or newest first
+//	propose node=N [count=N] [size=N]             client records
+//	crash node=N [keep=POSITION] | stop | restart | wipe [reseed]
+//	partition from=N to=N | heal                  one way
+//	hold node=N what=persist|sync|cut|fetch | release
+//	disk-full | disk-space | skew | hand-over node=N [to=N]
+//	status | log node=N | refused node=N
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
+		s := &script{}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.run(t, d) })
+	})
+}
+
+// script is one run of a script.
+type script struct {
+	c    *cluster
+	out  strings.Builder
+	show bool
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	s.out.Reset()
+	s.show = d.HasArg("show")
+	if d.Cmd == "add-nodes" {
+		s.addNodes(t, d)
+		return s.c.status()
+	}
+	s.command(t, d)
+	for _, f := range s.c.failures {
+		t.Errorf("%s: %s", d.Pos, f)
+	}
+	if s.out.Len() == 0 {
+		return "ok"
+	}
+	return s.out.String()
+}
+
+func (s *script) addNodes(t *testing.T, d *datadriven.TestData) {
+	n, ring, rule := 3, 1<<16, "durable"
+	d.MaybeScanArgs(t, "n", &n)
+	d.MaybeScanArgs(t, "ring", &ring)
+	d.MaybeScanArgs(t, "rule", &rule)
+	rules := map[string]wire.CommitRule{"durable": wire.RuleDurable, "replicated": wire.RuleReplicated}
+	s.c = newCluster(n, rules[rule], 1, uint64(ring))
+	s.c.trace = func(format string, args ...any) {
+		line := fmt.Sprintf(format, args...)
+		if s.show || !strings.Contains(line, "->") {
+			fmt.Fprintln(&s.out, line)
+		}
+	}
+}
+
+func (s *script) command(t *testing.T, d *datadriven.TestData) {
+	c := s.c
+	var id, count, size = 0, 1, 40
+	d.MaybeScanArgs(t, "node", &id)
+	d.MaybeScanArgs(t, "count", &count)
+	d.MaybeScanArgs(t, "size", &size)
+	n := c.nodes[id]
+	switch d.Cmd {
+	case "campaign":
+		if d.HasArg("quiet") {
+			c.silence(n)
+		}
+		n.skew += n.core.s.timers[timerElection] - n.now()
+		n.step(Input{Kind: InTick})
+	case "tick":
+		ms, us := 0, 0
+		d.MaybeScanArgs(t, "ms", &ms)
+		d.MaybeScanArgs(t, "us", &us)
+		if ns := int64(ms)*1e6 + int64(us)*1e3; d.HasArg("still") {
+			c.nowNs += ns
+			c.tick()
+		} else {
+			c.advance(ns)
+		}
+	case "work":
+		c.work()
+	case "deliver":
+		s.deliver(t, d)
+	case "propose":
+		if !n.propose(count, size) {
+			s.out.WriteString("refused\n")
+		}
+	case "crash":
+		keep := 0
+		d.MaybeScanArgs(t, "keep", &keep)
+		n.crash(wire.Position(keep))
+	case "stop":
+		n.stop()
+	case "restart":
+		n.start()
+	case "wipe":
+		n.wipe(d.HasArg("reseed"))
+	case "status":
+		s.out.WriteString(c.status())
+	case "log":
+		s.out.WriteString(n.records())
+	case "refused":
+		for r := range NumRefusals {
+			if k := n.core.Refused(r); k > 0 {
+				fmt.Fprintf(&s.out, "%v %d\n", r, k)
+			}
+		}
+	default:
+		s.fault(t, d, n)
+	}
+}
+
+// fault runs the commands that break things and mend them.
+func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
+	c := s.c
+	switch d.Cmd {
+	case "partition":
+		var from, to int
+		d.ScanArgs(t, "from", &from)
+		d.ScanArgs(t, "to", &to)
+		c.blocked[from][to] = true
+	case "heal":
+		c.blocked = [wire.MaxNodes + 1][wire.MaxNodes + 1]bool{}
+	case "hold", "release":
+		what := ""
+		d.ScanArgs(t, "what", &what)
+		n.hold[what] = d.Cmd == "hold"
+	case "disk-full", "disk-space":
+		n.step(Input{Kind: InDiskFull, Flag: d.Cmd == "disk-full"})
+	case "skew":
+		n.step(Input{Kind: InClockSkew, Flag: true})
+	case "hand-over":
+		to := 0
+		d.MaybeScanArgs(t, "to", &to)
+		n.step(Input{Kind: InHandOver, Node: wire.NodeID(to)})
+	default:
+		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+	}
+}
+
+// deliver hands over what matches the arguments; without arguments everything, until nothing is under way.
+func (s *script) deliver(t *testing.T, d *datadriven.TestData) {
+	c := s.c
+	var kind string
+	var from, to int
+	count := 1 << 30
+	d.MaybeScanArgs(t, "kind", &kind)
+	d.MaybeScanArgs(t, "from", &from)
+	d.MaybeScanArgs(t, "to", &to)
+	d.MaybeScanArgs(t, "count", &count)
+	if kind == "" && from == 0 && to == 0 {
+		c.settle()
+		return
+	}
+	var match, rest []datagram
+	for _, x := range c.net {
+		if (kind == "" || strings.Fields(describe(&x))[2] == kind) &&
+			len(match) < count && (from == 0 || int(x.from) == from) && (to == 0 || int(x.to) == to) {
+			match = append(match, x)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	c.net = rest
+	if d.HasArg("drop") {
+		fmt.Fprintf(&s.out, "dropped %d\n", len(match))
+		return
+	}
+	if d.HasArg("reorder") {
+		slices.Reverse(match)
+	}
+	for _, x := range match {
+		c.deliver(x)
+		if d.HasArg("dup") {
+			c.deliver(x)
+		}
+	}
+}
+
+// silence lets as much time pass for the other followers as they defend a leader for.
+func (c *cluster) silence(but *testNode) {
+	for _, id := range c.voters {
+		if n := c.nodes[id]; n != but && n.core.Role() != Leader {
+			n.skew += c.options(id).ElectionTimeoutMinNs
+		}
+	}
+}
+
+// records prints a node's log.
+func (n *testNode) records() string {
+	var b strings.Builder
+	var at wire.Chain
+	for at.Position < n.chain.Position {
+		var r wire.Record
+		start := at.Position
+		at.Verify(n.mem[start:], &r)
+		payload := wire.Payload(n.mem[start:], &r)
+		text := string(slices.DeleteFunc(slices.Clone(payload), func(x byte) bool { return x == 0 }))
+		if r.Kind == wire.RecordTerm {
+			var x wire.TermRecord
+			x.Decode(payload)
+			text = fmt.Sprintf("leader=%d run=%d", x.Leader, x.Run)
+		} else if r.Kind == wire.RecordConfig {
+			var x wire.Config
+			x.Decode(payload)
+			text = fmt.Sprintf("rule=%v", x.Rule)
+			for _, m := range x.Member[:x.Members] {
+				text += fmt.Sprintf(" %d:%d/%d", m.Node, m.Incarnation, m.Run)
+			}
+		}
+		fmt.Fprintf(&b, "[%d,%d) t%d %v %s\n", start, at.Position, r.Term, r.Kind, text)
+	}
+	return b.String()
+}
+
+// describe prints a datagram in one line.
+func describe(d *datagram) string {
+	in := &d.in
+	head := fmt.Sprintf("%d->%d t%d ", d.from, d.to, in.Term)
+	switch in.Kind {
+	case InLog:
+		if len(d.bytes) == 0 {
+			return head + fmt.Sprintf("LOG append=%d commit=%d", in.Log.Append, in.Log.Commit)
+		}
+		return head + fmt.Sprintf("LOG [%d,%d) append=%d commit=%d", in.Log.Position,
+			int(in.Log.Position)+len(d.bytes), in.Log.Append, in.Log.Commit)
+	case InStatus:
+		st := &in.Status
+		return head + fmt.Sprintf("STATUS append=%d durable=%d%s", st.Append, st.Durable,
+			words("unaligned", st.Aligned == 0, "recovering", st.Recovering, "disk-full", st.DiskFull))
+	case InNak:
+		return head + fmt.Sprintf("NAK [%d,%d)", in.Nak.From, in.Nak.To)
+	case InAlign:
+		return head + fmt.Sprintf("ALIGN append=%d page=%d terms=%s%s", in.Align.Append, in.Align.Page,
+			termStarts(in.Terms), words("last", in.Align.LastPage, "recovering", in.Align.Recovering))
+	case InAlignAnswer:
+		if !in.AlignAnswer.Found {
+			return head + fmt.Sprintf("ALIGN_ANSWER next page=%d", in.AlignAnswer.NextPage)
+		}
+		return head + fmt.Sprintf("ALIGN_ANSWER cut=%d", in.AlignAnswer.Cut)
+	case InCanvass, InVoteRequest:
+		name := "CANVASS"
+		if in.Kind == InVoteRequest {
+			name = "VOTE_REQUEST"
+		}
+		return head + fmt.Sprintf("%s append=%d last-term=%d%s", name, in.Ballot.Append, in.Ballot.LastTerm,
+			words("transfer", in.Ballot.Transfer))
+	case InCanvassAnswer, InVote:
+		name := "CANVASS_ANSWER"
+		if in.Kind == InVote {
+			name = "VOTE"
+		}
+		return head + fmt.Sprintf("%s of t%d %s%s", name, in.Answer.Term, VoteRefusal(in.Answer.Reason),
+			words("recovering", in.Answer.Recovering))
+	case InTransfer:
+		return head + fmt.Sprintf("TRANSFER append=%d", in.Position)
+	}
+	return head + "unknown"
+}
+
+// words joins the names whose flag is true, each behind a space: name, flag, name, flag ...
+func words(pairs ...any) string {
+	var b strings.Builder
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1].(bool) {
+			fmt.Fprintf(&b, " %s", pairs[i])
+		}
+	}
+	return b.String()
+}
+
+func termStarts(terms []wire.TermStart) string {
+	var b []string
+	for _, t := range terms {
+		b = append(b, fmt.Sprintf("%d@%d", t.Term, t.Start))
+	}
+	return "[" + strings.Join(b, " ") + "]"
+}
+
+// status prints one line a node.
+func (c *cluster) status() string {
+	var b strings.Builder
+	for _, id := range c.voters {
+		n := c.nodes[id]
+		k := n.core
+		if !n.up {
+			fmt.Fprintf(&b, "%d: down%s\n", id, words("stopped: "+n.stopped, n.stopped != ""))
+			continue
+		}
+		fmt.Fprintf(&b, "%d: %v t%d leader=%d append=%d durable=%d commit=%d terms=%s%s\n", id, k.Role(), k.Term(),
+			k.Leader(), k.Append(), k.s.durable, k.Commit(), termStarts(k.terms),
+			words("aligned", k.Aligned(), "recovering", k.Recovering(), "cutting", k.s.follow.cutting,
+				"disk-full", k.s.diskFull, "handing-over", k.HandingOver()))
+	}
+	return b.String()
+}

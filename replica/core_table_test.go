@@ -1,0 +1,191 @@
+package replica
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"lockstep/wire"
+)
+
+// Every role says what it does with every input: a handler, or a refusal by name.
+func TestEveryCellIsAHandlerOrARefusal(t *testing.T) {
+	for role := range numRoles {
+		for kind := range numInputs {
+			cell := &cells[role][kind]
+			if (cell.handle == nil) == (cell.refusal == RefusedNone) {
+				t.Errorf("%v, input %d: want a handler or a refusal, one of the two", role, kind)
+			}
+		}
+	}
+	core := newProbe(t, wire.RuleDurable, Restored{}).c
+	core.Step(0, &Input{Kind: numInputs})
+	if core.Refused(RefusedMalformed) != 1 {
+		t.Error("an unknown kind of input is not refused")
+	}
+}
+
+func TestNamesAreThereAndDiffer(t *testing.T) {
+	seen := map[string]bool{}
+	for r := range NumRefusals {
+		if r.String() == "" || seen[r.String()] {
+			t.Errorf("refusal %d: name %q", r, r)
+		}
+		seen[r.String()] = true
+	}
+	for v := range numVoteRefusals {
+		if v.String() == "" {
+			t.Errorf("vote refusal %d has no name", v)
+		}
+	}
+}
+
+// Whatever part of the state changes, equality and hash notice.
+func TestHashAndEqualSeeEveryField(t *testing.T) {
+	o := testOptions(wire.RuleDurable)
+	core := NewCore(o, Restored{Incarnation: 1, Run: 1, Config: o.Config(), ConfigPosition: 8,
+		Terms: []wire.TermStart{{Start: 1, Term: 1}}}, 0)
+	hash := core.Hash()
+	changed := 0
+	var visit func(name string, pick func(*Core) reflect.Value)
+	visit = func(name string, pick func(*Core) reflect.Value) {
+		v := pick(core)
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				visit(name+"."+v.Type().Field(i).Name, func(c *Core) reflect.Value { return pick(c).Field(i) })
+			}
+		case reflect.Array, reflect.Slice:
+			for i := range v.Len() {
+				visit(name, func(c *Core) reflect.Value { return pick(c).Index(i) })
+			}
+		default:
+			d := core.Clone()
+			flip(pick(d))
+			if d.Hash() == hash || d.Equal(core) {
+				t.Errorf("%s is not part of hash and equality", name)
+			}
+			changed++
+		}
+	}
+	visit("state", func(c *Core) reflect.Value { return reflect.ValueOf(c).Elem().FieldByName("s") })
+	visit("terms", func(c *Core) reflect.Value { return reflect.ValueOf(c).Elem().FieldByName("terms") })
+	if core.Hash() != hash {
+		t.Error("a clone shares state")
+	}
+	if changed < 300 {
+		t.Errorf("only %d fields were visited", changed)
+	}
+}
+
+func TestTermIndexKeepsTheNewest(t *testing.T) {
+	var x termIndex
+	for i := range MaxTerms + 10 {
+		x.add(wire.Term(i+1), wire.Position(i*88))
+	}
+	if len(x) != MaxTerms || x[0].Term != 11 || x.last() != MaxTerms+10 {
+		t.Fatalf("%d entries from term %d to %d", len(x), x[0].Term, x.last())
+	}
+}
+
+// Alignment over pages finds the same cut as a comparison of the logs, byte by byte, would.
+func TestSharedEndIsWhereTheLogsPart(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 20000 {
+		var a, b termIndex
+		var endA, endB, shared wire.Position
+		term := wire.Term(0)
+		for range rng.IntN(40) { // a common past
+			term += wire.Term(1 + rng.IntN(2))
+			a.add(term, shared)
+			b.add(term, shared)
+			shared += wire.Position(8 * (1 + rng.IntN(20)))
+		}
+		endA, endB = shared, shared
+		if len(a) > 0 && rng.IntN(2) == 0 { // one has more of the last common term
+			endA += wire.Position(8 * rng.IntN(10))
+		}
+		for range rng.IntN(40) { // then terms that the other does not have
+			term++
+			if rng.IntN(2) == 0 {
+				a.add(term, endA)
+				endA += 8
+			} else {
+				b.add(term, endB)
+				endB += 8
+			}
+		}
+		if got := alignOver(t, a, b, endA, endB); got != shared {
+			t.Fatalf("cut at %d, want %d: leader %v to %d, follower %v to %d", got, shared, a, endA, b, endB)
+		}
+	}
+}
+
+func alignOver(t *testing.T, leader, follower termIndex, endL, endF wire.Position) wire.Position {
+	var entries [AlignPage]wire.TermStart
+	for k := range uint32(10) {
+		n, last := follower.page(k, &entries)
+		cut, found, ok := leader.sharedEnd(endL, endF, 0, k, entries[:n], last)
+		if !ok {
+			t.Fatal("indexes contradict each other")
+		}
+		if found {
+			return cut
+		}
+	}
+	t.Fatal("no end of pages")
+	return 0
+}
+
+// The reorder window against a plain set of bytes.
+func TestWindowAgainstASet(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 1))
+	for range 2000 {
+		var w window
+		var held [400]bool
+		received := 0
+		for range 100 {
+			from := received + 1 + rng.IntN(380-received)
+			until := min(from+1+rng.IntN(12), len(held))
+			if rng.IntN(10) == 0 {
+				from, until = received, received+1+rng.IntN(5)
+			}
+			if from > received && !w.room(wire.Position(from), wire.Position(until)) {
+				continue
+			}
+			for i := from; i < until; i++ {
+				held[i] = true
+			}
+			if from == received {
+				received = int(w.advance(wire.Position(until)))
+			} else {
+				w.insert(wire.Position(from), wire.Position(until))
+			}
+			checkWindow(t, &w, held[:], received)
+			if received > 360 {
+				break
+			}
+		}
+	}
+}
+
+func checkWindow(t *testing.T, w *window, held []bool, received int) {
+	t.Helper()
+	for i := range held {
+		in := i < received
+		for _, x := range w.at[:w.n] {
+			in = in || wire.Position(i) >= x.from && wire.Position(i) < x.until
+		}
+		if in != held[i] {
+			t.Fatalf("byte %d: in the window %v, held %v: %v, received %d", i, in, held[i], w.at[:w.n], received)
+		}
+	}
+	for i := 1; i < w.n; i++ {
+		if w.at[i].from <= w.at[i-1].until {
+			t.Fatalf("touching: %v", w.at[:w.n])
+		}
+	}
+	if w.n > 0 && w.at[0].from <= wire.Position(received) {
+		t.Fatalf("window begins at %d, received %d", w.at[0].from, received)
+	}
+}

@@ -1,0 +1,66 @@
+package replica
+
+import "lockstep/wire"
+
+// What the outside may see of a core.
+
+// Role is what this node is now.
+func (c *Core) Role() Role { return c.s.role }
+
+// Term is the current term.
+func (c *Core) Term() wire.Term { return c.s.term }
+
+// Leader is the node that leads the current term, 0 if none is known.
+func (c *Core) Leader() wire.NodeID { return c.s.leader }
+
+// Append is the end of this node's log, all of it verified.
+func (c *Core) Append() wire.Position { return c.s.append }
+
+// Received is how far bytes are stored without a hole; what lies behind Append is to be verified.
+func (c *Core) Received() wire.Position { return c.s.received }
+
+// Commit is how far the log is known here to be committed. It is never past Append.
+func (c *Core) Commit() wire.Position { return c.s.commit }
+
+// Replicated is how far a majority holds the log, past the leader's own term record; 0 on any but a leader.
+func (c *Core) Replicated() wire.Position { return c.s.lead.replicated }
+
+// Durable is how far a majority has synced the log, past the leader's own term record; 0 on any but a leader.
+func (c *Core) Durable() wire.Position { return c.s.lead.durable }
+
+// SyncTo is up to where somebody waits for this node to sync, as the leader says; 0 on a leader.
+func (c *Core) SyncTo() wire.Position { return c.s.follow.syncTo }
+
+// Aligned says whether this node's log is known to be a prefix of the leader's. A leader is.
+func (c *Core) Aligned() bool { return c.s.follow.aligned || c.s.role == Leader }
+
+// Recovering says whether this node may have forgotten bytes or votes: it neither votes, nor counts, nor leads. While
+// it does, its directory must say so.
+func (c *Core) Recovering() bool { return c.s.amnesia || c.s.unlisted }
+
+// CatchingUp is the generation of the catch-up under way, 0 if there is none. Bytes of another are to be dropped.
+func (c *Core) CatchingUp() uint64 {
+	if !c.s.follow.catchUp.active {
+		return 0
+	}
+	return c.s.follow.catchUp.generation
+}
+
+// HandingOver says whether this leader waits for another node to take over: it takes no client message meanwhile.
+func (c *Core) HandingOver() bool { return c.s.lead.target != 0 }
+
+// Refused is how many inputs were refused for a reason. It is no part of the state.
+func (c *Core) Refused(r Refusal) uint64 { return c.refused[r] }
+
+// Unicast is how many LOG datagrams went to single nodes because they reported no progress: a node that is down, or
+// one that multicast does not reach. It is no part of the state.
+func (c *Core) Unicast() uint64 { return c.unicast }
+
+// NextDeadline is when the core must be stepped at the latest, if only with InTick.
+func (c *Core) NextDeadline() int64 {
+	next := int64(never)
+	for _, at := range c.s.timers {
+		next = min(next, at)
+	}
+	return next
+}
