@@ -13,8 +13,8 @@ import (
 //	cmd -> bench, tuning, node, internal/lab -> sequencer, service, replica, client -> journal, transport -> xdp
 //	    -> ringbuf, agent, wire;  internal/counters and internal/vfs below all
 //
-// What tests and tools run on (internal/lab, testnet, orderflow) is imported by tests, by cmd and by
-// internal/lab.
+// What clusters to try things on are made of (internal/lab, testnet) is imported by tests, by cmd and by internal/lab;
+// internal/orderflow by what generates load.
 var edges = map[string][]string{
 	"wire/fb":           {},
 	"wire":              {"wire/fb"},
@@ -37,7 +37,7 @@ var edges = map[string][]string{
 	"tuning": {},
 	"node": {"internal/counters", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
 		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
-	"bench": {"agent", "wire", "ringbuf", "transport", "xdp", "client", "service", "tuning"},
+	"bench": {"internal/orderflow", "agent", "wire", "ringbuf", "transport", "xdp", "client", "service", "tuning"},
 
 	"internal/lint":      {},
 	"internal/system":    {},
