@@ -205,7 +205,11 @@ func TestSessionEndsUnderSubmit(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	if e := <-events; e.Kind != client.EventClosed || e.First != 1 || e.Last != 1 {
+	e := <-events
+	for e.Kind != client.EventClosed { // a slow machine may disconnect first
+		e = <-events
+	}
+	if e.First != 1 || e.Last != 1 {
 		t.Errorf("last event: %+v", e)
 	}
 }

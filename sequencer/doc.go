@@ -43,11 +43,12 @@
 //
 // Bad input is counted by reason and dropped, or answered with a Refusal where there is a session or a proven address
 // to answer. Nothing blocks: what has no room (log, window, acknowledgements outstanding) is answered BUSY and consumes
-// nothing. When the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in the egress
-// ring, which in the end makes the driver wait.
+// nothing. When the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in
+// the egress ring, which in the end makes the driver wait.
 //
 // # Limits
 //
 // Options fixes them all: sessions, window, acknowledgements outstanding. Clients may fill a quarter of the ring beyond
-// what is committed; the rest is for the cluster's own records. A message and a response each fit one datagram.
+// what is committed; the rest is for the cluster's own records. A message and a response each fit one datagram. A
+// session's memory is taken when it opens: 80 to 160 bytes for each message of its window, and one datagram.
 package sequencer
