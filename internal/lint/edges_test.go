@@ -43,10 +43,10 @@ var edges = map[string][]string{
 	"internal/system":    {},
 	"internal/testnet":   {},
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
-	"internal/lab":       {"internal/testnet", "wire", "transport", "node"},
+	"internal/lab":       {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 
-	"cmd/lockstep": {"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "wire", "wire/fb", "xdp",
-		"transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
+	"cmd/lockstep": {"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
+		"xdp", "transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }
 
 func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }
