@@ -9,9 +9,11 @@ import (
 // cut carries out the core's command, between two batches: nothing is under way then.
 func (w *Writer) cut() error {
 	c := *w.port.cuts.Peek()
+	w.port.writing.Store(max(1, w.nowNs))
 	if err := w.j.cut(c.position, c.generation, &w.worker); err != nil {
 		return err
 	}
+	w.port.writing.Store(0)
 	w.oldestNs, w.waiting = 0, false
 	w.port.durable.Store(uint64(w.j.written))
 	w.gate.Store(uint64(w.j.written))

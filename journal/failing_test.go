@@ -57,9 +57,9 @@ func script(t *testing.T, fs vfs.FS) (r *rig, err error) {
 	return r, nil
 }
 
-// TestEveryOperationFailsOnce fails each operation of a journal's life once. An error stops it, says which file, and is
+// TestP6EveryOperationFailsOnce fails each operation of a journal's life once. An error stops it, says which file, and is
 // reported; what was durable is there afterwards. Only a full disk at the right place is lived with.
-func TestEveryOperationFailsOnce(t *testing.T) {
+func TestP6EveryOperationFailsOnce(t *testing.T) {
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
 		for _, short := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v short=%v", cause, short), func(t *testing.T) {
@@ -108,9 +108,9 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 	}
 }
 
-// TestDiskFull fills the disk: the journal says so, goes on while prepared space lasts, and by itself when there is
+// TestP8DiskFull fills the disk: the journal says so, goes on while prepared space lasts, and by itself when there is
 // space again.
-func TestDiskFull(t *testing.T) {
+func TestP8DiskFull(t *testing.T) {
 	m := vfs.NewMem()
 	r := newRig(t, m)
 	r.append(1, 10)
@@ -160,8 +160,8 @@ func TestDiskFull(t *testing.T) {
 	r.close()
 }
 
-// TestMisdirectedWrite has the disk store a batch elsewhere and say that all is well.
-func TestMisdirectedWrite(t *testing.T) {
+// TestP12MisdirectedWrite has the disk store a batch elsewhere and say that all is well.
+func TestP12MisdirectedWrite(t *testing.T) {
 	for _, shift := range []int64{4096, 16 * 4096} {
 		m := vfs.NewMem()
 		f := vfs.NewFailing(m)
@@ -189,8 +189,8 @@ func TestMisdirectedWrite(t *testing.T) {
 	}
 }
 
-// TestLostWrite has the disk drop a batch and say that all is well.
-func TestLostWrite(t *testing.T) {
+// TestP7LostWrite has the disk drop a batch and say that all is well.
+func TestP7LostWrite(t *testing.T) {
 	m := vfs.NewMem()
 	f := vfs.NewFailing(m)
 	r := newRig(t, f)
@@ -211,8 +211,8 @@ func TestLostWrite(t *testing.T) {
 	r.j.Close()
 }
 
-// TestHungSync hangs a write: nothing is reported as durable, the hang shows at the port, and it goes on afterwards.
-func TestHungSync(t *testing.T) {
+// TestE6HungSync hangs a write: nothing is reported as durable, the hang shows at the port, and it goes on afterwards.
+func TestE6HungSync(t *testing.T) {
 	m := vfs.NewMem()
 	if err := Format(m, testDir, testIdentity); err != nil {
 		t.Fatal(err)
