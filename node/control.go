@@ -13,8 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"lockstep/internal/vfs"
-	"lockstep/journal"
 	"lockstep/replica"
 	"lockstep/wire"
 )
@@ -104,7 +102,7 @@ func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 
 // readLog reads from disk, past the threads that write.
 func (n *Node) readLog(from, until wire.Position) ([]byte, error) {
-	reader, err := journal.NewReader(vfs.Real{}, n.config.Dir)
+	reader, err := n.Reader()
 	if err != nil {
 		return nil, err
 	}

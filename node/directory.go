@@ -2,12 +2,9 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
-	"lockstep/internal/vfs"
 	"lockstep/journal"
 	"lockstep/wire"
 )
@@ -21,10 +18,11 @@ func Format(ctx context.Context, dir string, id int, cluster uint64, peers []str
 				"a node of a running cluster is made by lockstep reseed", ErrConfig, s.Node, control, s.Append, s.Cluster)
 		}
 	}
+	machine := Real()
 	if cluster == 0 {
-		cluster = random()
+		cluster = machine.bits64()
 	}
-	return makeDirectory(dir, id, cluster)
+	return machine.Format(dir, id, cluster)
 }
 
 // Reseed makes a directory for a node whose own is lost: it joins an existing cluster as recovering, and neither votes
@@ -34,38 +32,34 @@ func Reseed(dir string, id int, cluster uint64) (journal.Identity, error) {
 		return journal.Identity{}, fmt.Errorf("%w: reseed joins an existing cluster: give its id (lockstep status shows it)",
 			ErrConfig)
 	}
-	identity, err := makeDirectory(dir, id, cluster)
+	machine := Real()
+	return machine.Reseed(dir, id, cluster)
+}
+
+// Reseed makes the directory of a node that has lost its own, on this machine.
+func (m *Machine) Reseed(dir string, id int, cluster uint64) (journal.Identity, error) {
+	identity, err := m.Format(dir, id, cluster)
 	if err != nil {
 		return identity, err
 	}
-	return identity, journal.MarkRecovering(vfs.Real{}, dir, "reseeded: the directory of this node was made anew")
+	return identity, journal.MarkRecovering(m.FS, dir, "reseeded: the directory of this node was made anew")
 }
 
-func makeDirectory(dir string, id int, cluster uint64) (journal.Identity, error) {
+// Format makes a node's directory on this machine, asking nobody.
+func (m *Machine) Format(dir string, id int, cluster uint64) (journal.Identity, error) {
 	if id < 1 || id > wire.MaxNodes {
 		return journal.Identity{}, fmt.Errorf("%w: node id %d: want 1 to %d", ErrConfig, id, wire.MaxNodes)
 	}
-	identity := journal.Identity{Cluster: cluster, Node: wire.NodeID(id), Incarnation: random()}
-	if err := journal.Format(vfs.Real{}, dir, identity); err != nil {
+	identity := journal.Identity{Cluster: cluster, Node: wire.NodeID(id), Incarnation: m.bits64()}
+	if err := journal.Format(m.FS, dir, identity); err != nil {
 		return identity, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return identity, nil
 }
 
-// random returns 64 random bits, not 0.
-func random() uint64 {
-	var b [8]byte
-	for {
-		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-		if v := binary.LittleEndian.Uint64(b[:]); v != 0 {
-			return v
-		}
-	}
-}
-
 // lockDirectory takes the directory for this process alone.
 func (n *Node) lockDirectory() error {
-	lock, err := journal.Lock(vfs.Real{}, n.config.Dir)
+	lock, err := journal.Lock(n.machine.FS, n.config.Dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -75,7 +69,7 @@ func (n *Node) lockDirectory() error {
 
 // openDirectory reads the directory: identity, journal, clean marker, votes, in that order, and raises the run.
 func (n *Node) openDirectory() error {
-	fs, dir := vfs.Real{}, n.config.Dir
+	fs, dir := n.machine.FS, n.config.Dir
 	identity, err := journal.LoadIdentity(fs, dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
@@ -99,13 +93,13 @@ func (n *Node) openDirectory() error {
 
 // openJournal recovers the log and decides whether this node may have forgotten something (consensus rule 8).
 func (n *Node) openJournal(identity journal.Identity) error {
-	fs, dir := vfs.Real{}, n.config.Dir
+	fs, dir := n.machine.FS, n.config.Dir
 	var err error
 	n.journal, n.recovered, err = journal.Open(journal.Options{
 		FS: fs, Dir: dir, Cluster: identity.Cluster,
 		SegmentBytes: n.config.Journal.SegmentBytes, SyncBytes: n.config.Journal.SyncBytes,
 		SyncIntervalNs: n.config.Journal.SyncIntervalUs * 1000,
-		Inline:         n.inline, Counters: n.counters, Log: func(msg string) { n.logf("%s", msg) },
+		Inline:         n.machine.Inline, Counters: n.counters, Log: func(msg string) { n.logf("%s", msg) },
 	})
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
@@ -137,27 +131,48 @@ func (n *Node) decideRecovering(identity journal.Identity, clean bool) error {
 		n.recovering = n.recovered.Marked
 	case rule == wire.RuleReplicated && identity.Run > 0 && !clean && !alone:
 		n.recovering = "this node did not end cleanly, and under rule replicated it may have held more than its disk has"
-		if err := journal.MarkRecovering(vfs.Real{}, n.config.Dir, n.recovering); err != nil {
+		if err := journal.MarkRecovering(n.machine.FS, n.config.Dir, n.recovering); err != nil {
 			return fmt.Errorf("node: %w", err)
 		}
-	}
-	if n.recovering != "" {
-		n.logf("recovering: %s; it neither votes nor counts until the cluster has admitted it", n.recovering)
 	}
 	return nil
 }
 
-// admitted forgets that this node was recovering: the cluster has admitted it.
-func (n *Node) admitted() {
-	n.logf("admitted by the cluster: this node votes and counts again")
-	if err := journal.ClearRecovering(vfs.Real{}, n.config.Dir); err != nil {
+// onRecovering has the directory say whether this node may have forgotten something. The replica's thread calls it;
+// the file is written elsewhere.
+func (n *Node) onRecovering(recovering bool) {
+	n.mayHaveForgotten.Store(recovering)
+	if n.machine.Inline {
+		n.markRecovering()
+		return
+	}
+	go n.markRecovering()
+}
+
+// markRecovering writes what is true by now, one writer at a time.
+func (n *Node) markRecovering() {
+	n.markMu.Lock()
+	defer n.markMu.Unlock()
+	var err error
+	if n.mayHaveForgotten.Load() {
+		why := n.recovering
+		if why == "" {
+			why = "the cluster's config record does not list this node's directory"
+		}
+		n.logf("recovering: %s; this node neither votes nor counts until the cluster has admitted it", why)
+		err = journal.MarkRecovering(n.machine.FS, n.config.Dir, why)
+	} else {
+		n.logf("admitted by the cluster: this node votes and counts again")
+		err = journal.ClearRecovering(n.machine.FS, n.config.Dir)
+	}
+	if err != nil {
 		n.logf("%v", err)
 	}
 }
 
 // markClean says that this run ended with everything synced. Only after every thread has stopped.
 func (n *Node) markClean(end wire.Position) error {
-	if err := journal.WriteClean(vfs.Real{}, n.config.Dir, n.identity.Run, end); err != nil {
+	if err := journal.WriteClean(n.machine.FS, n.config.Dir, n.identity.Run, end); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 const (
 	fetchIdle     = 10 * time.Millisecond
 	fetchPatience = 3 * time.Second
+	fetchLimit    = 10 * time.Second // for one request: a server that hangs is given up
 )
 
 // fetch streams log bytes of another node's disk (replica.Fetch). It ends when all are there, when ctx ends, or with

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,14 +37,14 @@ const counterSlots = 1024
 // Node is a node: opened, then run once.
 type Node struct {
 	config     Config
+	machine    Machine
 	out        io.Writer
 	outMu      sync.Mutex
-	clock      agent.Clock
 	counters   *counters.File
 	identity   journal.Identity
 	journal    *journal.Journal
 	recovered  *journal.Recovered
-	recovering string // why this node may have forgotten something; "": it has not
+	recovering string // why this node may have forgotten something, as found at start; "": it has not
 	votes      *journal.VoteFile
 	ring       *ringbuf.LogRing
 	transport  transport.Transport
@@ -57,40 +58,41 @@ type Node struct {
 	idleWhy    string
 	findings   []tuning.Finding
 	threads    []thread
-	inline     bool // no thread and no blocking: a test drives the agents
 	closers    []func() error
 	http       *http.Server
 	client     *http.Client
 	cancel     context.CancelFunc // ends fetches
 	startedAt  time.Time
+
+	mayHaveForgotten atomic.Bool
+	markMu           sync.Mutex // over the file that says so
 }
 
 // Open takes everything a node needs: directory, journal, transport, agents. On an error nothing stays taken. What it
 // prints on out is for operators.
-func Open(config Config, out io.Writer) (*Node, error) {
-	n := &Node{config: config, out: out, clock: agent.System{}, client: &http.Client{}, startedAt: time.Now()}
-	if err := n.open(); err != nil {
-		return nil, errors.Join(err, n.close())
-	}
-	return n, nil
-}
+func Open(config Config, out io.Writer) (*Node, error) { return OpenOn(Real(), config, out) }
 
-func (n *Node) open() error {
-	for _, step := range []func() error{
-		n.lockDirectory, n.openCounters, n.openDirectory, n.openRing, n.openTransport, n.checkHost, n.assemble,
-		n.startControl,
-	} {
+// OpenOn is Open on a machine of the caller's.
+func OpenOn(machine Machine, config Config, out io.Writer) (*Node, error) {
+	n := &Node{machine: machine, config: config, out: out, client: &http.Client{Timeout: fetchLimit}, startedAt: time.Now()}
+	steps := []func() error{n.lockDirectory, n.openCounters, n.openDirectory, n.openRing, n.openTransport}
+	if machine.Inline {
+		steps = append(steps, n.assemble, n.fillRing)
+	} else {
+		steps = append(steps, n.checkHost, n.assemble, n.fillRing, n.startControl)
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
-			return err
+			return nil, errors.Join(err, n.close())
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // openCounters maps the counters, over those of an earlier run.
 func (n *Node) openCounters() error {
 	path := n.config.Counters
-	if path == "" {
+	if path == "" && !n.machine.Inline {
 		path = filepath.Join(n.config.Dir, countersFile)
 	}
 	var err error
@@ -102,15 +104,27 @@ func (n *Node) openCounters() error {
 	return nil
 }
 
-// openRing maps the log ring and fills it with the end of the log.
+// openRing makes the log ring: mapped twice, or, inline, on the heap.
 func (n *Node) openRing() error {
 	size := int(n.config.Cluster.RingBytes)
+	if n.machine.Inline {
+		n.ring = ringbuf.NewLogRing(make([]byte, 2*size), size, false)
+		return nil
+	}
 	mapping, err := ringbuf.MapLog(size)
 	if err != nil {
 		return fmt.Errorf("node: log ring: %w", err)
 	}
 	n.closers = append(n.closers, mapping.Close)
 	n.ring = ringbuf.NewLogRing(mapping.Bytes(), size, true)
+	return nil
+}
+
+// fillRing puts the end of the log into the ring, where followers and the service find it.
+func (n *Node) fillRing() error {
+	if err := n.journal.Preload(n.ring); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
 	return nil
 }
 
@@ -140,7 +154,7 @@ func (n *Node) Run(ctx context.Context) error {
 		err = stopErr
 	}
 	if err != nil {
-		n.counters.Error(n.clock.WallNs(), err.Error())
+		n.counters.Error(n.machine.Clock.WallNs(), err.Error())
 		return errors.Join(err, n.close())
 	}
 	return n.close()

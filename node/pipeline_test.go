@@ -19,6 +19,7 @@ type cluster struct {
 	clock  *agent.Virtual
 	net    *transport.Network
 	nodes  []*Node
+	logs   []*bytes.Buffer
 	agents []*agent.Invoker
 	client *client.Client
 	acks   [wire.LevelApplied + 1]uint64 // highest correlation acknowledged
@@ -70,23 +71,18 @@ func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
 
 func (c *cluster) add(config Config, local, group transport.Addr) {
 	c.t.Helper()
-	n := &Node{config: config, out: &bytes.Buffer{}, clock: c.clock, inline: true}
-	var err error
-	if n.transport, err = c.net.Join(local, group); err != nil {
+	var log bytes.Buffer
+	machine := Real()
+	machine.Clock, machine.Inline = c.clock, true
+	machine.Transport = func(Config) (transport.Transport, error) { return c.net.Join(local, group) }
+	n, err := OpenOn(machine, config, &log)
+	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Cleanup(func() { _ = n.close() })
-	for _, step := range []func() error{n.lockDirectory, n.openCounters, n.openDirectory, n.openRing, n.assemble} {
-		if err := step(); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-	if err := n.journal.Preload(n.ring); err != nil {
-		c.t.Fatal(err)
-	}
-	c.nodes = append(c.nodes, n)
-	for i := len(n.threads) - 1; i >= 0; i-- {
-		invoker := agent.NewInvoker(n.threads[i].agent)
+	c.t.Cleanup(func() { _ = n.Abandon() })
+	c.nodes, c.logs = append(c.nodes, n), append(c.logs, &log)
+	for _, a := range n.Agents() {
+		invoker := agent.NewInvoker(a)
 		if err := invoker.Start(c.clock.NowNs()); err != nil {
 			c.t.Fatal(err)
 		}
@@ -115,8 +111,8 @@ func (c *cluster) until(what string, stepNs int64, limit int, condition func() b
 		}
 		c.cycle(stepNs)
 	}
-	for _, n := range c.nodes {
-		c.t.Log(n.out.(*bytes.Buffer).String())
+	for _, log := range c.logs {
+		c.t.Log(log.String())
 	}
 	c.t.Fatalf("not within %d cycles: %s", limit, what)
 }

@@ -2,11 +2,9 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"lockstep/internal/counters"
-	"lockstep/internal/vfs"
 	"lockstep/journal"
 	"lockstep/wire"
 )
@@ -18,9 +16,9 @@ type source struct {
 }
 
 func (n *Node) newSource() (*source, error) {
-	reader, err := journal.NewReader(vfs.Real{}, n.config.Dir)
+	reader, err := n.Reader()
 	if err != nil {
-		return nil, fmt.Errorf("node: %w", err)
+		return nil, err
 	}
 	n.closers = append(n.closers, reader.Close)
 	return &source{reader: reader, durable: n.durable}, nil
@@ -38,7 +36,7 @@ func (s *source) ReadRange(from wire.Position, b []byte) (int, error) {
 
 // chainAt finds the chain at a record boundary that is on disk. It blocks: only a cut asks, and nothing else goes on.
 func (n *Node) chainAt(p wire.Position) (wire.Chain, error) {
-	reader, err := journal.NewReader(vfs.Real{}, n.config.Dir)
+	reader, err := n.Reader()
 	if err != nil {
 		return wire.Chain{}, err
 	}

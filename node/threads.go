@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -105,7 +103,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		return nil, err
 	}
 	var parker *agent.Parker // of the vote's thread
-	if !n.inline {
+	if !n.machine.Inline {
 		if parker, err = agent.NewParker(); err != nil {
 			return nil, err
 		}
@@ -120,9 +118,9 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		Core: core, Self: replica.Peer{Node: id.Node, Incarnation: id.Incarnation, Run: id.Run}, Cluster: id.Cluster,
 		Transport: t, Sender: sender, Ring: n.ring, RingBytes: wire.Position(n.config.Cluster.RingBytes),
 		Chain: n.recovered.Chain, Journal: n.port, SyncAlways: rule == wire.RuleDurable, Votes: n.votePort,
-		CatchUp: replica.NewCatchUpPort(fetches, n.fetch, n.logf), Leading: seq,
+		CatchUp: n.newCatchUp(fetches), Leading: seq,
 		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, commands: commands},
-		WallNs: n.clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Admitted: n.admitted,
+		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
 	}
 	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
 	for _, peer := range n.config.Cluster.Nodes {
@@ -137,12 +135,12 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sender *transport.Sender,
 	commands *ringbuf.SPSC[service.Command], egress *ringbuf.MessageRing) (*sequencer.Sequencer, error) {
 	var secret [48]byte
-	_, _ = crand.Read(secret[:]) // never fails (crypto/rand)
+	n.machine.fill(secret[:])
 	var known [service.MaxServices]bool
 	known[service.Echo], known[service.OrderBook] = true, true
 	o := sequencer.Options{
 		Identity: id, Ring: n.ring, Sender: sender, MaxPayload: t.MaxPayload(), Egress: egress, Commands: commands,
-		Services: known, MaxMessage: wire.MaxMessage, WallNs: n.clock.WallNs,
+		Services: known, MaxMessage: wire.MaxMessage, WallNs: n.machine.Clock.WallNs,
 		Random: rand.New(rand.NewChaCha8([32]byte(secret[:32]))), Counters: n.counters,
 		Limits: sequencer.Limits{Window: uint32(n.config.Limits.Window)},
 	}
@@ -165,9 +163,7 @@ func (n *Node) makeCore() (*replica.Core, error) {
 	for _, peer := range n.config.Cluster.Nodes {
 		o.Voters = append(o.Voters, wire.NodeID(peer.ID))
 	}
-	var seed [8]byte
-	_, _ = crand.Read(seed[:])
-	o.Seed = binary.LittleEndian.Uint64(seed[:])
+	o.Seed = n.machine.bits64()
 	term, votedFor := n.votes.Load()
 	r := n.recovered
 	restored := replica.Restored{
@@ -179,7 +175,16 @@ func (n *Node) makeCore() (*replica.Core, error) {
 	if err := o.CheckConfig(&restored); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return replica.NewCore(o, restored, n.clock.NowNs()), nil
+	return replica.NewCore(o, restored, n.machine.Clock.NowNs()), nil
+}
+
+// newCatchUp makes the port to whatever fetches: over HTTP, or as the machine does it.
+func (n *Node) newCatchUp(ctx context.Context) *replica.CatchUpPort {
+	fetch := n.machine.Fetch
+	if fetch == nil {
+		fetch = n.fetch
+	}
+	return replica.NewCatchUpPort(ctx, fetch, n.machine.Inline, n.logf)
 }
 
 // layOut puts the agents on threads, in the order in which they are stopped.
@@ -211,7 +216,7 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 		}
 	}
 	blocking := func(a agent.Agent, cpu int) {
-		n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: agent.NoIdle{}, Clock: n.clock, SliceNs: blockingSliceNs})
+		n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: agent.NoIdle{}, Clock: n.machine.Clock, SliceNs: blockingSliceNs})
 	}
 	writer, err := n.journal.Agent(n.ring, n.port)
 	if err != nil {
@@ -242,7 +247,7 @@ func (n *Node) hotThread(a agent.Agent, cpu int, pin bool, fds []int) error {
 	if err != nil {
 		return err
 	}
-	n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: idle, Clock: n.clock, BoundedPin: pin})
+	n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: idle, Clock: n.machine.Clock, BoundedPin: pin})
 	return nil
 }
 
@@ -264,9 +269,6 @@ func (n *Node) chooseIdle() error {
 
 // start starts the threads, the last stopped first: the journal is there before anybody has something for it.
 func (n *Node) start() error {
-	if err := n.journal.Preload(n.ring); err != nil {
-		return fmt.Errorf("node: %w", err)
-	}
 	hot := n.config.hotThreads()
 	runtime.GOMAXPROCS(hot + 2)
 	n.logf("layout %s, idle %s (%s), %d processors for Go", n.config.Threads.Layout, n.idle, n.idleWhy, hot+2)

@@ -12,6 +12,11 @@ import (
 // openTransport opens what the config asks for. With "auto" AF_XDP is tried where an interface is given, and why it
 // is not to be had is printed.
 func (n *Node) openTransport() error {
+	if open := n.machine.Transport; open != nil {
+		var err error
+		n.transport, err = open(n.config)
+		return n.transportError(err)
+	}
 	c := &n.config.Transport
 	local, _ := transport.ParseAddr(n.config.Self().Data)
 	group, _ := transport.ParseAddr(n.config.Cluster.Group)

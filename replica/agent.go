@@ -75,7 +75,9 @@ type AgentOptions struct {
 	ChainAt    func(wire.Position) (wire.Chain, error) // from the journal; cold, blocks
 	Log        func(format string, args ...any)        // role changes and the like; never on the hot path
 	RingBytes  wire.Position                           // the ring holds so many
-	Admitted   func()                                  // this node was recovering and is no longer; called on a goroutine of its own
+	// Recovering is told, about a millisecond later and without waiting, when this node begins or ceases to be one
+	// that may have forgotten: its directory says so as long as that is true.
+	Recovering func(bool)
 }
 
 // Agent is the shell of the core: it receives datagrams, feeds the core, carries out what the core says, and owns the
@@ -94,7 +96,7 @@ type Agent struct {
 	bytes       []byte        // body of the LOG being stepped in, behind its header
 	bytesAt     wire.Position // position of bytes[0]
 	verify      bool          // bytes were stored: look for complete records
-	own         ownRecord     // appended for the core, to be stepped in
+	owed        owedRecord    // to be appended for the core
 	cutting     bool
 	leading     bool
 	ledTerm     wire.Term
@@ -146,6 +148,9 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 		work++
 	}
 	a.pollServices()
+	if a.owed.kind != 0 {
+		a.appendOwed()
+	}
 	a.publishAppended()
 	a.o.Sender.Flush()
 	a.demandSync()
@@ -163,11 +168,10 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 // slowTick is what is done about once a millisecond.
 func (a *Agent) slowTick() {
 	a.m.publish(a)
-	recovering := a.core.Recovering()
-	if a.recovering && !recovering {
-		go a.o.Admitted()
+	if recovering := a.core.Recovering(); recovering != a.recovering {
+		a.recovering = recovering
+		a.o.Recovering(recovering)
 	}
-	a.recovering = recovering
 }
 
 // OnClose implements agent.Agent.

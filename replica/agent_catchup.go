@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"lockstep/wire"
@@ -25,6 +26,7 @@ type chunk struct {
 type CatchUpPort struct {
 	ctx     context.Context
 	fetch   Fetch
+	inline  bool
 	log     func(format string, args ...any)
 	chunks  chan chunk
 	head    chunk
@@ -33,9 +35,17 @@ type CatchUpPort struct {
 	cancel  context.CancelFunc
 }
 
-// NewCatchUpPort returns a port whose fetches end with ctx.
-func NewCatchUpPort(ctx context.Context, fetch Fetch, log func(string, ...any)) *CatchUpPort {
-	return &CatchUpPort{ctx: ctx, fetch: fetch, log: log, chunks: make(chan chunk, 64)}
+// chunkSlots bounds what a fetch is ahead of the ring.
+const chunkSlots = 64
+
+// errNoRoom ends a fetch that must not wait for room: what is missing is fetched again.
+var errNoRoom = errors.New("no room for more now")
+
+// NewCatchUpPort returns a port whose fetches end with ctx. Inline, a fetch runs on the replica's own goroutine and
+// never waits; else each has a goroutine of its own.
+func NewCatchUpPort(ctx context.Context, fetch Fetch, inline bool, log func(string, ...any)) *CatchUpPort {
+	// One slot more than chunks may take: a failure always finds room.
+	return &CatchUpPort{ctx: ctx, fetch: fetch, inline: inline, log: log, chunks: make(chan chunk, chunkSlots+1)}
 }
 
 // start begins the catch-up that the core asks for and ends the one before it.
@@ -45,10 +55,14 @@ func (p *CatchUpPort) start(out *Output) {
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	p.cancel = cancel
-	go p.run(ctx, *out)
+	if p.inline {
+		p.bring(ctx, *out)
+	} else {
+		go p.bring(ctx, *out)
+	}
 }
 
-func (p *CatchUpPort) run(ctx context.Context, out Output) {
+func (p *CatchUpPort) bring(ctx context.Context, out Output) {
 	server, generation := out.To, out.Generation
 	p.log("catching up from node %d: [%d, %d)", server, out.From, out.Until)
 	at := out.From
@@ -64,6 +78,9 @@ func (p *CatchUpPort) run(ctx context.Context, out Output) {
 }
 
 func (p *CatchUpPort) put(ctx context.Context, c chunk) error {
+	if p.inline && !c.failed && len(p.chunks) >= chunkSlots {
+		return errNoRoom
+	}
 	select {
 	case p.chunks <- c:
 		p.pending.Add(1)

@@ -125,7 +125,7 @@ func (a *Agent) onCut(p wire.Position, generation uint64) {
 	a.checkpoints.reset(chain, a.o.RingBytes)
 	a.cutting = false
 	in := a.input(InCutDone)
-	in.Position, in.Generation = p, generation
+	in.Position, in.Generation, in.Checksum = p, generation, chain.Checksum
 	a.step(in)
 }
 

@@ -74,8 +74,8 @@ func (a *Agent) step(in *Input) {
 	for i := range outputs {
 		a.carry(&outputs[i])
 	}
-	if a.own.kind != 0 {
-		a.stepOwn()
+	if a.owed.kind != 0 {
+		a.appendOwed()
 	}
 	if a.verify {
 		a.verify = false
@@ -99,9 +99,9 @@ func (a *Agent) carry(out *Output) {
 	case OutRole:
 		a.onRole(out)
 	case OutAppendTerm:
-		a.appendTerm()
+		a.owed = owedRecord{kind: wire.RecordTerm}
 	case OutAppendConfig:
-		a.appendConfig(&out.Config)
+		a.owed = owedRecord{kind: wire.RecordConfig, config: out.Config}
 	case OutStream:
 		a.sendLog(out.From, out.Until, out, a.o.Group)
 	case OutRetransmit:
@@ -135,53 +135,53 @@ func (a *Agent) onRole(out *Output) {
 // resign ends leadership. What was appended since the last publication is discarded: neither the journal, nor another
 // node, nor a client has seen any of it.
 func (a *Agent) resign() {
-	a.leading = false
+	a.leading, a.owed.kind = false, 0
 	a.o.Leading.Resign()
 	a.o.Services.Resign()
 }
 
-// ownRecord is a record of the cluster that the core asked for: it is appended while outputs are carried out, and
-// stepped in behind them.
-type ownRecord struct {
+// owedRecord is a record of the cluster that the core asked for. It is appended once the core's outputs are carried
+// out, or, while the ring has no room even for that (a disk that hangs), as soon as it has.
+type owedRecord struct {
 	kind   wire.RecordKind // 0: none
-	start  wire.Position
 	config wire.Config
 }
 
-func (a *Agent) appendTerm() {
-	t := wire.TermRecord{Leader: a.o.Self.Node, Version: BehaviourVersion,
-		Incarnation: a.o.Self.Incarnation, Run: a.o.Self.Run}
-	a.own = ownRecord{kind: wire.RecordTerm, start: a.chain.Position}
-	if !a.o.Leading.AppendTerm(a.nowNs, t) {
-		a.fail("stopping: no room for a term record at %d: the ring's reserve is gone", a.chain.Position)
+// appendOwed appends the record owed and steps it in: behind it the service is pointed at the end of a term record.
+func (a *Agent) appendOwed() {
+	if !a.leading {
+		a.owed.kind = 0
+		return
 	}
-}
-
-func (a *Agent) appendConfig(c *wire.Config) {
+	kind := a.owed.kind
+	a.owed.kind = 0 // before any Step: that may owe the next
 	a.publishAppended()
-	a.own = ownRecord{kind: wire.RecordConfig, start: a.chain.Position, config: *c}
-	if !a.o.Leading.AppendConfig(a.nowNs, c) {
-		a.fail("stopping: no room for a config record at %d: the ring's reserve is gone", a.chain.Position)
+	start := a.chain.Position
+	if !a.appendOwn(kind) {
+		a.owed.kind = kind
+		return
 	}
-}
-
-// stepOwn tells the core of its own record, publishes it, and points the service at the end of the term record.
-func (a *Agent) stepOwn() {
-	own := a.own
-	a.own.kind = 0
-	chain := a.o.Leading.Chain()
-	switch own.kind {
-	case wire.RecordTerm:
+	end := a.o.Leading.Chain().Position
+	if kind == wire.RecordTerm {
 		in := a.input(InTermStart)
-		in.Position, in.LastTerm = own.start, a.ledTerm
+		in.Position, in.LastTerm = start, a.ledTerm
 		a.step(in)
-		a.o.Services.Lead(a.ledTerm, chain.Position)
-	case wire.RecordConfig:
+		a.o.Services.Lead(a.ledTerm, end)
+	} else {
 		in := a.input(InConfig)
-		in.Position, in.Config = chain.Position, own.config
+		in.Position, in.Config = end, a.owed.config
 		a.step(in)
 	}
 	a.publishAppended()
+}
+
+func (a *Agent) appendOwn(kind wire.RecordKind) bool {
+	if kind == wire.RecordConfig {
+		return a.o.Leading.AppendConfig(a.nowNs, &a.owed.config)
+	}
+	self := &a.o.Self
+	return a.o.Leading.AppendTerm(a.nowNs, wire.TermRecord{Leader: self.Node, Version: BehaviourVersion,
+		Incarnation: self.Incarnation, Run: self.Run})
 }
 
 // onCommit tells the service how far it may apply.

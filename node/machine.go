@@ -1,0 +1,73 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"lockstep/agent"
+	"lockstep/internal/vfs"
+	"lockstep/journal"
+	"lockstep/replica"
+	"lockstep/transport"
+)
+
+// Machine is what a node runs on: the real one, or one that a test or a simulator makes up, where one goroutine drives
+// every agent of every node under a virtual clock.
+type Machine struct {
+	FS     vfs.FS
+	Clock  agent.Clock
+	Random io.Reader // seeds, secrets, session ids
+	// Transport opens what the config asks for; nil: kernel UDP or AF_XDP.
+	Transport func(Config) (transport.Transport, error)
+	// Fetch fetches log bytes of other nodes; nil: over HTTP.
+	Fetch replica.Fetch
+	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes
+	// Node.Agents. Counters are then in memory.
+	Inline bool
+}
+
+// Real is the machine that this process runs on.
+func Real() Machine {
+	return Machine{FS: vfs.Real{}, Clock: agent.System{}, Random: rand.Reader}
+}
+
+// bits64 draws 64 bits, not 0.
+func (m *Machine) bits64() uint64 {
+	var b [8]byte
+	for {
+		m.fill(b[:])
+		if v := binary.LittleEndian.Uint64(b[:]); v != 0 {
+			return v
+		}
+	}
+}
+
+// fill fills b with random bytes.
+func (m *Machine) fill(b []byte) {
+	if _, err := io.ReadFull(m.Random, b); err != nil {
+		panic("node: no random numbers: " + err.Error()) // crypto/rand never fails
+	}
+}
+
+// Agents returns the agents in the order in which one thread is to start and invoke them. Machine.Inline only.
+func (n *Node) Agents() []agent.Agent {
+	var agents []agent.Agent
+	for i := len(n.threads) - 1; i >= 0; i-- {
+		agents = append(agents, n.threads[i].agent)
+	}
+	return agents
+}
+
+// Reader returns a reader of this node's journal, past the agents that write it.
+func (n *Node) Reader() (*journal.Reader, error) {
+	r, err := journal.NewReader(n.machine.FS, n.config.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	return r, nil
+}
+
+// Abandon gives back what the process holds and leaves the directory as it is, as a crash does. Machine.Inline only.
+func (n *Node) Abandon() error { return n.close() }
