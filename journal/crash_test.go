@@ -32,8 +32,8 @@ type crashTrace struct {
 	deep   int // how many images were crashed once more while they were being opened
 }
 
-// TestP2P9EveryCrashPoint cuts the power at every step of a trace of batches, cuts and new segments: what was reported as
-// durable is found again, nothing that was not written is found, and what was cut does not come back.
+// TestP2P9EveryCrashPoint cuts the power at every step of a trace of batches, cuts and new segments: what was reported
+// as durable is found again, nothing that was not written is found, and what was cut does not come back.
 func TestP2P9EveryCrashPoint(t *testing.T) {
 	for _, buffered := range []bool{false, true} {
 		t.Run(fmt.Sprintf("buffered=%v", buffered), func(t *testing.T) {
@@ -190,7 +190,8 @@ func (c *crashTrace) goOn(name string, fs *vfs.Mem, j *Journal, rec *Recovered) 
 	again.Close()
 }
 
-// TestP1VoteIsNeverLost cuts the power at every step of storing votes: a vote that was stored is never another one later.
+// TestP1VoteIsNeverLost cuts the power at every step of storing votes: a vote that was stored is never another one
+// later.
 func TestP1VoteIsNeverLost(t *testing.T) {
 	m := vfs.NewMem()
 	if err := Format(m, testDir, testIdentity); err != nil {

@@ -337,8 +337,8 @@ func TestP10DamagedWatermark(t *testing.T) {
 	}
 }
 
-// TestP3TornTail ends the last batch at every byte: at sector bounds, where a power cut ends writes, the tail is cut off;
-// in any case what is found is the records before.
+// TestP3TornTail ends the last batch at every byte: at sector bounds, where a power cut ends writes, the tail is cut
+// off; in any case what is found is the records before.
 func TestP3TornTail(t *testing.T) {
 	im := newImageOf(t, 3)
 	defer im.close()
@@ -397,8 +397,8 @@ func TestP3TornTailAnySectors(t *testing.T) {
 	}
 }
 
-// TestP3StaleBytesBehindTheEnd: records of an older term and other positions behind the end are leftovers, whatever their
-// checksums say.
+// TestP3StaleBytesBehindTheEnd: records of an older term and other positions behind the end are leftovers, whatever
+// their checksums say.
 func TestP3StaleBytesBehindTheEnd(t *testing.T) {
 	im := newImage(t)
 	defer im.close()

@@ -57,8 +57,8 @@ func script(t *testing.T, fs vfs.FS) (r *rig, err error) {
 	return r, nil
 }
 
-// TestP6EveryOperationFailsOnce fails each operation of a journal's life once. An error stops it, says which file, and is
-// reported; what was durable is there afterwards. Only a full disk at the right place is lived with.
+// TestP6EveryOperationFailsOnce fails each operation of a journal's life once. An error stops it, says which file, and
+// is reported; what was durable is there afterwards. Only a full disk at the right place is lived with.
 func TestP6EveryOperationFailsOnce(t *testing.T) {
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
 		for _, short := range []bool{false, true} {

@@ -137,8 +137,8 @@ func syncAll(fs vfs.FS, dir string) error {
 	return errors.Join(fs.SyncDir(segmentDir(dir)), fs.SyncDir(dir))
 }
 
-// Discard goes on with the good part of a log whose Outcome is Forgot: it marks the node as recovering (MarkRecovering),
-// cuts off what follows, and makes the journal ready, under a new generation. The bytes that were damaged or gone must
+// Discard goes on with the good part of a log whose Outcome is Forgot: it marks the node as recovering
+// (MarkRecovering), cuts off what follows, and makes the journal ready, under a new generation. The bytes that were damaged or gone must
 // come from the other nodes; a node that has none must not call it.
 func (j *Journal) Discard() error {
 	if j.ready {

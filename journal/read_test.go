@@ -210,7 +210,8 @@ func TestDiff(t *testing.T) {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	o.cut(o.ends[49], 2)
-	if d, err = Diff(both, testDir, other); err != nil || d.Differs || d.Position != o.ends[49] || d.EndA != im.chain.Position {
+	d, err = Diff(both, testDir, other)
+	if err != nil || d.Differs || d.Position != o.ends[49] || d.EndA != im.chain.Position {
 		t.Fatalf("one shorter: %+v, %v", d, err)
 	}
 	o.close()

@@ -32,9 +32,12 @@ type scanned struct {
 	resumes  wire.Position // the first good record behind the break, 0 for none
 }
 
+// visitor sees a record and the bytes that begin with it, which are good until it returns.
+type visitor func(r *wire.Record, b []byte) error
+
 // scan walks the log in dir from its first segment, verifying every record, until the chain ends; then it looks at
 // everything behind. visit, if not nil, sees every good record.
-func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit func(*wire.Record, []byte) error) (*scanned, error) {
+func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit visitor) (*scanned, error) {
 	list, err := listSegments(fs, dir)
 	if err != nil {
 		return nil, err

@@ -19,8 +19,8 @@ type Summary struct {
 	BadHeader int    // segments whose header is damaged although their records are good
 }
 
-// Verify walks the whole log in dir, checks every record, and says what Open would find. It changes nothing. A node that
-// runs on dir writes meanwhile: what it has not synced yet may look torn.
+// Verify walks the whole log in dir, checks every record, and says what Open would find. It changes nothing. A node
+// that runs on dir writes meanwhile: what it has not synced yet may look torn.
 func Verify(fs vfs.FS, dir string) (Summary, error) {
 	position, known, err := readWatermark(fs, dir) // before the log is read: both grow meanwhile
 	if err != nil {
