@@ -120,7 +120,8 @@ func TestUnknownKeyIsRefusedByName(t *testing.T) {
 	}
 	for _, c := range cases {
 		_, err := Parse(c.text)
-		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.names) || !strings.Contains(err.Error(), c.proposes) {
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.names) ||
+			!strings.Contains(err.Error(), c.proposes) {
 			t.Errorf("got %v\nwant an error that names %s and says %s", err, c.names, c.proposes)
 		}
 	}
@@ -205,7 +206,8 @@ func TestEncodeAndParseAgree(t *testing.T) {
 }
 
 func TestLoadNamesTheFile(t *testing.T) {
-	if _, err := Load("/nonexistent/node.toml"); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "node.toml") {
+	_, err := Load("/nonexistent/node.toml")
+	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "node.toml") {
 		t.Errorf("a file that is not there: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "node.toml")

@@ -59,9 +59,9 @@ func reseedCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reseed",
 		Short: "Make the directory of a node anew, for a cluster that exists",
-		Long: `Make the directory of a node whose own is lost, for a cluster that exists. The node starts as recovering: it takes the
-log from the others, and neither votes nor counts before the cluster has admitted it. It overwrites nothing: move a
-damaged directory away first.
+		Long: `Make the directory of a node whose own is lost, for a cluster that exists. The node starts as recovering: it
+takes the log from the others, and neither votes nor counts before the cluster has admitted it. It overwrites nothing:
+move a damaged directory away first.
 
 With --config it takes node and directory from the config file and, without --cluster, the cluster's id from the other
 nodes that the file lists.`,
@@ -147,8 +147,9 @@ func (p *newDirectory) reseed(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "made %s for node %d of cluster %s, to be filled by the other nodes\nrun it: lockstep node --config FILE\n",
-		p.dir, p.node, node.ClusterString(identity.Cluster))
+	fmt.Fprintf(w, "made %s for node %d of cluster %s, to be filled by the other nodes\n", p.dir, p.node,
+		node.ClusterString(identity.Cluster))
+	fmt.Fprintln(w, "run it: lockstep node --config FILE")
 	return nil
 }
 

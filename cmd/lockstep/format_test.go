@@ -53,7 +53,8 @@ func TestFormatPrintsTheClusterForTheOthers(t *testing.T) {
 	lockstep(t, "format", "--dir", two, "--node", "2", "--cluster", cluster).want(t, 0, cluster)
 	a, errA := journal.LoadIdentity(vfs.Real{}, one)
 	b, errB := journal.LoadIdentity(vfs.Real{}, two)
-	if errA != nil || errB != nil || a.Cluster != b.Cluster || a.Node != 1 || b.Node != 2 || a.Incarnation == b.Incarnation {
+	if errA != nil || errB != nil || a.Cluster != b.Cluster || a.Node != 1 || b.Node != 2 ||
+		a.Incarnation == b.Incarnation {
 		t.Errorf("identities %+v (%v) and %+v (%v)", a, errA, b, errB)
 	}
 	lockstep(t, "format", "--dir", one, "--node", "1").want(t, exitUsage, one, "already")

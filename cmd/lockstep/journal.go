@@ -20,8 +20,8 @@ func journalCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "journal",
 		Short: "Read the journal of a node: verify, diff, dump",
-		Long: `Read the journal in a node's directory. Nothing is changed, and the node may run meanwhile: what it has not synced yet
-may then look like a torn end.`,
+		Long: `Read the journal in a node's directory. Nothing is changed, and the node may run meanwhile: what it has not
+synced yet may then look like a torn end.`,
 		Example: `  lockstep journal verify /var/lib/lockstep
   lockstep journal diff /tmp/lab/node1 /tmp/lab/node2
   lockstep journal dump /var/lib/lockstep --count 10`,
@@ -35,9 +35,9 @@ func journalVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check every record; exit code 1 if something is damaged",
-		Long: `Check every record of the journal in a node's directory: length, checksum, position, order, chain. It says where the good
-log ends, and what opening it would find: intact; torn (the end of a write that was never promised; normal after a
-crash); damaged or recovering (bytes that had been synced are bad or gone: exit code 1).`,
+		Long: `Check every record of the journal in a node's directory: length, checksum, position, order, chain. It says
+where the good log ends, and what opening it would find: intact; torn (the end of a write that was never promised;
+normal after a crash); damaged or recovering (bytes that had been synced are bad or gone: exit code 1).`,
 		Example: "  lockstep journal verify /var/lib/lockstep",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -54,8 +54,8 @@ func journalDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff DIR DIR",
 		Short: "Compare the journals of two nodes; exit code 1 if they differ",
-		Long: `Compare the journals of two nodes byte by byte where both have any. One may be longer than the other: that is no
-difference. The first one, if there is any, is shown with both records: exit code 1.`,
+		Long: `Compare the journals of two nodes byte by byte where both have any. One may be longer than the other: that is
+no difference. The first one, if there is any, is shown with both records: exit code 1.`,
 		Example: "  lockstep journal diff /tmp/lab/node1 /tmp/lab/node2",
 		Args:    usageArgs(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -74,9 +74,9 @@ func journalDumpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dump DIR",
 		Short: "Print the records as JSON, one a line",
-		Long: `Print the good records of the journal in a node's directory as JSON, one a line; payloads are base64. If the journal is
-damaged behind the last one: exit code 1.`,
-		Example: `  lockstep journal dump /var/lib/lockstep | jq -r 'select(.kind == "message") | [.position, .session, .correlation] | @tsv'
+		Long: `Print the good records of the journal in a node's directory as JSON, one a line; payloads are base64. If the
+journal is damaged behind the last one: exit code 1.`,
+		Example: `  lockstep journal dump /var/lib/lockstep | jq -c 'select(.kind == "message") | [.position, .correlation]'
   lockstep journal dump /var/lib/lockstep --from 4096 --count 10`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -127,8 +127,8 @@ func verifyJournal(w io.Writer, dir string) error {
 	case s.Outcome.Forgot():
 		return fmt.Errorf("%s is damaged from position %d", dir, s.Chain.Position)
 	case s.BadHeader > 0:
-		return fmt.Errorf("%s: %d segments have a damaged header; their records are good, and the node mends it at its next start",
-			dir, s.BadHeader)
+		return fmt.Errorf("%s: %d segments have a damaged header; their records are good, and the node mends it at its "+
+			"next start", dir, s.BadHeader)
 	}
 	return nil
 }
@@ -147,8 +147,8 @@ func diffJournals(w io.Writer, dirA, dirB string) error {
 		return fmt.Errorf("%s and %s differ at position %d", dirA, dirB, d.Position)
 	}
 	if d.Position > min(d.EndA, d.EndB) {
-		return fmt.Errorf("%s ends at %d and %s at %d: one begins at %d, behind the end of the other, so nothing can be compared",
-			dirA, d.EndA, dirB, d.EndB, d.Position)
+		return fmt.Errorf("%s ends at %d and %s at %d: one begins at %d, behind the end of the other, so nothing can be "+
+			"compared", dirA, d.EndA, dirB, d.EndB, d.Position)
 	}
 	fmt.Fprintf(w, "the same up to position %d\n%s ends at %d\n%s ends at %d\n", d.Position, dirA, d.EndA, dirB, d.EndB)
 	if d.EndA != d.EndB {

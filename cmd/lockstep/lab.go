@@ -30,10 +30,10 @@ func labCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "lab",
 		Short: "A cluster of real processes on this machine, to try things on",
-		Long: `A cluster of real processes on this machine, each node in a network namespace of its own on a bridge, to try things on.
-lab up leaves a process behind that holds it; lab down ends it. Nothing of it is mounted, named or outlives its holder:
-when that is killed, the nodes and the network are gone with it. Without the privileges for namespaces the nodes run on
-loopback, with kernel UDP.`,
+		Long: `A cluster of real processes on this machine, each node in a network namespace of its own on a bridge, to try
+things on. lab up leaves a process behind that holds it; lab down ends it. Nothing of it is mounted, named or outlives
+its holder: when that is killed, the nodes and the network are gone with it. Without the privileges for namespaces the
+nodes run on loopback, with kernel UDP.`,
 		Example: `  lockstep lab up --nodes 3 --clients 1
   lockstep lab status
   lockstep lab exec -- lockstep order new --side buy --price 100 --quantity 5
@@ -73,8 +73,8 @@ func labUpCommand(runtime *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Bring up a lab, and leave it running",
-		Long: `Bring up a lab, wait until a leader leads, and leave it running. It prints where everything is and what to try next.
-Without --dir the nodes' directories are temporary and go with the lab.`,
+		Long: `Bring up a lab, wait until a leader leads, and leave it running. It prints where everything is and what to try
+next. Without --dir the nodes' directories are temporary and go with the lab.`,
 		Example: `  lockstep lab up --nodes 3 --clients 1
   lockstep lab up --nodes 5 --transport xdp --xdp-mode native --rule replicated --dir /tmp/five`,
 		Args: usageArgs(cobra.NoArgs),
@@ -241,8 +241,8 @@ func labExecCommand(runtime *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a command on the lab's network, where a client or a node is",
-		Long: `Run a command in the network namespace of a client (the first, if nothing is said) or a node, on this terminal, with the
-command's exit code. The environment tells it the cluster: ` + envNodes + ` and ` + envControl + ` (addresses,
+		Long: `Run a command in the network namespace of a client (the first, if nothing is said) or a node, on this terminal,
+with the command's exit code. The environment tells it the cluster: ` + envNodes + ` and ` + envControl + ` (addresses,
 with commas between) and ` + envCluster + ` (id), from which lockstep order takes its defaults.`,
 		Example: `  lockstep lab exec -- lockstep order new --side sell --price 101 --quantity 2
   lockstep lab exec --node 2 -- ip address

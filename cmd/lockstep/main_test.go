@@ -115,7 +115,8 @@ func TestParseOrder(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"hold 1", "buy 100", "buy 1 2 3 4", "sell 1 -2", "cancel", "cancel x", "buy 1 2 4294967296"} {
+	for _, bad := range []string{"hold 1", "buy 100", "buy 1 2 3 4", "sell 1 -2", "cancel", "cancel x",
+		"buy 1 2 4294967296"} {
 		if q, err := parseOrder(strings.Fields(bad)); !errors.Is(err, errUsage) {
 			t.Errorf("%q became %+v, %v", bad, q, err)
 		}

@@ -45,10 +45,11 @@ func orderCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "order",
 		Short: "Send an order to the order book from the shell",
-		Long: `Send an order to the order book from the shell, and print the acknowledgement and every report. Each call opens a session
-of its own and closes it at its end. An order belongs to its session: when that is closed, what rests of the order is
-taken off the book. --hold keeps the session open; order session sends several orders in one.`,
-		Example: `  lockstep order new --side buy --price 100 --quantity 5 --nodes 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f0c4b1e8d2a9673
+		Long: `Send an order to the order book from the shell, and print the acknowledgement and every report. Each call opens a
+session of its own and closes it at its end. An order belongs to its session: when that is closed, what rests of the
+order is taken off the book. --hold keeps the session open; order session sends several orders in one.`,
+		Example: `  lockstep order new --side buy --price 100 --quantity 5 \
+      --nodes 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f0c4b1e8d2a9673
   lockstep lab exec -- lockstep order new --side sell --price 100 --quantity 5 --hold 1m`,
 	}
 	group(parent)
@@ -59,7 +60,8 @@ taken off the book. --hold keeps the session open; order session sends several o
 	p.StringVar(&f.device, "interface", "", "own interface, for xdp")
 	p.StringVar(&f.xdpMode, "xdp-mode", "auto", "native, generic, zero-copy, or auto")
 	p.StringVar(&f.name, "name", "lockstep order", "what operators see the session as")
-	p.StringVar(&f.level, "level", "applied", "acknowledgement to wait for: received, sequenced, replicated, durable or applied")
+	p.StringVar(&f.level, "level", "applied",
+		"acknowledgement to wait for: received, sequenced, replicated, durable or applied")
 	p.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long to wait for the session and for every answer")
 	p.DurationVar(&f.hold, "hold", 0, "keep the session open for so long afterwards, and print what is reported meanwhile")
 	parent.AddCommand(orderNewCommand(&f), orderCancelCommand(&f), orderSessionCommand(&f))
@@ -78,10 +80,11 @@ func orderNewCommand(f *orderFlags) *cobra.Command {
 	var side string
 	q := orderbook.Request{}
 	c := &cobra.Command{
-		Use:     "new",
-		Short:   "Send a new limit order",
-		Example: "  lockstep order new --side buy --price 100 --quantity 5 --level durable --nodes 10.0.0.1:7400 --cluster 5f0c4b1e8d2a9673",
-		Args:    usageArgs(cobra.NoArgs),
+		Use:   "new",
+		Short: "Send a new limit order",
+		Example: `  lockstep order new --side buy --price 100 --quantity 5 --level durable \
+      --nodes 10.0.0.1:7400 --cluster 5f0c4b1e8d2a9673`,
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if q.Side, err = parseSide(side); err != nil {
 				return err
@@ -130,7 +133,9 @@ Orders are numbered from 1 in the order of their lines; cancel takes that number
 		Example: `  printf 'buy 100 5\nsell 100 2\ncancel 1\n' | lockstep lab exec -- lockstep order session`,
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.run(c.Context(), c.OutOrStdout(), func(s *orderSession) error { return s.sendLines(c.Context(), c.InOrStdin()) })
+			return f.run(c.Context(), c.OutOrStdout(), func(s *orderSession) error {
+				return s.sendLines(c.Context(), c.InOrStdin())
+			})
 		},
 	}
 }
@@ -147,7 +152,8 @@ func parseSide(s string) (fb.Side, error) {
 
 // run opens a session, has send use it, waits for what is still to come, and closes it.
 func (f *orderFlags) run(ctx context.Context, w io.Writer, send func(*orderSession) error) (err error) {
-	s := &orderSession{timeout: f.timeout, out: w, builder: flatbuffers.NewBuilder(128), last: map[uint64]chan struct{}{}}
+	s := &orderSession{timeout: f.timeout, out: w, builder: flatbuffers.NewBuilder(128),
+		last: map[uint64]chan struct{}{}}
 	if s.level, err = parseLevel(f.level); err != nil {
 		return err
 	}
