@@ -45,8 +45,8 @@ func orderCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "order",
 		Short: "Send an order to the order book from the shell",
-		Long: `Send an order to the order book from the shell, and print the acknowledgement and every report. Each call opens a
-session of its own and closes it at its end. An order belongs to its session: when that is closed, what rests of the
+		Long: `Send an order to the order book from the shell, and print the acknowledgement and every report. Each call opens
+a session of its own and closes it at its end. An order belongs to its session: when that is closed, what rests of the
 order is taken off the book. --hold keeps the session open; order session sends several orders in one.`,
 		Example: `  lockstep order new --side buy --price 100 --quantity 5 \
       --nodes 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f0c4b1e8d2a9673
@@ -108,8 +108,8 @@ func orderCancelCommand(f *orderFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cancel",
 		Short: "Send a cancel",
-		Long: `Send a cancel, in a session of its own: there it finds no order, and the book says so. To cancel an order that rests,
-send both in one session: lockstep order session.`,
+		Long: `Send a cancel, in a session of its own: there it finds no order, and the book says so. To cancel an order that
+rests, send both in one session: lockstep order session.`,
 		Example: "  lockstep order cancel --client-order 1 --nodes 10.0.0.1:7400 --cluster 5f0c4b1e8d2a9673",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
