@@ -58,6 +58,7 @@ type Node struct {
 	idleWhy    string
 	findings   []tuning.Finding
 	threads    []thread
+	parkers    parkers
 	closers    []func() error
 	http       *http.Server
 	client     *http.Client

@@ -10,9 +10,13 @@ import (
 type services struct {
 	progress *service.Progress
 	commands *ringbuf.SPSC[service.Command]
+	wake     func() // the driver's thread, if that blocks
 }
 
-func (s *services) Commit(p wire.Position) { s.progress.SetCommit(p) }
+func (s *services) Commit(p wire.Position) {
+	s.progress.SetCommit(p)
+	s.wake()
+}
 
 func (s *services) Lead(term wire.Term, end wire.Position) {
 	s.command(&service.Command{Kind: service.CommandLead, Term: term, Position: end})
@@ -26,6 +30,7 @@ func (s *services) command(c *service.Command) {
 		panic("node: no room for a command of the replica to the service: the driver hangs")
 	}
 	s.commands.Publish()
+	s.wake()
 }
 
 func (s *services) Applied() (applied, hashPosition wire.Position, hash uint64) {

@@ -41,6 +41,9 @@ func (n *Node) assemble() error {
 	if err := n.chooseIdle(); err != nil {
 		return err
 	}
+	if err := n.makeParkers(); err != nil {
+		return err
+	}
 	core, net, err := n.coreTransport()
 	if err != nil {
 		return err
@@ -63,7 +66,8 @@ func (n *Node) coreTransport() (transport.Transport, agent.Agent, error) {
 	if n.config.Threads.Layout == "shared" {
 		return n.transport, nil, nil
 	}
-	core, net, err := transport.NewRelay(n.transport, transport.RelayOptions{Counters: n.counters})
+	core, net, err := transport.NewRelay(n.transport, transport.RelayOptions{
+		Counters: n.counters, WakeCore: n.parkers.core.WakeIfParked, WakeNetwork: n.parkers.net.WakeIfParked})
 	if err != nil {
 		return nil, nil, fmt.Errorf("node: %w", err)
 	}
@@ -113,13 +117,14 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 	n.cancel = cancel
 	n.port = journal.NewPort()
 	n.votePort = replica.NewVotePort(parker)
+	n.port.OnReport, n.votePort.OnStored = n.parkers.core.WakeIfParked, n.parkers.core.WakeIfParked
 	rule, _ := n.config.Rule()
 	o := replica.AgentOptions{
 		Core: core, Self: replica.Peer{Node: id.Node, Incarnation: id.Incarnation, Run: id.Run}, Cluster: id.Cluster,
 		Transport: t, Sender: sender, Ring: n.ring, RingBytes: wire.Position(n.config.Cluster.RingBytes),
 		Chain: n.recovered.Chain, Journal: n.port, SyncAlways: rule == wire.RuleDurable, Votes: n.votePort,
 		CatchUp: n.newCatchUp(fetches), Leading: seq,
-		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, commands: commands},
+		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, commands: commands, wake: n.parkers.service.WakeIfParked},
 		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
 	}
 	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
@@ -198,20 +203,21 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 	}
 	if n.config.Threads.Layout == "shared" {
 		hot := agent.NewComposite("node", n.replica, n.driver, tail)
-		if err := n.hotThread(hot, core(0), false, n.transport.Fds()); err != nil {
+		if err := n.hotThread(hot, core(0), false, n.parkers.core); err != nil {
 			return err
 		}
 	} else {
 		pin := n.idle == agent.IdleSpin
 		hot := agent.NewComposite("core", n.replica, tail)
-		if err := n.hotThread(hot, core(1), pin, nil); err != nil {
+		if err := n.hotThread(hot, core(1), pin, n.parkers.core); err != nil {
 			return err
 		}
 		// The service's own code runs unpinned in every layout: it may allocate, and it may panic.
-		if err := n.hotThread(n.driver, core(2), false, nil); err != nil {
+		driver := waking{Agent: n.driver, wake: n.parkers.core.WakeIfParked}
+		if err := n.hotThread(driver, core(2), false, n.parkers.service); err != nil {
 			return err
 		}
-		if err := n.hotThread(net, core(0), pin, n.transport.Fds()); err != nil {
+		if err := n.hotThread(net, core(0), pin, n.parkers.net); err != nil {
 			return err
 		}
 	}
@@ -233,16 +239,7 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 }
 
 // hotThread adds a thread that never blocks, or, with idle strategy park, only while nothing is to be done.
-func (n *Node) hotThread(a agent.Agent, cpu int, pin bool, fds []int) error {
-	parker, err := agent.NewParker(fds...)
-	if err != nil {
-		return err
-	}
-	n.closers = append(n.closers, parker.Close)
-	if n.idle == agent.IdlePark && n.port.OnReport == nil {
-		// The first hot thread is the replica's: what the blocking threads have done for it wakes it.
-		n.port.OnReport, n.votePort.OnStored = parker.WakeIfParked, parker.WakeIfParked
-	}
+func (n *Node) hotThread(a agent.Agent, cpu int, pin bool, parker *agent.Parker) error {
 	idle, err := agent.NewIdle(n.idle, parker, maxParkNs)
 	if err != nil {
 		return err
