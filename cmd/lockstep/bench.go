@@ -21,6 +21,7 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure round trips as percentiles, beside the floor of the same machine",
 	}
+	group(parent)
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchRelayCommand())
 	return parent
 }

@@ -54,6 +54,7 @@ Start with:  lockstep demo`,
 	})
 	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), orderCommand(),
 		benchCommand(), labCommand(), journalCommand(), tuneCommand())
+	group(root)
 	return root
 }
 

@@ -31,5 +31,6 @@ func tuneCommand() *cobra.Command {
 	check.Flags().IntSliceVar(&target.Cores, "core", nil, "cores of hot threads")
 	check.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	parent.AddCommand(check)
+	group(parent)
 	return parent
 }

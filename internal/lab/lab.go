@@ -188,7 +188,11 @@ func (l *Lab) format(ctx context.Context, n *Node, c node.Config) error {
 // start starts a node's process; its output is appended to its log file.
 func (l *Lab) start(n *Node) error {
 	if n.cmd != nil {
-		return fmt.Errorf("lab: node %d runs already", n.ID)
+		select {
+		case <-n.ended: // by itself
+		default:
+			return fmt.Errorf("lab: node %d runs already", n.ID)
+		}
 	}
 	out, err := os.OpenFile(n.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
