@@ -22,6 +22,43 @@ func newReader(t testing.TB, fs vfs.FS, limit wire.Position) *Reader {
 	return rd
 }
 
+// TestReadRangeGoesOnInSegmentsMadeSince reads raw bytes behind a writer, from record to record: a record may begin in
+// the last segment that the reader knows and end in one that was made since.
+func TestReadRangeGoesOnInSegmentsMadeSince(t *testing.T) {
+	r := newRig(t, vfs.NewMem())
+	rd := newReader(t, r.fs, 0)
+	defer rd.Close()
+	at := wire.Position(0)
+	buf := make([]byte, wire.MaxRecord)
+	for range 100 {
+		r.append(1, 5000)
+		r.sync()
+		if r.chain.Position%3 == 0 {
+			continue // the reader falls behind
+		}
+		for at < r.durable {
+			rd.SetLimit(r.durable)
+			n, err := rd.ReadRange(at, buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rec wire.Record
+			if n < wire.RecordHeaderSize {
+				t.Fatalf("%d bytes at %d of %d: not even a header", n, at, r.durable)
+			}
+			wire.DecodeRecord(buf[:n], &rec)
+			if n < int(wire.Padded(rec.Length)) {
+				t.Fatalf("%d bytes at %d of %d: the record is %d long", n, at, r.durable, rec.Length)
+			}
+			at = rec.End()
+		}
+	}
+	if at < testSegment*2 {
+		t.Fatalf("read up to %d: no segment ended", at)
+	}
+	r.close()
+}
+
 // TestReaderFollowsTheWriter reads behind a writer over segment bounds and a cut, and stops at its limit.
 func TestReaderFollowsTheWriter(t *testing.T) {
 	r := newRig(t, vfs.NewMem())

@@ -188,7 +188,8 @@ func (r *Reader) ReadRange(from wire.Position, b []byte) (int, error) {
 	}
 	n := min(len(b), wire.MaxRecord)
 	view, err := r.window.view(from, n)
-	if len(view) == 0 && errors.Is(err, errGap) {
+	if errors.Is(err, errGap) {
+		// The segments known end here, perhaps within a record: the log may have grown into others since.
 		if err := r.refresh(); err != nil {
 			return 0, err
 		}

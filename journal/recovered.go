@@ -11,13 +11,13 @@ type Recovered struct {
 	Outcome Outcome
 	Chain   wire.Chain       // the end of the good log: what the next record must fit
 	Terms   []wire.TermStart // where each leadership's records begin, oldest first
-	// Config is the last config record; ConfigPosition is its end, 0 when there is none.
-	Config         wire.Config
-	ConfigPosition wire.Position
-	Floor          wire.Position // where the first record that is held begins
-	Records        uint64        // how many are held
-	Generation     uint64        // of the last cut
-	Watermark      wire.Position // 0 as well when it is not known
+	// Configs are the config records, oldest first: the newest MaxConfigs of them.
+	Configs     []wire.ConfigAt
+	MoreConfigs bool          // the log holds older ones
+	Floor       wire.Position // where the first record that is held begins
+	Records     uint64        // how many are held
+	Generation  uint64        // of the last cut
+	Watermark   wire.Position // 0 as well when it is not known
 
 	// Where the log breaks and why, for an operator: file in the directory, offset in it. Empty with OutcomeIntact.
 	Segment string
@@ -30,6 +30,9 @@ type Recovered struct {
 	// Marked says why this node is recovering since an earlier start (MarkRecovering); empty when it is not.
 	Marked string
 }
+
+// MaxConfigs is how many config records Open remembers.
+const MaxConfigs = 8
 
 // Forgot says whether this node may have forgotten what it promised, now or at an earlier start: it must not vote or be
 // counted before the cluster has admitted it again.
@@ -59,7 +62,7 @@ func (s *scanned) recovered(watermark wire.Position, known bool) *Recovered {
 	}
 	d := decide(e)
 	r := &Recovered{
-		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Config: s.config, ConfigPosition: s.configAt,
+		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Configs: s.configs, MoreConfigs: s.moreConfigs,
 		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
 	}
 	if d.outcome != OutcomeIntact {

@@ -112,7 +112,12 @@ func (r *rig) append(term wire.Term, size int) {
 	if term != r.chain.Term {
 		kind = wire.RecordTerm
 	}
-	n := uint64(wire.Padded(uint32(wire.RecordHeaderSize + size)))
+	r.appendRecord(term, kind, payload)
+}
+
+func (r *rig) appendRecord(term wire.Term, kind wire.RecordKind, payload []byte) {
+	r.t.Helper()
+	n := uint64(wire.Padded(uint32(wire.RecordHeaderSize + len(payload))))
 	from := uint64(r.chain.Position)
 	if from+n > r.ring.Limit() {
 		r.t.Fatalf("the ring is full at %d", from)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"lockstep/internal/vfs"
 	"lockstep/wire"
@@ -18,8 +19,9 @@ type scanned struct {
 	chain    wire.Chain    // the end of the good log
 	records  uint64
 	terms    []wire.TermStart
-	config   wire.Config
-	configAt wire.Position // end of the record that config is from, 0 for none
+	configs  []wire.ConfigAt // the newest MaxConfigs
+	// moreConfigs says that there are older ones.
+	moreConfigs bool
 
 	generation uint64
 	reached    int // how many segments the good log reaches
@@ -124,11 +126,15 @@ func (s *scanned) note(r *wire.Record, before *wire.Chain, payload []byte) error
 		s.terms = append(s.terms, wire.TermStart{Start: r.Position, Term: r.Term})
 	}
 	if r.Kind == wire.RecordConfig && r.Flags == 0 {
-		if !s.config.Decode(payload) {
+		at := wire.ConfigAt{End: r.End()}
+		if !at.Config.Decode(payload) {
 			return fmt.Errorf("journal: the config record at position %d is malformed although its checksum fits: "+
 				"it was written by another version", r.Position)
 		}
-		s.configAt = r.End()
+		if len(s.configs) == MaxConfigs {
+			s.configs, s.moreConfigs = slices.Delete(s.configs, 0, 1), true
+		}
+		s.configs = append(s.configs, at)
 	}
 	return nil
 }

@@ -59,9 +59,7 @@ func (n *Node) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	_ = encoder.Encode(n.Status())
 }
 
-// serveLog sends log bytes [from, until) from disk, as many as are synced here and fit one answer. What is committed
-// anybody may serve: it is the cluster's for good. Beyond that only the leader of the follower's own term may: its log
-// is what that follower is to have.
+// serveLog answers a follower that catches up.
 func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 	from, err1 := strconv.ParseUint(r.FormValue("from"), 10, 64)
 	until, err2 := strconv.ParseUint(r.FormValue("until"), 10, 64)
@@ -74,30 +72,44 @@ func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("this node is of cluster %s", ClusterString(n.identity.Cluster)), http.StatusConflict)
 		return
 	}
+	w.Header().Set(headerCommit, strconv.FormatUint(uint64(n.progress.Commit()), 10))
+	w.Header().Set(headerTerm, strconv.FormatUint(n.gauge("lockstep_term"), 10))
+	body, err := n.LogFor(wire.Term(term), wire.Position(from), wire.Position(until))
+	switch {
+	case errors.Is(err, ErrLeadsNoLonger):
+		http.Error(w, err.Error(), http.StatusConflict)
+	case err != nil:
+		n.logf("serving [%d, %d) to %s: %v", from, until, r.RemoteAddr, err)
+		http.Error(w, "the journal cannot be read there", http.StatusServiceUnavailable)
+	default:
+		_, _ = w.Write(body) // a follower that went away asks again
+	}
+}
+
+// ErrLeadsNoLonger says that what was read may have been cut meanwhile.
+var ErrLeadsNoLonger = errors.New("this node leads no longer")
+
+// LogFor returns log bytes from a position on, from disk, for a follower of term: as many as are synced here and fit one
+// answer, none if there is none yet. What is committed anybody may serve: it is the cluster's for good. Beyond that only
+// the leader of the follower's own term may: its log is what that follower is to have. Any thread.
+func (n *Node) LogFor(term wire.Term, from, until wire.Position) ([]byte, error) {
 	limit := n.progress.Commit()
 	leads := func() bool {
-		return n.gauge("lockstep_role") == uint64(replica.Leader) && n.gauge("lockstep_term") == term
+		return n.gauge("lockstep_role") == uint64(replica.Leader) && n.gauge("lockstep_term") == uint64(term)
 	}
 	beyond := leads()
 	if beyond {
 		limit = wire.Position(n.ring.Append())
 	}
-	end := min(wire.Position(until), limit, wire.Position(n.durable.Load()), wire.Position(from)+catchUpBytes)
-	w.Header().Set(headerCommit, strconv.FormatUint(uint64(n.progress.Commit()), 10))
-	w.Header().Set(headerTerm, strconv.FormatUint(n.gauge("lockstep_term"), 10))
-	if end <= wire.Position(from) {
-		return
+	end := min(until, limit, wire.Position(n.durable.Load()), from+catchUpBytes)
+	if end <= from {
+		return nil, nil
 	}
-	body, err := n.readLog(wire.Position(from), end)
-	switch {
-	case err != nil:
-		n.logf("serving [%d, %d) to %s: %v", from, end, r.RemoteAddr, err)
-		http.Error(w, "the journal cannot be read there", http.StatusServiceUnavailable)
-	case beyond && !leads():
-		http.Error(w, "this node leads no longer", http.StatusConflict) // what was read may have been cut meanwhile
-	default:
-		_, _ = w.Write(body) // a follower that went away asks again
+	body, err := n.readLog(from, end)
+	if err == nil && beyond && !leads() {
+		err = ErrLeadsNoLonger
 	}
+	return body, err
 }
 
 // readLog reads from disk, past the threads that write.

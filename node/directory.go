@@ -105,6 +105,10 @@ func (n *Node) openJournal(identity journal.Identity) error {
 		return fmt.Errorf("node: %w", err)
 	}
 	n.closers = append(n.closers, n.journal.Close)
+	if n.recovered.Floor > 0 {
+		return fmt.Errorf("%w: the log in %s begins at position %d, and this version has no snapshot to begin there: "+
+			"its first segments are gone; make the node anew with lockstep reseed", ErrConfig, dir, n.recovered.Floor)
+	}
 	clean, err := journal.TakeClean(fs, dir, identity.Run, n.recovered.Chain.Position)
 	if err != nil {
 		return fmt.Errorf("node: %w", err)

@@ -3,13 +3,19 @@ package node
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
 	"lockstep/agent"
+	"lockstep/internal/counters"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
 	"lockstep/replica"
+	"lockstep/ringbuf"
+	"lockstep/sequencer"
+	"lockstep/service"
+	"lockstep/service/orderbook"
 	"lockstep/transport"
 )
 
@@ -26,6 +32,16 @@ type Machine struct {
 	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes
 	// Node.Agents. Counters are then in memory.
 	Inline bool
+	// Limits, where they are not zero, stand in for the build's: a simulator's small worlds are to reach them. They
+	// change outputs: the same on every node of a cluster.
+	Limits MachineLimits
+}
+
+// MachineLimits are what a build fixes for all nodes.
+type MachineLimits struct {
+	Book      orderbook.Options
+	Service   service.Limits
+	Sequencer sequencer.Limits
 }
 
 // Real is the machine that this process runs on.
@@ -68,6 +84,26 @@ func (n *Node) Reader() (*journal.Reader, error) {
 	}
 	return r, nil
 }
+
+// Internals are the parts of a node that a simulator looks at between two invocations. Machine.Inline only.
+type Internals struct {
+	Core     *replica.Core
+	Ring     *ringbuf.LogRing
+	Progress *service.Progress
+	Driver   *service.Driver
+	Counters *counters.File
+	Identity journal.Identity
+}
+
+// Internals returns the parts of a node that is open.
+func (n *Node) Internals() Internals {
+	return Internals{Core: n.core, Ring: n.ring, Progress: &n.progress, Driver: n.driver, Counters: n.counters,
+		Identity: n.identity}
+}
+
+// Finish ends a node whose agents are closed as a process that was told to stop does: the log is marked clean if all of
+// it is synced. Machine.Inline only.
+func (n *Node) Finish() error { return errors.Join(n.stop(), n.close()) }
 
 // Abandon gives back what the process holds and leaves the directory as it is, as a crash does. Machine.Inline only.
 func (n *Node) Abandon() error { return n.close() }

@@ -50,6 +50,7 @@ type Node struct {
 	transport  transport.Transport
 	progress   service.Progress
 	driver     *service.Driver
+	core       *replica.Core
 	replica    *replica.Agent
 	port       *journal.Port
 	votePort   *replica.VotePort

@@ -24,9 +24,10 @@ func (n *Node) newSource() (*source, error) {
 	return &source{reader: reader, durable: n.durable}, nil
 }
 
-// ReadRange copies log bytes from a position on; 0 when they are not on disk yet.
+// ReadRange copies log bytes from a position on; 0 when they are not on disk yet. The reader looks no further than is
+// asked for, which is committed: what lies beyond may be cut and written again, and it must not keep the old bytes.
 func (s *source) ReadRange(from wire.Position, b []byte) (int, error) {
-	s.reader.SetLimit(wire.Position(s.durable.Load()))
+	s.reader.SetLimit(min(wire.Position(s.durable.Load()), from+wire.Position(len(b))))
 	got, err := s.reader.ReadRange(from, b)
 	if errors.Is(err, io.EOF) {
 		return got, nil

@@ -75,7 +75,7 @@ func (n *Node) coreTransport() (transport.Transport, agent.Agent, error) {
 }
 
 func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringbuf.MessageRing) error {
-	book, err := orderbook.New(orderbook.Options{})
+	book, err := orderbook.New(n.machine.Limits.Book)
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
@@ -87,7 +87,8 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 	}
 	n.driver, err = service.NewDriver(service.Options{
 		Ring: n.ring, Source: source, Progress: &n.progress, Commands: commands, Egress: egress, Services: services,
-		Counters: n.counters, // its limits change outputs: they are the build's, not a node's
+		Limits:   n.machine.Limits.Service, // they change outputs: they are the build's, not a node's
+		Counters: n.counters,
 	})
 	return err
 }
@@ -106,6 +107,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 	if err != nil {
 		return nil, err
 	}
+	n.core = core
 	var parker *agent.Parker // of the vote's thread
 	if !n.machine.Inline {
 		if parker, err = agent.NewParker(); err != nil {
@@ -147,8 +149,9 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 		Identity: id, Ring: n.ring, Sender: sender, MaxPayload: t.MaxPayload(), Egress: egress, Commands: commands,
 		Services: known, MaxMessage: wire.MaxMessage, WallNs: n.machine.Clock.WallNs,
 		Random: rand.New(rand.NewChaCha8([32]byte(secret[:32]))), Counters: n.counters,
-		Limits: sequencer.Limits{Window: uint32(n.config.Limits.Window)},
+		Limits: n.machine.Limits.Sequencer,
 	}
+	o.Limits.Window = uint32(n.config.Limits.Window)
 	copy(o.Key[:], secret[32:])
 	seq, err := sequencer.New(o)
 	if err != nil {
@@ -174,8 +177,12 @@ func (n *Node) makeCore() (*replica.Core, error) {
 	restored := replica.Restored{
 		Incarnation: n.identity.Incarnation, Run: n.identity.Run, Term: term, VotedFor: votedFor,
 		End: r.Chain.Position, LastTerm: r.Chain.Term, Checksum: r.Chain.Checksum, Durable: r.Chain.Position,
-		Generation: n.journal.Generation(), Terms: r.Terms, Floor: r.Floor, Config: r.Config,
-		ConfigPosition: r.ConfigPosition, Recovering: n.recovering != "",
+		Generation: n.journal.Generation(), Terms: r.Terms, Floor: r.Floor,
+		EarlierAll: !r.MoreConfigs, Recovering: n.recovering != "",
+	}
+	if last := len(r.Configs) - 1; last >= 0 {
+		restored.Config, restored.ConfigPosition = r.Configs[last].Config, r.Configs[last].End
+		restored.Earlier = r.Configs[:last]
 	}
 	if err := o.CheckConfig(&restored); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)

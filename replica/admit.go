@@ -11,7 +11,7 @@ const maxConfigs = 8
 type configHistory struct {
 	n    int
 	from wire.Position // every config record that ends past here is in at, or was forgotten by a cut
-	at   [maxConfigs]ConfigAt
+	at   [maxConfigs]wire.ConfigAt
 }
 
 // restore takes what the directory knew.
@@ -22,21 +22,21 @@ func (h *configHistory) restore(r *Restored) {
 	if r.Config.Members == 0 {
 		return
 	}
-	h.add(&ConfigAt{End: r.ConfigPosition, Config: r.Config})
+	h.add(&wire.ConfigAt{End: r.ConfigPosition, Config: r.Config})
 	if !r.EarlierAll {
 		h.from = h.at[0].End
 	}
 }
 
 // last is the newest config record in the log, nil before the first.
-func (h *configHistory) last() *ConfigAt {
+func (h *configHistory) last() *wire.ConfigAt {
 	if h.n == 0 {
 		return nil
 	}
 	return &h.at[h.n-1]
 }
 
-func (h *configHistory) add(at *ConfigAt) {
+func (h *configHistory) add(at *wire.ConfigAt) {
 	if h.n == maxConfigs {
 		copy(h.at[:], h.at[1:])
 		h.n--
@@ -50,7 +50,7 @@ func (h *configHistory) add(at *ConfigAt) {
 func (h *configHistory) cut(p wire.Position) bool {
 	for h.n > 0 && h.at[h.n-1].End > p {
 		h.n--
-		h.at[h.n] = ConfigAt{}
+		h.at[h.n] = wire.ConfigAt{}
 	}
 	return h.n > 0 || h.from == 0 || p == 0
 }
@@ -105,7 +105,7 @@ func (c *Core) onConfig(in *Input) {
 		c.stop("a config record says otherwise than this node's file: correct the file")
 		return
 	}
-	s.configs.add(&ConfigAt{End: in.Position, Config: in.Config})
+	s.configs.add(&wire.ConfigAt{End: in.Position, Config: in.Config})
 	s.lead.asked = false
 	c.applyConfig()
 }

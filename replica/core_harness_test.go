@@ -118,7 +118,7 @@ func (n *testNode) start() {
 		}
 		if rec.Kind == wire.RecordConfig {
 			if r.Config.Members > 0 {
-				r.Earlier = append(r.Earlier, ConfigAt{End: r.ConfigPosition, Config: r.Config})
+				r.Earlier = append(r.Earlier, wire.ConfigAt{End: r.ConfigPosition, Config: r.Config})
 			}
 			r.Config.Decode(wire.Payload(n.mem[at.Position:], &rec))
 			r.ConfigPosition = n.chain.Position

@@ -188,7 +188,7 @@ func (c *cluster) heal() string {
 // cannotVote counts the nodes that may have forgotten, or that the newest committed config record does not list, or
 // that do not hold it.
 func (c *cluster) cannotVote() (count int) {
-	var newest *ConfigAt
+	var newest *wire.ConfigAt
 	for _, id := range c.voters {
 		last := c.nodes[id].core.s.configs.last()
 		if last == nil || int(last.End) > len(c.committed) && len(c.committed) > 0 {

@@ -525,7 +525,7 @@ func TestRule8VoteOfAWipedNodeDoesNotCount(t *testing.T) {
 	wiped := Peer{Node: 3, Incarnation: 3001, Run: 1}
 	p.c = NewCore(testOptions(wire.RuleDurable), Restored{Incarnation: 1000, Run: 2, Term: 1, End: 344, LastTerm: 1,
 		Durable: 344, Terms: []wire.TermStart{{Start: 0, Term: 1}},
-		Earlier: []ConfigAt{{End: firstConfig, Config: p.config(Peer{1, 1000, 1}, other(2), other(3)).Config}},
+		Earlier: []wire.ConfigAt{{End: firstConfig, Config: p.config(Peer{1, 1000, 1}, other(2), other(3)).Config}},
 		Config:  p.config(Peer{1, 1000, 1}, other(2), wiped).Config, ConfigPosition: 344, EarlierAll: true}, 0)
 	p.now = 300e6
 	p.step(Input{Kind: InTick})

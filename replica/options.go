@@ -46,15 +46,9 @@ type Restored struct {
 	Floor          wire.Position    // where the log begins: 0, or the snapshot's position
 	Config         wire.Config      // the newest config record; Members 0: none
 	ConfigPosition wire.Position    // end of that record
-	Earlier        []ConfigAt       // config records before it, oldest first, as far as known
+	Earlier        []wire.ConfigAt  // config records before it, oldest first, as far as known
 	EarlierAll     bool             // Earlier and Config are all that the log has
 	Recovering     bool             // it may have forgotten bytes or votes
-}
-
-// ConfigAt is a config record and where it ends.
-type ConfigAt struct {
-	End    wire.Position
-	Config wire.Config
 }
 
 // ErrConfig says that a node's file and the log's config record differ.

@@ -12,6 +12,12 @@ const (
 	ReasonSize       = 2
 )
 
+// ConfigAt is a config record and where it ends in the log.
+type ConfigAt struct {
+	End    Position
+	Config Config
+}
+
 // TermRecord is the payload of a term record.
 type TermRecord struct {
 	Leader      NodeID
