@@ -33,10 +33,6 @@ type RunnerOptions struct {
 	// BoundedPin keeps the Go scheduler from taking the thread's goroutine off it between two safe points. For
 	// isolated cores, and for agents that neither allocate nor block; not with Park.
 	BoundedPin bool
-	// SliceNs is the time slice to ask the scheduler for, nanoseconds; 0 leaves it. A thread that blocks most of the
-	// time gets a core sooner with a short slice (EEVDF picks by virtual deadline: start plus slice). Where the
-	// kernel does not have it (before 6.12) it changes nothing.
-	SliceNs uint64
 	// SafePointEveryNs is the longest time between two safe points; 0 is 10 ms.
 	SafePointEveryNs int64
 }
@@ -166,10 +162,6 @@ func (r *Runner) setUp() error {
 	if unix.Gettid() != unix.Getpid() { // the main thread's name is the process's
 		name := r.agent.Name()
 		_ = os.WriteFile("/proc/thread-self/comm", []byte(name[:min(len(name), 15)]), 0) // only for who looks on
-	}
-	if r.options.SliceNs != 0 {
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Runtime: r.options.SliceNs}
-		_ = unix.SchedSetAttr(0, &attr, 0) // a wish
 	}
 	if r.options.CPU == NoCPU {
 		return nil

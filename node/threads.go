@@ -31,9 +31,7 @@ const (
 	commandSlots = 256
 	egressBytes  = 4 << 20
 	senderBatch  = 64
-	// blockingSliceNs lets a thread that was woken (the journal, behind its disk) run before those that yield.
-	blockingSliceNs = 100_000
-	maxParkNs       = 1_000_000 // a parked thread looks at its deadlines this often
+	maxParkNs    = 1_000_000 // a parked thread looks at its deadlines this often
 )
 
 // assemble makes the agents and lays them out on threads.
@@ -229,7 +227,7 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 		}
 	}
 	blocking := func(a agent.Agent, cpu int) {
-		n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: agent.NoIdle{}, Clock: n.machine.Clock, SliceNs: blockingSliceNs})
+		n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: agent.NoIdle{}, Clock: n.machine.Clock})
 	}
 	writer, err := n.journal.Agent(n.ring, n.port)
 	if err != nil {
@@ -239,6 +237,7 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
+	n.journalAt = len(n.threads)
 	blocking(writer, core(3))
 	blocking(watermark, agent.NoCPU)
 	blocking(replica.NewVoteAgent(n.votePort, n.votes), agent.NoCPU)
