@@ -59,6 +59,7 @@ type Node struct {
 	idleWhy    string
 	findings   []tuning.Finding
 	threads    []thread
+	journalAt  int // index in threads of the journal's; those before it write the log
 	parkers    parkers
 	closers    []func() error
 	http       *http.Server
@@ -81,7 +82,7 @@ func OpenOn(machine Machine, config Config, out io.Writer) (*Node, error) {
 	if machine.Inline {
 		steps = append(steps, n.assemble, n.fillRing)
 	} else {
-		steps = append(steps, n.checkHost, n.assemble, n.fillRing, n.startControl)
+		steps = append(steps, n.askPeers, n.checkHost, n.assemble, n.fillRing, n.startControl)
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -184,8 +185,8 @@ func (n *Node) supervise(ctx context.Context) error {
 	}
 }
 
-// stop stops the threads, the writers of the log first and the journal behind them, and marks a clean end if all of it
-// is synced.
+// stop stops the threads, the writers of the log first and the journal behind them, once it has synced all there is, and
+// marks a clean end.
 func (n *Node) stop() error {
 	if n.cancel != nil {
 		n.cancel()
@@ -195,9 +196,13 @@ func (n *Node) stop() error {
 	}
 	var errs []error
 	for i := range n.threads {
-		if n.threads[i].started {
-			errs = append(errs, n.threads[i].runner.Stop())
+		if !n.threads[i].started {
+			continue
 		}
+		if i == n.journalAt {
+			n.syncRest(n.threads[i].runner.Done())
+		}
+		errs = append(errs, n.threads[i].runner.Stop())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -207,6 +212,24 @@ func (n *Node) stop() error {
 		return fmt.Errorf("node: %d of %d bytes of the log are synced at the end: not marked clean", durable, end)
 	}
 	return n.markClean(end)
+}
+
+// syncLimit bounds the wait for the last bytes to be synced: a full disk may never take them.
+const syncLimit = 5 * time.Second
+
+// syncRest has the journal store everything that is in the ring, and waits for that. Nobody appends any more.
+func (n *Node) syncRest(ended <-chan struct{}) {
+	n.port.Stop()
+	limit := time.After(syncLimit)
+	for n.durable.Load() < n.ring.Append() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ended:
+			return
+		case <-limit:
+			return
+		}
+	}
 }
 
 // PrepareProcess sets what a process can set only for itself, before anything else runs: how many processors Go uses,

@@ -77,11 +77,25 @@ func (n *Node) Status() Status {
 		s.Halted = driver.Halt.String()
 	}
 	n.counters.Each(func(name, _ string, value uint64) {
-		if reason, ok := strings.CutPrefix(name, `lockstep_datagrams_dropped_total{reason="`); ok && value > 0 {
-			s.Dropped[strings.TrimSuffix(reason, `"}`)] = value
+		if reason, ok := dropReason(name); ok && value > 0 {
+			s.Dropped[reason] = value
 		}
 	})
 	return s
+}
+
+// dropReason is the reason that a counter of dropped datagrams counts. What is longer than a frame arrives in fragments:
+// AF_XDP leaves them to the kernel, which has nobody to give them to.
+func dropReason(counter string) (reason string, ok bool) {
+	if counter == `lockstep_xdp_program_total{decision="fragment"}` {
+		return "fragment", true
+	}
+	for _, prefix := range []string{"lockstep_datagrams_dropped_total", "lockstep_transport_dropped_total"} {
+		if reason, ok := strings.CutPrefix(counter, prefix+`{reason="`); ok {
+			return strings.TrimSuffix(reason, `"}`), true
+		}
+	}
+	return "", false
 }
 
 func (n *Node) gauge(name string) uint64 { return n.counters.Counter(name, "").Load() }
