@@ -7,7 +7,6 @@ import (
 
 	"lockstep/agent"
 	"lockstep/client"
-	"lockstep/internal/lab"
 	"lockstep/internal/orderflow"
 	"lockstep/service"
 	"lockstep/transport"
@@ -67,7 +66,7 @@ func (d *Drive) Run(ctx context.Context) (out Driven, err error) {
 	}
 	out.Session, out.Term, out.Duplicated = c.Session(), rec.Term, rec.Duplicated
 	CloseSession(c, clock, idle)
-	return out, lab.WriteAcks(d.AcksFile, rec.Acks)
+	return out, WriteAcks(d.AcksFile, rec.Acks)
 }
 
 type driveRun struct {

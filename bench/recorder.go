@@ -2,14 +2,13 @@ package bench
 
 import (
 	"lockstep/client"
-	"lockstep/internal/lab"
 	"lockstep/wire"
 )
 
 // Recorder is a client's handler that remembers every acknowledgement, and passes everything on to the load of the
 // moment.
 type Recorder struct {
-	Acks       []lab.Ack
+	Acks       []Ack
 	Duplicated uint64 // responses whose number is not the next
 	Leader     wire.NodeID
 	Term       wire.Term
@@ -22,7 +21,7 @@ func (r *Recorder) Use(l *Load) { r.load = l }
 
 // OnAck implements client.Handler.
 func (r *Recorder) OnAck(a client.Ack) {
-	r.Acks = append(r.Acks, lab.Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position})
+	r.Acks = append(r.Acks, Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position})
 	if r.load != nil {
 		r.load.OnAck(a)
 	}

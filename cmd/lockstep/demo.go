@@ -247,11 +247,11 @@ func (d *demo) verify(context.Context) error {
 		}
 		dirs = append(dirs, n.Dir)
 	}
-	acks, err := lab.ReadAcks(d.acks)
+	acks, err := bench.ReadAcks(d.acks)
 	if err != nil {
 		return err
 	}
-	audit, err := lab.RunAudit(dirs, d.driven.Session, acks)
+	audit, err := bench.RunAudit(dirs, d.driven.Session, acks)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package lab
+package bench
 
 import (
 	"bufio"
@@ -50,7 +50,7 @@ func ReadAcks(path string) ([]Ack, error) {
 			return acks, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lab: %s, line %d: %w", path, len(acks)+1, err)
+			return nil, fmt.Errorf("bench: %s, line %d: %w", path, len(acks)+1, err)
 		}
 		a.Level, a.Position = wire.Level(level), wire.Position(position)
 		acks = append(acks, a)
