@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"lockstep/internal/counters"
 	"lockstep/internal/vfs"
 	"lockstep/wire"
 )
@@ -160,6 +161,25 @@ func TestGroupCommitCadence(t *testing.T) {
 	step()
 	if r.durable != r.chain.Position {
 		t.Fatal("not synced by Stop")
+	}
+	r.close()
+}
+
+// TestDurablePositionIsCountedFromTheStart: who reads behind the counter must not wait for the first write of a run.
+func TestDurablePositionIsCountedFromTheStart(t *testing.T) {
+	r := newRig(t, vfs.NewMem())
+	r.append(1, 1000)
+	r.sync()
+	r.close()
+	file, err := counters.Create("", 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r.options.Counters = file
+	r.mustOpen()
+	if got := file.Counter("lockstep_journal_durable_position", "").Load(); got == 0 || wire.Position(got) != r.durable {
+		t.Errorf("%d are durable at the start of a run, counted are %d", r.durable, got)
 	}
 	r.close()
 }

@@ -38,6 +38,7 @@ func (j *Journal) Agent(ring *ringbuf.LogRing, port *Port) (*Writer, error) {
 	w.look = w.lookAgain
 	port.append.Store(uint64(j.written))
 	port.durable.Store(uint64(j.written))
+	j.count.durable.Set(uint64(j.written))
 	port.syncBytes = uint64(j.options.SyncBytes)
 	port.sleeper = &j.writeSleep
 	if !j.options.Inline {

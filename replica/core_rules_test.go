@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"lockstep/wire"
@@ -474,6 +475,8 @@ func TestRule7ConfigThatDiffersIsRefused(t *testing.T) {
 	config.Rule = wire.RuleReplicated
 	if err := o.CheckConfig(&Restored{Config: config}); !errors.Is(err, ErrConfig) {
 		t.Fatalf("a start with another rule than the log's: %v", err)
+	} else if text := err.Error(); !strings.Contains(text, "rule replicated") || !strings.Contains(text, "rule durable") {
+		t.Fatalf("it does not name both rules: %s", text)
 	}
 	p := newProbe(t, wire.RuleDurable, Restored{})
 	p.follow()

@@ -122,8 +122,16 @@ func (o *Options) CheckConfig(r *Restored) error {
 	if r.Config.Members == 0 || r.Config.Digest() == want.Digest() {
 		return nil
 	}
-	return fmt.Errorf("%w: the log says rule %d, ring %d bytes, longest message %d bytes, %d voters; "+
-		"the file says rule %d, ring %d bytes, longest message %d bytes, %d voters: correct the file of this node",
-		ErrConfig, r.Config.Rule, r.Config.RingBytes, r.Config.MaxMessage, r.Config.Members,
-		want.Rule, want.RingBytes, want.MaxMessage, want.Members)
+	return fmt.Errorf("%w: the log says rule %s, ring_bytes %d, messages of up to %d bytes, voters %v; "+
+		"the file says rule %s, ring_bytes %d, messages of up to %d bytes, voters %v: correct the file of this node",
+		ErrConfig, r.Config.Rule, r.Config.RingBytes, r.Config.MaxMessage, votersOf(&r.Config),
+		want.Rule, want.RingBytes, want.MaxMessage, votersOf(&want))
+}
+
+// votersOf lists the node ids of a config.
+func votersOf(c *wire.Config) (ids []wire.NodeID) {
+	for i := range c.Member[:c.Members] {
+		ids = append(ids, c.Member[i].Node)
+	}
+	return ids
 }

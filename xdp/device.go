@@ -18,8 +18,9 @@ type device struct {
 	mtu      int
 	mac      [6]byte
 	driver   string
-	hardware bool // has a bus address: a NIC, not a veth or a bridge
-	queues   int  // receive queues; 1 where the driver does not say
+	hardware bool   // has a bus address: a NIC, not a veth or a bridge
+	queues   int    // receive queues; 1 where the driver does not say
+	taken    string // the XDP program that it has already; "" when it has none
 }
 
 // findDevice looks the interface up and refuses one that cannot carry the end point.
@@ -38,7 +39,7 @@ func findDevice(h *netlink.Handle, c *Config) (*device, error) {
 		return nil, fmt.Errorf("xdp: %w: %s is down: `ip link set %s up`", ErrInterface, d.name, d.name)
 	}
 	if a.Xdp != nil && a.Xdp.Attached {
-		return nil, attached(d, fmt.Sprintf("program id %d", a.Xdp.ProgId))
+		d.taken = fmt.Sprintf("program id %d", a.Xdp.ProgId)
 	}
 	d.driver, d.hardware, d.queues = describeDriver(d.name)
 	if c.Queue >= d.queues {

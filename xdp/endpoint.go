@@ -82,6 +82,9 @@ func (e *Endpoint) open(h *netlink.Handle) (err error) {
 	if e.reservation, err = reserve(c.Local, c.Groups, e.device); err != nil {
 		return err
 	}
+	if e.device.taken != "" { // said only now: a second process on our own port is to hear that first
+		return attached(e.device, e.device.taken)
+	}
 	c.Local = e.reservation.local
 	if e.umem, err = mapUmem(c.FrameBytes, c.RxFrames, c.TxFrames); err != nil {
 		return err

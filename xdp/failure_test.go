@@ -68,6 +68,8 @@ func TestSecondProgramAndSecondSocketAreRefused(t *testing.T) {
 	must(t, err)
 	_, err = a.tryOpen(Config{Local: netip.AddrPortFrom(a.ip, 7401)})
 	refuses(t, err, ErrAttached, hostDevice, "bpftool")
+	_, err = a.tryOpen(Config{}) // the same port: that is what the second process is to hear of
+	refuses(t, err, ErrPortInUse, "7400", "10.9.0.1")
 	must(t, e.Close())
 
 	// The kernel lets go of the queue a little later; opening again at once must work.
