@@ -64,12 +64,12 @@ func TestParseCores(t *testing.T) {
 	for list, want := range map[string][]int{
 		"": nil, "3": {3}, "1,4-7": {1, 4, 5, 6, 7}, "4-5,0": {0, 4, 5}, "2,2-3": {2, 3},
 	} {
-		if got, err := parseCores(list); err != nil || !slices.Equal(got, want) {
+		if got, err := ParseCores(list); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v, want %v", list, got, err, want)
 		}
 	}
 	for _, list := range []string{"x", "1-", "-1", "3-1", "1,,2", "1 2", "99999"} {
-		if got, err := parseCores(list); err == nil {
+		if got, err := ParseCores(list); err == nil {
 			t.Errorf("%q is read as %v", list, got)
 		}
 	}

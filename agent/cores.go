@@ -17,15 +17,15 @@ func Isolated() ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("agent: isolated cores: %w", err)
 	}
-	cores, err := parseCores(strings.TrimSpace(string(text)))
+	cores, err := ParseCores(strings.TrimSpace(string(text)))
 	if err != nil {
 		return nil, fmt.Errorf("agent: isolated cores in %s: %w", isolatedPath, err)
 	}
 	return cores, nil
 }
 
-// parseCores reads a list like "1,4-7"; empty is no core.
-func parseCores(list string) ([]int, error) {
+// ParseCores reads a list of cores as the kernel writes them, such as "1,4-7"; empty is no core.
+func ParseCores(list string) ([]int, error) {
 	var cores []int
 	if list == "" {
 		return nil, nil

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/agent"
 )
 
 // Host is the machine as the check sees it: a file tree, and what only system calls tell.
@@ -65,7 +67,7 @@ func lookIsolation(h *Host, t Target) (State, string) {
 	if err != nil {
 		return Unknown, err.Error()
 	}
-	isolated, err := parseCPUs(text)
+	isolated, err := agent.ParseCores(text)
 	if err != nil {
 		return Unknown, err.Error()
 	}
@@ -236,29 +238,4 @@ func blockDevice(dir string) (string, error) {
 		device = filepath.Base(filepath.Dir(link))
 	}
 	return device, nil
-}
-
-// parseCPUs reads a kernel CPU list such as "2-3,7".
-func parseCPUs(text string) ([]int, error) {
-	var cpus []int
-	if text == "" {
-		return nil, nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		low, high, isRange := strings.Cut(part, "-")
-		first, err := strconv.Atoi(low)
-		if err != nil {
-			return nil, fmt.Errorf("CPU list %q: %w", text, err)
-		}
-		last := first
-		if isRange {
-			if last, err = strconv.Atoi(high); err != nil {
-				return nil, fmt.Errorf("CPU list %q: %w", text, err)
-			}
-		}
-		for c := first; c <= last; c++ {
-			cpus = append(cpus, c)
-		}
-	}
-	return cpus, nil
 }

@@ -34,10 +34,10 @@ var edges = map[string][]string{
 	"sequencer":         {"internal/counters", "agent", "ringbuf", "wire", "transport", "service"},
 	"client":            {"internal/counters", "agent", "wire", "transport"},
 
-	"tuning": {},
+	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
 		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
-	"bench": {"internal/orderflow", "agent", "wire", "ringbuf", "transport", "xdp", "client", "service", "tuning"},
+	"bench": {"internal/orderflow", "internal/vfs", "agent", "wire", "journal", "transport", "xdp", "client", "service"},
 
 	"internal/lint":      {},
 	"internal/system":    {},
