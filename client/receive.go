@@ -46,7 +46,7 @@ func (c *Client) onDatagram(i int) {
 func (c *Client) onAnswers(h *wire.Header, body []byte) {
 	var head wire.Answers
 	inSession := c.state == stateConnected || c.state == stateClosing
-	if !head.Decode(body) || !inSession || h.Term != c.term || head.Committed >= c.window.next {
+	if !head.Decode(body) || !inSession || head.Session != c.session || h.Term != c.term || head.Committed >= c.window.next {
 		c.stats.Stale++
 		return
 	}

@@ -241,7 +241,7 @@ func TestC1RepeatOfAnAppliedMessageAtTheNextLeader(t *testing.T) {
 	}
 }
 
-// An answer of an earlier term, or from somebody else, changes nothing.
+// An answer of an earlier term, from somebody else, or to an earlier session of this address changes nothing.
 func TestC4AnswersOfAnOlderTermAreIgnored(t *testing.T) {
 	w := newWorld(t, config{nodes: 2})
 	w.lead(1)
@@ -250,10 +250,10 @@ func TestC4AnswersOfAnOlderTermAreIgnored(t *testing.T) {
 	w.holdReplicated, w.holdDurable = true, true
 	n := c.send(service.Echo, wire.LevelsOf(wire.LevelDurable), nil)
 	w.run(5e6)
-	forge := func(from *node, term wire.Term) {
+	forge := func(from *node, term wire.Term, session wire.SessionID) {
 		b := from.sender.Next()
 		k := wire.DatagramHeaderSize
-		k += (&wire.Answers{Committed: n}).Put(b[k:])
+		k += (&wire.Answers{Session: session, Committed: n}).Put(b[k:])
 		k += wire.PutAnswer(b[k:], &wire.Answer{Kind: wire.AnswerAck, Correlation: n, Level: wire.LevelDurable}, nil)
 		h := wire.Header{
 			Kind: wire.DatagramAnswers, Cluster: clusterID, Sender: uint64(from.id), Incarnation: 77, Run: 1, Term: term,
@@ -261,8 +261,10 @@ func TestC4AnswersOfAnOlderTermAreIgnored(t *testing.T) {
 		wire.Seal(b[:k], &h)
 		from.sender.Commit(k, addrOf(101))
 	}
-	forge(w.nodes[1], 1) // the right node, the wrong term
-	forge(w.nodes[0], 2) // the right term, the wrong node
+	session := c.client.Session()
+	forge(w.nodes[1], 1, session)   // the right node, the wrong term
+	forge(w.nodes[0], 2, session)   // the right term, the wrong node
+	forge(w.nodes[1], 2, session+1) // another session
 	w.run(5e6)
 	if len(c.acks[n]) != 0 || c.client.Open() != 1 {
 		t.Fatalf("acknowledged by a forgery: %+v", c.acks[n])
@@ -270,7 +272,7 @@ func TestC4AnswersOfAnOlderTermAreIgnored(t *testing.T) {
 	if s := c.client.Stats(); s.Stale == 0 || s.Dropped == 0 {
 		t.Errorf("not counted: %+v", s)
 	}
-	forge(w.nodes[1], 2) // so that the test would notice
+	forge(w.nodes[1], 2, session) // so that the test would notice
 	w.run(5e6)
 	if len(c.acks[n]) != 1 {
 		t.Error("the forgery of the right node and term should pass")

@@ -62,7 +62,7 @@ func (s *Sequencer) sendAnswers(x *session) bool {
 		s.meters.sendFull.Inc()
 		return false
 	}
-	head := wire.Answers{Committed: x.committed}
+	head := wire.Answers{Session: x.id, Committed: x.committed}
 	head.Put(x.out[wire.DatagramHeaderSize:])
 	copy(b, x.out[:x.staged])
 	s.send(wire.DatagramAnswers, b, x.staged-wire.DatagramHeaderSize, x.addr)

@@ -6,7 +6,7 @@ import "lockstep/wire/fb"
 const (
 	MessagesHeaderSize = 8
 	MessageHeaderSize  = 16
-	AnswersHeaderSize  = 8
+	AnswersHeaderSize  = 16
 	AnswerHeaderSize   = 48
 	// MaxPacked is the longest message or answer in a datagram, header included: its length has 16 bits.
 	MaxPacked = 65535
@@ -38,13 +38,15 @@ func (x *Messages) Decode(b []byte) bool {
 
 // Answers is first in the body of ANSWERS.
 type Answers struct {
-	Committed uint64 // cumulative committed correlation: the client may forget its messages up to here
+	Session   SessionID // whose: an address may have had another session before
+	Committed uint64    // cumulative committed correlation: the client may forget its messages up to here
 }
 
 // Put writes it.
 func (x *Answers) Put(b []byte) int {
 	var w fb.AnswersHeader
 	w.Init(b[:AnswersHeaderSize], 0)
+	w.MutateSession(uint64(x.Session))
 	w.MutateCommitted(x.Committed)
 	return AnswersHeaderSize
 }
@@ -56,7 +58,7 @@ func (x *Answers) Decode(b []byte) bool {
 	}
 	var w fb.AnswersHeader
 	w.Init(b, 0)
-	x.Committed = w.Committed()
+	x.Session, x.Committed = SessionID(w.Session()), w.Committed()
 	return true
 }
 

@@ -19,15 +19,23 @@ func (rcv *AnswersHeader) Table() flatbuffers.Table {
 	return rcv._tab.Table
 }
 
-func (rcv *AnswersHeader) Committed() uint64 {
+func (rcv *AnswersHeader) Session() uint64 {
 	return rcv._tab.GetUint64(rcv._tab.Pos + flatbuffers.UOffsetT(0))
 }
-func (rcv *AnswersHeader) MutateCommitted(n uint64) bool {
+func (rcv *AnswersHeader) MutateSession(n uint64) bool {
 	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(0), n)
 }
 
-func CreateAnswersHeader(builder *flatbuffers.Builder, committed uint64) flatbuffers.UOffsetT {
-	builder.Prep(8, 8)
+func (rcv *AnswersHeader) Committed() uint64 {
+	return rcv._tab.GetUint64(rcv._tab.Pos + flatbuffers.UOffsetT(8))
+}
+func (rcv *AnswersHeader) MutateCommitted(n uint64) bool {
+	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(8), n)
+}
+
+func CreateAnswersHeader(builder *flatbuffers.Builder, session uint64, committed uint64) flatbuffers.UOffsetT {
+	builder.Prep(8, 16)
 	builder.PrependUint64(committed)
+	builder.PrependUint64(session)
 	return builder.Offset()
 }
