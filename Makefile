@@ -58,7 +58,7 @@ demo-check: build ## the demo itself, over AF_XDP in both modes and over kernel 
 	@scripts/demo-check
 
 litmus: ## the ring litmus tests at full length
-	@LOCKSTEP_LITMUS=10000000 $(GO) test -count=1 -run Litmus ./ringbuf ./agent
+	@LOCKSTEP_LITMUS_N=10000000 $(GO) test -count=1 -timeout 60m -run Litmus ./ringbuf ./agent
 
 bench: ## micro benchmarks of every package
 	@$(CGO) $(GO) test -run '^$$' -bench . -benchmem $(PKGS)

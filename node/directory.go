@@ -82,7 +82,7 @@ func (n *Node) openDirectory() error {
 		return err
 	}
 	if n.votes, err = journal.OpenVote(fs, dir); err != nil {
-		return fmt.Errorf("node: %w", err)
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	n.closers = append(n.closers, n.votes.Close)
 	if n.identity, err = journal.BumpRun(fs, dir); err != nil {
@@ -102,7 +102,7 @@ func (n *Node) openJournal(identity journal.Identity) error {
 		Inline:         n.machine.Inline, Counters: n.counters, Log: func(msg string) { n.logf("%s", msg) },
 	})
 	if err != nil {
-		return fmt.Errorf("node: %w", err)
+		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	n.closers = append(n.closers, n.journal.Close)
 	if n.recovered.Floor > 0 {

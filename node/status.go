@@ -133,8 +133,13 @@ func (counterCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c counterCollector) Collect(out chan<- prometheus.Metric) {
+	helpOf := map[string]string{} // one for all labels of a name
 	c.file.Each(func(name, help string, value uint64) {
 		base, labels, values := splitName(name)
+		if first, ok := helpOf[base]; ok {
+			help = first
+		}
+		helpOf[base] = help
 		kind := prometheus.GaugeValue
 		if strings.HasSuffix(base, "_total") {
 			kind = prometheus.CounterValue

@@ -26,7 +26,7 @@ type Options struct {
 type Limits struct {
 	Sessions      int // open at once: 1024
 	KeptResponses int // per session, a power of two: 4096
-	KeptBytes     int // of their payloads, per session, a power of two: 256 KiB
+	KeptBytes     int // of their payloads, per session, a power of two: 1 MiB
 }
 
 const defaultBatch = 256
@@ -39,7 +39,7 @@ func (l *Limits) defaults() error {
 		l.KeptResponses = 4096
 	}
 	if l.KeptBytes == 0 {
-		l.KeptBytes = 256 << 10
+		l.KeptBytes = 1 << 20
 	}
 	if l.Sessions < 0 || !powerOfTwo(l.KeptResponses) || !powerOfTwo(l.KeptBytes) {
 		return fmt.Errorf("%w: limits %+v: sessions must be positive, the others powers of two", ErrOptions, *l)

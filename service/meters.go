@@ -10,6 +10,10 @@ type meters struct {
 	egressFull, journalReads, halted       *counters.Counter
 }
 
+// ignored is the one help text of a name with several labels.
+const ignored = "Records in the log that changed nothing: not their session's next, or of a session that is not open, " +
+	"or opening one that is"
+
 // newMeters registers the counters in f; without one nobody outside sees them.
 func newMeters(f *counters.File) meters {
 	counter := func(name, help string) *counters.Counter {
@@ -24,9 +28,9 @@ func newMeters(f *counters.File) meters {
 		messages:  counter("lockstep_applied_messages_total", "Messages given to a service"),
 		responses: counter("lockstep_responses_total", "Responses numbered and kept"),
 		duplicates: counter("lockstep_messages_ignored_total{reason=\"correlation\"}",
-			"Messages in the log that changed nothing: not their session's next"),
+			ignored),
 		strays: counter("lockstep_messages_ignored_total{reason=\"session\"}",
-			"Records in the log that changed nothing: their session is not open, or open already"),
+			ignored),
 		lost:     counter("lockstep_responses_lost_total", "Responses to a session that is closed"),
 		badAcks:  counter("lockstep_acks_ignored_total", "Response acknowledgements out of range"),
 		sessions: counter("lockstep_sessions", "Sessions open"),

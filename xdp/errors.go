@@ -39,6 +39,7 @@ var capabilities = []capability{
 	{unix.CAP_NET_ADMIN, 0, "CAP_NET_ADMIN", "to attach an XDP program"},
 	{unix.CAP_NET_RAW, 0, "CAP_NET_RAW", "to open an AF_XDP socket"},
 	{unix.CAP_BPF, unix.CAP_SYS_ADMIN, "CAP_BPF", "to load an XDP program"},
+	{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN, "CAP_PERFMON", "to have its packet accesses verified"},
 }
 
 // checkCapabilities looks at the effective capabilities of the calling thread and names those that are missing.
@@ -65,8 +66,8 @@ func checkCapabilities() error {
 // permission puts a refused step into a sentence; any other error is passed on with what was being done.
 func permission(what string, err error) error {
 	if errors.Is(err, syscall.EPERM) {
-		return fmt.Errorf("xdp: %s: %w: the kernel refuses although this process has CAP_NET_ADMIN, CAP_NET_RAW and "+
-			"CAP_BPF: they may hold in a user namespace only; run on the host, or use kernel UDP: %w",
+		return fmt.Errorf("xdp: %s: %w: the kernel refuses although this process has CAP_NET_ADMIN, CAP_NET_RAW, "+
+			"CAP_BPF and CAP_PERFMON: they may hold in a user namespace only; run on the host, or use kernel UDP: %w",
 			what, ErrCapability, err)
 	}
 	return fmt.Errorf("xdp: %s: %w", what, err)

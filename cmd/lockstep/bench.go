@@ -189,8 +189,8 @@ func benchLevelsCommand() *cobra.Command {
 		Use:   "levels",
 		Short: "What each guarantee level costs, side by side in one run",
 		Long: `Measure the round trip at every guarantee level, one after the other on the same cluster. The differences say where the
-time goes: received is the way to the leader and back, sequenced adds the append, replicated the way to the followers,
-durable their syncs, applied the service.`,
+time goes: received is the way to the leader and back with the append (sequenced leaves in the same datagram), replicated
+adds the way to the followers, durable their syncs, applied the service.`,
 		Example: "  lockstep bench levels --lab --json levels.json",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -1,0 +1,27 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A name with several labels must export: Prometheus refuses a whole scrape over two help texts of one name.
+func TestMetricsOfANodeCanBeGathered(t *testing.T) {
+	c := newCluster(t, 1, "durable", t.TempDir())
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(counterCollector{c.nodes[0].counters})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, f := range families {
+		found[f.GetName()] = true
+	}
+	for _, name := range []string{"lockstep_term", "lockstep_datagrams_dropped_total", "lockstep_messages_ignored_total"} {
+		if !found[name] {
+			t.Errorf("%s is not exported", name)
+		}
+	}
+}
