@@ -3,9 +3,9 @@
 //
 // # Purpose
 //
-// Its tests bring up clusters (package lab), send load from processes of their own (this package's test binary again, see
-// client_test.go), do to the cluster what happens to machines (kill, stop, cut, fill the disk, break the disk) and hold
-// what the clients were told against the journals. It has no code of its own but tests.
+// Its tests bring up clusters (package lab), send load from processes of their own (this package's test binary again,
+// see client_test.go), do to the cluster what happens to machines (kill, stop, cut, fill the disk, break the disk) and
+// hold what the clients were told against the journals. It has no code of its own but tests.
 //
 //	test ---- lab: lockstep node x 3, a namespace each
 //	  |          ^

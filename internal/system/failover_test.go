@@ -57,8 +57,8 @@ func TestShouldSurviveOneFailureAfterTheOther(t *testing.T) {
 	c.prove()
 }
 
-// TestShouldCountAKilledNodeAgainUnderRuleReplicated kills a node, which may then have forgotten what it held in memory,
-// and, once it is admitted again, another one: without the first the cluster could not go on.
+// TestShouldCountAKilledNodeAgainUnderRuleReplicated kills a node, which may then have forgotten what it held in
+// memory, and, once it is admitted again, another one: without the first the cluster could not go on.
 func TestShouldCountAKilledNodeAgainUnderRuleReplicated(t *testing.T) {
 	systemTest(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: "replicated"})
@@ -68,7 +68,9 @@ func TestShouldCountAKilledNodeAgainUnderRuleReplicated(t *testing.T) {
 	c.do(c.lab.Kill(first))
 	f.awaitAcked(300)
 	c.do(c.lab.Start(first))
-	c.await("the killed node is admitted again", func() bool { return strings.Contains(c.log(first), "admitted by the cluster") })
+	c.await("the killed node is admitted again", func() bool {
+		return strings.Contains(c.log(first), "admitted by the cluster")
+	})
 	if !strings.Contains(c.log(first), "recovering: this node did not end cleanly") {
 		t.Errorf("node %d was killed and did not start as recovering", first)
 	}
@@ -81,8 +83,8 @@ func TestShouldCountAKilledNodeAgainUnderRuleReplicated(t *testing.T) {
 	c.prove()
 }
 
-// TestShouldNotCountARecoveringNodeUnderRuleReplicated leaves one intact node and one that may have forgotten: the two
-// must wait for the third, which is stalled and holds all that was acknowledged.
+// TestShouldNotCountARecoveringNodeUnderRuleReplicated leaves one intact node and one that may have forgotten: the
+// two must wait for the third, which is stalled and holds all that was acknowledged.
 func TestShouldNotCountARecoveringNodeUnderRuleReplicated(t *testing.T) {
 	systemTest(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: "replicated"})
@@ -116,8 +118,8 @@ func (c *cluster) counts(id int) {
 	c.awaitStatus(id, "votes and counts", func(s *node.Status) bool { return s.Recovering == "" && s.Leader != 0 })
 }
 
-// TestShouldServeNothingStaleWhenLeaderIsStalled stops the leader's process for longer than an election and lets it go
-// on. One client knows no node but that one: its messages wait in the leader's own receive queue meanwhile.
+// TestShouldServeNothingStaleWhenLeaderIsStalled stops the leader's process for longer than an election and lets it
+// go on. One client knows no node but that one: its messages wait in the leader's own receive queue meanwhile.
 func TestShouldServeNothingStaleWhenLeaderIsStalled(t *testing.T) {
 	systemTest(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
@@ -134,7 +136,9 @@ func TestShouldServeNothingStaleWhenLeaderIsStalled(t *testing.T) {
 		f.awaitAcked(300)
 		before, _ := c.status(c.leaderBut(leader))
 		c.do(c.lab.Signal(leader, syscall.SIGCONT))
-		c.awaitStatus(leader, "knows the later term", func(s *node.Status) bool { return s.Term >= before.Term && s.Leader != 0 })
+		c.awaitStatus(leader, "knows the later term", func(s *node.Status) bool {
+			return s.Term >= before.Term && s.Leader != 0
+		})
 		stuck.awaitAcked(200)
 		f.awaitAcked(100)
 		c.prove()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,9 +13,11 @@ import (
 	"lockstep/internal/testnet"
 )
 
-// Environment of this test binary when it plays another part than the test.
+// Environment of this test binary. All but the first make it play another part than the test.
 const (
+	envOn      = "LOCKSTEP_SYSTEM"         // 1: these tests are wanted
 	envFlow    = "LOCKSTEP_SYSTEM_FLOW"    // a client: flowOptions as JSON
+	envMounts  = "LOCKSTEP_SYSTEM_MOUNTS"  // set where this process has mounts of its own
 	envSpoiler = "LOCKSTEP_SYSTEM_SPOILER" // a sender of bad datagrams: spoilerOptions as JSON
 )
 
@@ -28,7 +31,23 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(envSpoiler); text != "" {
 		end(runSpoiler(text))
 	}
+	if os.Getenv(envOn) == "1" && os.Geteuid() == 0 && os.Getenv(envMounts) == "" {
+		end(ownMounts())
+	}
 	os.Exit(m.Run())
+}
+
+// ownMounts runs this binary again where what it mounts is seen by nobody else and goes with it, however it ends. It
+// returns only with an error.
+func ownMounts() error {
+	runtime.LockOSThread() // the thread that calls exec brings its namespaces along
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), envMounts+"=own"))
 }
 
 func end(err error) {
@@ -42,7 +61,7 @@ func end(err error) {
 // systemTest skips where system tests were not asked for, and finds the binary.
 func systemTest(t *testing.T) {
 	t.Helper()
-	if os.Getenv("LOCKSTEP_SYSTEM") != "1" {
+	if os.Getenv(envOn) != "1" {
 		t.Skip("system tests run real processes: make system runs them (LOCKSTEP_SYSTEM=1)")
 	}
 	path, err := filepath.Abs(binary)

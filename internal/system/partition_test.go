@@ -16,8 +16,8 @@ segment_bytes = 1048576
 sync_bytes = 262144
 `
 
-// TestShouldCatchUpWhenFollowerWasCutOff cuts a follower off for longer than the others' rings reach back: what it missed
-// is on their disks only.
+// TestShouldCatchUpWhenFollowerWasCutOff cuts a follower off for longer than the others' rings reach back: what it
+// missed is on their disks only.
 func TestShouldCatchUpWhenFollowerWasCutOff(t *testing.T) {
 	systemTest(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
@@ -44,8 +44,8 @@ func TestShouldCatchUpWhenFollowerWasCutOff(t *testing.T) {
 	})
 }
 
-// TestShouldCutItsTailWhenLeaderWasCutOff makes the leader append what nobody else gets, elects another, and brings the
-// old one back.
+// TestShouldCutItsTailWhenLeaderWasCutOff makes the leader append what nobody else gets, has another elected, and brings
+// the old one back.
 func TestShouldCutItsTailWhenLeaderWasCutOff(t *testing.T) {
 	systemTest(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {

@@ -370,9 +370,9 @@ func (c *cluster) converge() {
 }
 
 // run runs the binary to its end and returns its output and exit code.
-func run(t *testing.T, start func(*exec.Cmd) error, args ...string) (output string, code int) {
+func run(t *testing.T, args ...string) (output string, code int) {
 	t.Helper()
-	return runCmd(t, start, exec.Command(binary, args...))
+	return runCmd(t, nil, exec.Command(binary, args...))
 }
 
 func runCmd(t *testing.T, start func(*exec.Cmd) error, cmd *exec.Cmd) (output string, code int) {
