@@ -46,7 +46,7 @@ unit:
 	@$(CGO) $(GO) test $(PKGS)
 
 race: ## the packages that share memory between threads
-	@$(GO) test -race ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
+	@$(GO) test -race -short ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
 
 fuzz: ## every fuzz target for $(FUZZ)
 	@scripts/fuzz $(FUZZ)
