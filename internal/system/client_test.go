@@ -237,7 +237,8 @@ func (r *flowRun) OnAck(a client.Ack) {
 	}
 	r.seen.Acked++
 	r.seen.Levels[a.Level]++
-	r.acks = append(r.acks, bench.Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position})
+	r.acks = append(r.acks, bench.Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence,
+		Position: a.Position})
 }
 
 // OnResponse implements client.Handler.

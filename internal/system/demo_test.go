@@ -88,7 +88,8 @@ func checkDemo(t *testing.T, cmd *exec.Cmd, dir, transport string) {
 		}
 		levels = append(levels, r.Scenario+" "+r.Level)
 	}
-	want := []string{"demo received", "demo sequenced", "demo replicated", "demo durable", "demo applied", "failover applied"}
+	want := []string{"demo received", "demo sequenced", "demo replicated", "demo durable", "demo applied",
+		"failover applied"}
 	if !slices.Equal(levels, want) {
 		t.Errorf("the rows are %v, want %v", levels, want)
 	}

@@ -103,8 +103,8 @@ func breakDisk(t *testing.T, dir string) {
 	}
 }
 
-// TestShouldStopWhenItsDiskFails breaks the disk of the leader, then that of a follower; each is put right and its node
-// started again.
+// TestShouldStopWhenItsDiskFails breaks the disk of the leader, then that of a follower; each is put right and its
+// node started again.
 func TestShouldStopWhenItsDiskFails(t *testing.T) {
 	needRoot(t, "file systems are mounted")
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil {

@@ -15,8 +15,8 @@ import (
 // since is what a node has printed behind the first n bytes.
 func (c *cluster) since(id, n int) string { return c.log(id)[n:] }
 
-// TestShouldStopCleanlyUnderLoad stops every node in turn, the leader first, while messages flow. Under rule replicated
-// a node that did not end cleanly could not count at once.
+// TestShouldStopCleanlyUnderLoad stops every node in turn, the leader first, while messages flow. Under rule
+// replicated a node that did not end cleanly could not count at once.
 func TestShouldStopCleanlyUnderLoad(t *testing.T) {
 	systemTest(t)
 	for _, rule := range []string{"replicated", "durable"} {
@@ -50,8 +50,8 @@ func TestShouldStopCleanlyUnderLoad(t *testing.T) {
 	}
 }
 
-// TestShouldReadJournalsFromTheShell looks at the journals of a stopped cluster, damages one, and has the cluster fill it
-// again.
+// TestShouldReadJournalsFromTheShell looks at the journals of a stopped cluster, damages one, and has the cluster fill
+// it again.
 func TestShouldReadJournalsFromTheShell(t *testing.T) {
 	systemTest(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
