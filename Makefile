@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus
+.PHONY: all build demo test sim soak sim-bugs fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus
 
 all: build
 
@@ -56,6 +56,22 @@ system: build ## real processes in network namespaces over real AF_XDP
 
 demo-check: build ## the demo itself, over AF_XDP in both modes and over kernel UDP
 	@scripts/demo-check
+
+SEEDS   ?= 2000
+HOURS   ?= 1
+SIM     := bin/lockstep-sim
+
+sim: ## fresh worlds of the simulator (SEEDS=n), or one world again (SEED=n)
+	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim
+	@$(SIM) $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -sometimes)
+
+soak: ## the simulator for HOURS=n
+	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim
+	@$(SIM) -seeds 0 -for $(HOURS)h
+
+sim-bugs: ## the simulator against planted bugs: it must catch every one
+	@$(CGO) $(GO) build -trimpath -tags simbug -o $(SIM)-bugs ./cmd/lockstep-sim
+	@$(SIM)-bugs -bugs
 
 litmus: ## the ring litmus tests at full length
 	@LOCKSTEP_LITMUS_N=10000000 $(GO) test -count=1 -timeout 60m -run Litmus ./ringbuf ./agent

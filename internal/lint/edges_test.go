@@ -43,8 +43,12 @@ var edges = map[string][]string{
 	"internal/system":    {},
 	"internal/testnet":   {},
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
-	"internal/lab":       {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
+	"internal/history":   {},
+	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
+		"transport", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
+	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 
+	"cmd/lockstep-sim": {"internal/sim"},
 	"cmd/lockstep": {"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
 		"xdp", "transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }

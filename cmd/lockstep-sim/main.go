@@ -1,0 +1,66 @@
+// Command lockstep-sim runs the deterministic simulator: seeds in a row, one seed again, or planted bugs until they are
+// caught.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"lockstep/internal/sim"
+)
+
+func main() {
+	var (
+		seed    = flag.Uint64("seed", 0, "run this seed alone, twice, and print its trace if it fails")
+		from    = flag.Uint64("from", uint64(time.Now().Unix())<<20, "first of the seeds; the default is different every time")
+		seeds   = flag.Int("seeds", 2000, "how many; 0: as many as -for allows")
+		limit   = flag.Duration("for", 0, "how long; 0: until all seeds are done")
+		workers = flag.Int("workers", runtime.NumCPU(), "worlds at once")
+		lines   = flag.Int("trace", 60, "events to print of a failure")
+		strict  = flag.Bool("sometimes", false, "fail when something that must happen now and then never did")
+	)
+	flag.Parse()
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(3 << 30)
+	if *seed != 0 {
+		os.Exit(again(*seed, *lines))
+	}
+	t := sim.Campaign{From: *from, Seeds: *seeds, For: *limit, Workers: *workers, Failure: 3}.Run()
+	fmt.Printf("seeds from %d\n", *from)
+	t.Print(os.Stdout)
+	for _, r := range t.Failed {
+		report(r, *lines)
+	}
+	if never := t.Never(); *strict && len(never) > 0 {
+		fmt.Printf("never happened: %s\n", strings.Join(never, ", "))
+		os.Exit(1)
+	}
+	if len(t.Failed) > 0 {
+		os.Exit(1)
+	}
+}
+
+// again runs one seed twice: a run that cannot be repeated is a failure of its own.
+func again(seed uint64, lines int) int {
+	first, second := sim.Run(seed), sim.Run(seed)
+	fmt.Printf("%+v\n%+v\nhash %016x\n", first.Options, first.Counts, first.Hash)
+	if first.Hash != second.Hash {
+		fmt.Printf("seed %d is not deterministic: hash %016x, then %016x\n", seed, first.Hash, second.Hash)
+		return 1
+	}
+	if first.Failure != nil {
+		report(first, lines)
+		return 1
+	}
+	return 0
+}
+
+func report(r *sim.Result, lines int) {
+	r.Trace(os.Stdout, lines)
+	fmt.Printf("FAIL seed %d: %v\nreproduce: make sim SEED=%d\n", r.Seed, r.Failure, r.Seed)
+}

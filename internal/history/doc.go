@@ -1,0 +1,17 @@
+// Package history decides whether what clients saw is linearizable.
+//
+// # Purpose
+//
+// A replicated log reveals the order of its operations: every one that took effect has a sequence number. What is left
+// to check is that this order respects real time, that no two operations have one place, and that nothing which was
+// acknowledged is missing. That takes n log n steps, not the exponential search that a history without such numbers
+// needs.
+//
+// # Thread ownership
+//
+// Pure functions.
+//
+// # Failure behaviour
+//
+// Check returns the first contradiction it finds, with both operations in it.
+package history

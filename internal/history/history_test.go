@@ -1,0 +1,56 @@
+package history
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestCheckKnowsRightFromWrong(t *testing.T) {
+	for _, x := range []struct {
+		what string
+		ops  []Op
+		ok   bool
+	}{
+		{"nothing", nil, true},
+		{"one after the other", []Op{{ID: "a", InvokeNs: 1, ReturnNs: 2, Sequence: 1}, {ID: "b", InvokeNs: 3, ReturnNs: 4, Sequence: 2}}, true},
+		{"at once, either way", []Op{{ID: "a", InvokeNs: 1, ReturnNs: 9, Sequence: 2}, {ID: "b", InvokeNs: 2, ReturnNs: 3, Sequence: 1}}, true},
+		{"against time", []Op{{ID: "a", InvokeNs: 1, ReturnNs: 2, Sequence: 2}, {ID: "b", InvokeNs: 3, ReturnNs: 4, Sequence: 1}}, false},
+		{"against time, far apart", []Op{{ID: "a", InvokeNs: 1, ReturnNs: 2, Sequence: 9}, {ID: "b", InvokeNs: 1, Sequence: 5},
+			{ID: "c", InvokeNs: 3, ReturnNs: 4, Sequence: 1}}, false},
+		{"acknowledged and gone", []Op{{ID: "a", InvokeNs: 1, ReturnNs: 2}}, false},
+		{"unknown and gone", []Op{{ID: "a", InvokeNs: 1}}, true},
+		{"unknown, took effect later", []Op{{ID: "a", InvokeNs: 1, Sequence: 2}, {ID: "b", InvokeNs: 3, ReturnNs: 4, Sequence: 1}}, true},
+		{"took effect before it was asked for", []Op{{ID: "a", InvokeNs: 5, Sequence: 1}, {ID: "b", InvokeNs: 1, ReturnNs: 2, Sequence: 2}}, false},
+		{"two in one place", []Op{{ID: "a", InvokeNs: 1, ReturnNs: 2, Sequence: 1}, {ID: "b", InvokeNs: 1, ReturnNs: 2, Sequence: 1}}, false},
+	} {
+		if err := Check(x.ops); (err == nil) != x.ok || err != nil && !errors.Is(err, ErrViolation) {
+			t.Errorf("%s: %v", x.what, err)
+		}
+	}
+}
+
+// history makes one that is linearizable: every operation takes effect at an instant between its ends.
+func linearizable(r *rand.Rand, n int) []Op {
+	ops := make([]Op, n)
+	at := int64(0)
+	for i := range ops {
+		at += 1 + r.Int64N(10)
+		ops[i] = Op{Client: i, ID: fmt.Sprint(i), InvokeNs: max(1, at-r.Int64N(40)), ReturnNs: at + r.Int64N(40) + 1, Sequence: uint64(i + 1)}
+		if r.IntN(5) == 0 {
+			ops[i].ReturnNs = 0
+		}
+	}
+	r.Shuffle(n, func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
+	return ops
+}
+
+func TestWhatIsLinearizablePasses(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		if err := Check(linearizable(r, 1+r.IntN(60))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package sim
+
+import (
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"lockstep/internal/vfs"
+	"lockstep/wire"
+)
+
+// The faults that the nemesis can bring, bits of FaultOptions.Kinds.
+const (
+	faultKill      = iota // the process dies
+	faultPower            // the power fails
+	faultPowerAtIO        // the power fails at an operation of the disk
+	faultPause            // the whole process stands still
+	faultHang             // one agent stands still: a disk that hangs
+	faultPartition        // nodes are parted, both ways or one
+	faultIsolate          // one end point loses some of its links, one way or both
+	faultClog             // a link holds everything back for a while
+	faultStep             // a wall clock steps
+	faultEIO              // an operation of the disk fails
+	faultFull             // the disk is full
+	faultRot              // synced bytes are flipped or unreadable after a power cut
+	faultWipe             // the directory is lost, and made anew
+	faultFinish           // the process is told to stop
+	faultStorm            // the network is much worse for a while
+	numFaults
+)
+
+var faultNames = [numFaults]string{"kill", "power", "power-at-io", "pause", "hang", "partition", "isolate", "clog",
+	"clock-step", "eio", "full", "rot", "wipe", "finish", "storm"}
+
+// strike brings one fault, and comes again.
+func (w *World) strike() {
+	if w.healed {
+		return
+	}
+	r := w.faultRng
+	w.later(r.Int64N(2*w.o.Faults.EveryNs)+1, w.strike)
+	kind := r.IntN(numFaults)
+	if w.o.Faults.Kinds&(1<<kind) == 0 {
+		return
+	}
+	m := w.members[r.IntN(len(w.members))]
+	if kind == faultPause || kind == faultKill || kind == faultPower || kind == faultIsolate {
+		if leader := w.leader(); leader != nil && r.IntN(2) == 0 {
+			m = leader
+		}
+	}
+	if !w.bring(kind, m) {
+		return
+	}
+	w.count.Faults[kind]++
+	w.trace.add(w, "fault "+faultNames[kind], int(m.id), -1, uint64(kind), 0, 0)
+}
+
+// bring brings a fault; false when the budget or the state of things forbids it.
+func (w *World) bring(kind int, m *member) bool {
+	r := w.faultRng
+	forNs := r.Int64N(pick[int64](r, 20e6, 400e6, 1500e6)) + 1e6
+	switch kind {
+	case faultKill, faultPower, faultPowerAtIO, faultEIO, faultFinish:
+		return m.process != nil && w.mayCrash(m) && w.stopProcess(kind, m)
+	case faultPause, faultHang:
+		if m.process == nil {
+			return false
+		}
+		for i := range m.process.pausedNs {
+			if kind == faultPause || i == agentJournal || i == agentVote && r.IntN(2) == 0 {
+				m.process.pausedNs[i] = w.nowNs + forNs
+			}
+		}
+	case faultPartition:
+		w.part(forNs)
+	case faultIsolate:
+		w.isolate(m, forNs)
+	case faultClog:
+		from, to := r.IntN(len(w.net.ends)), r.IntN(len(w.net.ends))
+		w.net.links[from][to].clogNs = w.nowNs + forNs
+	case faultStep:
+		m.clock.wallNs += pick[int64](r, -10e9, -1e6, 1e6, 10e9)
+	case faultFull:
+		w.fill(m, 3*forNs)
+	case faultRot:
+		return w.mayImpair(m) && m.process != nil && w.rot(m)
+	case faultWipe:
+		if !w.mayImpair(m) || w.o.Nodes == 1 || m.starting && m.process == nil && m.epoch == 0 {
+			return false
+		}
+		m.impaired = true
+		m.wipe()
+	case faultStorm:
+		w.storm(forNs)
+	}
+	return true
+}
+
+func (w *World) stopProcess(kind int, m *member) bool {
+	r := w.faultRng
+	if w.crashForgets() && kind != faultFinish {
+		m.impaired = true
+	}
+	switch kind {
+	case faultKill:
+		m.crash(false)
+	case faultPower:
+		m.crash(true)
+	case faultPowerAtIO:
+		m.stepsLeft = 1 + r.IntN(40)
+	case faultEIO:
+		m.diskBad = true
+		m.failing.Inject(vfs.Fault{Ops: pick(r, vfs.OpWrite, vfs.OpSync, vfs.OpWrite|vfs.OpSync|vfs.OpAllocate),
+			Path: pick(r, "", "journal", "vote", "watermark"), Skip: r.IntN(10), Times: pick(r, 1, -1),
+			Err: syscall.EIO, Short: r.IntN(4) == 0})
+	case faultFinish:
+		if w.crashForgets() {
+			m.impaired = true // if it cannot be marked clean
+		}
+		m.finish()
+	}
+	return true
+}
+
+// crashForgets says whether a process that dies may have promised what its disk does not hold.
+func (w *World) crashForgets() bool { return w.o.Rule == "replicated" && w.o.Nodes > 1 }
+
+func (w *World) mayCrash(m *member) bool { return !w.crashForgets() || w.mayImpair(m) }
+
+// mayImpair is the budget: a majority must be as good as its promises.
+func (w *World) mayImpair(m *member) bool {
+	if w.o.Unlimited {
+		return true
+	}
+	impaired := 1
+	for _, other := range w.members {
+		if other != m && other.impaired {
+			impaired++
+		}
+	}
+	return impaired <= (w.o.Nodes-1)/2
+}
+
+// part cuts the network in two, or only one direction between the two sides. Clients stay with the first side's nodes,
+// the second's, or both.
+func (w *World) part(forNs int64) {
+	r := w.faultRng
+	side := make([]bool, len(w.net.ends))
+	for i := range side {
+		side[i] = r.IntN(2) == 0
+	}
+	oneWay := r.IntN(3) == 0
+	w.cut(forNs, func(from, to int) bool { return side[from] && !side[to] || !oneWay && !side[from] && side[to] })
+}
+
+// isolate cuts one end point from some of the others.
+func (w *World) isolate(m *member, forNs int64) {
+	r := w.faultRng
+	n, mode, partial := m.end.number, r.IntN(3), r.IntN(2) == 0
+	spared := make([]bool, len(w.net.ends))
+	clients := r.IntN(2) == 0 // who is parted from the other nodes may still hear clients
+	for i := range spared {
+		spared[i] = partial && r.IntN(2) == 0 || clients && i >= len(w.members)
+	}
+	w.cut(forNs, func(from, to int) bool {
+		return from == n && mode != 1 && !spared[to] || to == n && mode != 0 && !spared[from]
+	})
+}
+
+func (w *World) cut(forNs int64, which func(from, to int) bool) {
+	var links []*link
+	for i := range w.net.links {
+		for j := range w.net.links[i] {
+			if i != j && which(i, j) && !w.net.links[i][j].cut {
+				w.net.links[i][j].cut = true
+				links = append(links, &w.net.links[i][j])
+			}
+		}
+	}
+	w.later(forNs, func() {
+		for _, l := range links {
+			l.cut = false
+		}
+	})
+}
+
+func (w *World) storm(forNs int64) {
+	before := w.net.o
+	w.net.o.Loss, w.net.o.Reorder = max(before.Loss, 0.4), max(before.Reorder, 0.3)
+	w.later(forNs, func() {
+		if !w.healed {
+			w.net.o = w.o.Network
+		}
+	})
+}
+
+// fill leaves next to no room on a disk, for a while.
+func (w *World) fill(m *member, forNs int64) {
+	used := int64(0)
+	for _, f := range m.disk.Files() {
+		size, _ := m.disk.Stat(f)
+		used += size
+	}
+	m.disk.SetCapacity(used + w.faultRng.Int64N(64<<10))
+	m.full, m.diskBad = true, true
+	disk := m.disk
+	w.later(forNs, func() {
+		disk.SetCapacity(0)
+		if m.disk == disk {
+			m.full = false
+		}
+	})
+}
+
+// rot cuts the power of a node and spoils what it had synced long ago, or one copy of its vote.
+func (w *World) rot(m *member) bool {
+	r := w.faultRng
+	if m.marked < 4096 || w.o.Nodes == 1 {
+		return false
+	}
+	m.impaired = true
+	m.crash(true)
+	if r.IntN(4) == 0 {
+		return m.disk.Rot(path.Join(nodeDir, "vote"), int64(r.IntN(2))*vfs.BlockBytes+int64(r.IntN(64)), 1<<r.IntN(8)) == nil
+	}
+	at := wire.Position(r.Int64N(int64(m.marked)))
+	for _, f := range m.disk.Files() {
+		first, err := strconv.ParseUint(strings.TrimSuffix(path.Base(f), ".seg"), 10, 64)
+		size, _ := m.disk.Stat(f)
+		offset := int64(at-wire.Position(first)) + vfs.BlockBytes
+		if err != nil || path.Base(path.Dir(f)) != "journal" || uint64(at) < first || offset >= size {
+			continue
+		}
+		if r.IntN(3) == 0 {
+			return m.disk.Spoil(f, offset) == nil
+		}
+		return m.disk.Rot(f, offset, 1<<r.IntN(8)) == nil
+	}
+	return false
+}

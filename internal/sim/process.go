@@ -1,0 +1,416 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"syscall"
+
+	"lockstep/agent"
+	"lockstep/internal/counters"
+	"lockstep/internal/vfs"
+	"lockstep/node"
+	"lockstep/replica"
+	"lockstep/sequencer"
+	"lockstep/service/orderbook"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// The agents of a process, in the order of node.Agents.
+const (
+	agentVote = iota
+	agentMark
+	agentJournal
+	agentNode // replica, service, sequencer
+	numAgents
+)
+
+const nodeDir = "/node"
+
+// member is a node of the cluster: its disk and clock, and its process while it runs.
+type member struct {
+	w       *World
+	id      wire.NodeID
+	config  node.Config
+	end     *endpoint
+	disk    *vfs.Mem
+	failing *vfs.Failing
+	clock   clock
+	random  *rand.ChaCha8
+	rng     *rand.Rand
+	log     bytes.Buffer // what the node prints for operators
+	epoch   uint32
+	process *process // nil while it is down
+
+	stepsLeft int  // power fails at the operation of the disk at which this becomes 0
+	impaired  bool // it has lost something that only the others still have, or may do so any moment
+	diskBad   bool // an injected fault explains that the process ends by itself
+	full      bool
+	starting  bool // a start is due
+	marked    wire.Position
+	seen      observed
+}
+
+// process is one run of a member.
+type process struct {
+	node   *node.Node
+	in     node.Internals
+	agents [numAgents]*agent.Invoker
+	dueNs  [numAgents]int64
+	// pausedNs is until when an agent gets no turn.
+	pausedNs [numAgents]int64
+	durable  *counters.Counter
+	cuts     *counters.Counter
+	journalG *counters.Counter
+}
+
+// powerCut unwinds whatever runs on a node whose power fails.
+type powerCut struct{ m *member }
+
+// onDisk is called before everything that changes the disk.
+func (m *member) onDisk(vfs.Op, string) {
+	if m.stepsLeft > 0 {
+		if m.stepsLeft--; m.stepsLeft == 0 {
+			panic(powerCut{m})
+		}
+	}
+}
+
+// mount puts a file system under the node.
+func (m *member) mount(fs *vfs.Mem) {
+	m.disk = fs
+	m.disk.Step = m.onDisk
+	if !m.w.o.Disk.Direct {
+		m.disk.RefuseDirect()
+	}
+	m.failing = vfs.NewFailing(fs)
+}
+
+// machine is what the node is opened on.
+func (m *member) machine() node.Machine {
+	return node.Machine{
+		FS: m.failing, Clock: &m.clock, Random: m.random, Inline: true,
+		Transport: func(node.Config) (transport.Transport, error) { return m.end.reopen(), nil },
+		Fetch:     m.fetch,
+		Limits: node.MachineLimits{
+			Book:      orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
+			Service:   limits.Service,
+			Sequencer: sequencer.Limits{Sessions: 16, Acks: 1024, AcksEvery: 16, SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
+		},
+	}
+}
+
+// guard runs f, which may end by a power cut, or by a panic that is a failure of the run.
+func (m *member) guard(f func() error) (cut bool, err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case powerCut:
+			cut = true
+		default:
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return false, f()
+}
+
+// start opens the node and starts its agents.
+func (m *member) start() {
+	m.starting = false
+	if m.process != nil {
+		return
+	}
+	m.epoch++
+	p := &process{}
+	cut, err := m.guard(func() (err error) {
+		if p.node, err = node.OpenOn(m.machine(), m.config, &m.log); err != nil {
+			return err
+		}
+		p.in = p.node.Internals()
+		for i, a := range p.node.Agents() {
+			p.agents[i] = agent.NewInvoker(a)
+			if err := p.agents[i].Start(m.clock.NowNs()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	m.w.count.Starts++
+	m.w.trace.add(m.w, "start", int(m.id), -1, uint64(m.epoch), flag(cut), flag(err != nil))
+	if cut || err != nil {
+		if p.node != nil {
+			_ = p.node.Abandon()
+		}
+		m.startFailed(cut, err)
+		return
+	}
+	p.durable = p.in.Counters.Counter("lockstep_journal_durable_position", "")
+	p.cuts = p.in.Counters.Counter("lockstep_cuts_total", "")
+	p.journalG = p.in.Counters.Counter("lockstep_journal_generation", "")
+	m.process = p
+	m.diskBad = m.full
+	m.w.check.onStart(m)
+	m.observe()
+	for i := range p.agents {
+		p.dueNs[i] = -1
+		m.schedule(i, m.w.nowNs+1000*int64(i))
+	}
+}
+
+func (m *member) startFailed(cut bool, err error) {
+	m.end.open = false
+	if cut {
+		m.crash(true)
+		return
+	}
+	if !m.diskBad && !m.full {
+		m.w.fail("node %d does not start: %v", m.id, err)
+		return
+	}
+	m.failing.Heal()
+	m.disk.SetCapacity(0)
+	m.full = false
+	m.w.startLater(m, 50e6)
+}
+
+// schedule gives an agent its next turn, not later than at.
+func (m *member) schedule(i int, atNs int64) {
+	p := m.process
+	if p == nil || p.dueNs[i] >= 0 && p.dueNs[i] <= atNs {
+		return
+	}
+	p.dueNs[i] = atNs
+	m.w.queue.push(event{atNs: atNs, kind: eventAgent, who: int32(m.id), what: int32(i), epoch: m.epoch})
+}
+
+// soon is within how long an agent that has something to do has its turn.
+func (m *member) soon() int64 { return 200 + m.rng.Int64N(m.w.o.BusyTickNs) }
+
+// turn is one duty cycle of an agent.
+func (m *member) turn(e *event) {
+	p := m.process
+	i := int(e.what)
+	if p == nil || e.epoch != m.epoch || e.atNs != p.dueNs[i] {
+		return
+	}
+	p.dueNs[i] = -1
+	now := m.w.nowNs
+	if p.pausedNs[i] > now {
+		m.schedule(i, p.pausedNs[i])
+		return
+	}
+	work := 0
+	cut, err := m.guard(func() (err error) {
+		work, err = p.agents[i].Invoke(m.clock.NowNs())
+		return err
+	})
+	m.w.trace.agent(m, i, work)
+	switch {
+	case cut:
+		m.crash(true)
+	case err != nil:
+		m.ended(i, err)
+	default:
+		m.after(i, work)
+		m.observe()
+	}
+}
+
+// after says when which agents have their next turns.
+func (m *member) after(i, work int) {
+	p, now := m.process, m.w.nowNs
+	switch i {
+	case agentNode:
+		next := min(m.clock.world(p.in.Core.NextDeadline()), now+m.w.o.IdleTickNs)
+		if work > 0 {
+			next = now + m.soon()
+			m.schedule(agentVote, now+m.diskDelay())
+			m.schedule(agentJournal, now+m.diskDelay())
+		}
+		m.schedule(i, max(next, now+200))
+	case agentJournal, agentVote:
+		if work > 0 {
+			m.schedule(agentNode, now+m.soon())
+			m.schedule(i, now+m.diskDelay())
+		} else {
+			m.schedule(i, now+5e6)
+		}
+	case agentMark:
+		if work > 0 {
+			m.marked = wire.Position(p.durable.Load())
+		}
+		m.schedule(i, now+5e6)
+	}
+}
+
+func (m *member) diskDelay() int64 { return 200 + m.rng.Int64N(2*m.w.o.Disk.DelayNs) }
+
+// ended takes note of a process that ends itself.
+func (m *member) ended(i int, err error) {
+	explained := m.diskBad && (errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC))
+	if !explained {
+		m.w.fail("node %d ends, agent %d: %v", m.id, i, err)
+		return
+	}
+	m.w.count.Ends++
+	m.crash(false)
+}
+
+// crash ends the process, with the power or alone, and has it started again.
+func (m *member) crash(power bool) {
+	choose := vfs.Choose(vfs.KeepAll)
+	if power {
+		mode := m.rng.IntN(4)
+		choose = func(n int) int {
+			switch mode {
+			case 0:
+				return 0
+			case 1:
+				return n - 1
+			}
+			return m.rng.IntN(n)
+		}
+		m.w.count.PowerCuts++
+	} else {
+		m.w.count.Kills++
+	}
+	m.stepsLeft = 0
+	if p := m.process; p != nil {
+		m.w.collect(p)
+		m.disk.Step = nil
+		_ = p.node.Abandon()
+		m.process = nil
+	}
+	m.end.open = false
+	m.mount(m.disk.Crash(choose))
+	m.disk.SetCapacity(0)
+	m.full = false
+	m.epoch++
+	m.w.trace.add(m.w, "crash", int(m.id), -1, flag(power), 0, 0)
+	m.w.startLater(m, m.w.faultRng.Int64N(pick[int64](m.w.faultRng, 20e6, 200e6, 1e9)))
+}
+
+// finish ends the process as one that is told to stop. The journal gets the time it wants.
+func (m *member) finish() {
+	p := m.process
+	cut, err := m.guard(func() error {
+		for range 200 {
+			if p.durable.Load() == p.in.Ring.Append() {
+				break
+			}
+			m.clock.startNs += 1e6
+			for _, i := range []int{agentJournal, agentMark, agentVote} {
+				if _, err := p.agents[i].Invoke(m.clock.NowNs()); err != nil {
+					return err
+				}
+			}
+		}
+		var errs []error
+		for i := numAgents - 1; i >= 0; i-- {
+			errs = append(errs, p.agents[i].Close())
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		m.w.collect(p)
+		_ = p.node.Finish() // not marked clean when the log is not all synced
+		return nil
+	})
+	if err == nil && !cut {
+		m.w.count.Finishes++
+		m.process = nil
+		m.end.open = false
+		m.mount(m.disk.Crash(vfs.KeepAll))
+		m.epoch++
+		m.w.trace.add(m.w, "finish", int(m.id), -1, 0, 0, 0)
+		m.w.startLater(m, 20e6)
+		return
+	}
+	m.process = nil
+	_ = p.node.Abandon()
+	m.crash(cut)
+}
+
+// wipe loses the directory; a new one is made that joins the cluster.
+func (m *member) wipe() {
+	m.crash(true)
+	m.mount(vfs.NewMem())
+	m.marked = 0
+	machine := m.machine()
+	if _, err := machine.Reseed(nodeDir, int(m.id), clusterID); err != nil {
+		m.w.fail("node %d is not reseeded: %v", m.id, err)
+	}
+	m.w.count.Wipes++
+}
+
+// errServer says that nobody answers.
+var errServer = errors.New("sim: no answer")
+
+// fetch is replica.Fetch: log bytes of another node's disk, as its control plane serves them.
+func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
+	sink func([]byte) error) error {
+	m.w.count.Fetches++
+	s := m.w.members[server-1]
+	for from < until {
+		cut := m.w.net.links[m.end.number][s.end.number].cut || m.w.net.links[s.end.number][m.end.number].cut
+		if s.process == nil || cut || s.process.pausedNs[agentNode] > m.w.nowNs || m.w.net.hit(m.w.net.o.Loss) {
+			return errServer
+		}
+		body, err := s.process.node.LogFor(term, from, until)
+		if err != nil {
+			return err
+		}
+		if len(body) == 0 {
+			return errServer
+		}
+		for len(body) > 0 {
+			n := min(len(body), 64<<10)
+			if err := sink(body[:n]); err != nil {
+				return err
+			}
+			from += wire.Position(n)
+			body = body[n:]
+		}
+	}
+	return nil
+}
+
+// role is what the process is now; ok is false while there is none.
+func (m *member) leads() bool { return m.process != nil && m.process.in.Core.Role() == replica.Leader }
+
+// newDirectory formats the node of a new cluster.
+func (m *member) newDirectory() error {
+	machine := m.machine()
+	_, err := machine.Format(nodeDir, int(m.id), clusterID)
+	return err
+}
+
+// tail reads the log that a process begins with.
+func (m *member) readLog(end wire.Position) ([]byte, error) {
+	r, err := m.process.node.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	r.SetLimit(end)
+	b := make([]byte, end)
+	for at := 0; at < len(b); {
+		n, err := r.ReadRange(wire.Position(at), b[at:])
+		if err != nil {
+			return nil, err
+		}
+		at += n
+	}
+	return b, nil
+}
+
+func flag(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

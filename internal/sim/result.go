@@ -1,0 +1,97 @@
+package sim
+
+import (
+	"io"
+	"strings"
+)
+
+// The things that must happen now and then, or the worlds are too tame.
+const (
+	sometimesElections = iota
+	sometimesRoleChanges
+	sometimesCuts
+	sometimesRetransmits
+	sometimesCatchUps
+	sometimesRecovering
+	sometimesRepeats
+	sometimesResumed
+	sometimesRedirects
+	sometimesExpired
+	sometimesGaps
+	sometimesReplays
+	sometimesDiskFull
+	sometimesSegments
+	sometimesFetches
+	sometimesClamps
+	sometimesBusy
+	sometimesRingFull
+	sometimesHistory
+	numSometimes
+)
+
+var sometimesNames = [numSometimes]string{"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes",
+	"recovering", "repeats", "resumed", "redirects", "expired", "gaps", "replays", "disk-full",
+	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "operations-checked"}
+
+// sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
+var sometimesCounters = [numSometimes]string{
+	sometimesRoleChanges: "lockstep_role_changes_total",
+	sometimesCuts:        "lockstep_cuts_total",
+	sometimesRetransmits: "lockstep_retransmitted_bytes_total",
+	sometimesCatchUps:    "lockstep_caught_up_bytes_total",
+	sometimesRepeats:     "lockstep_sequencer_repeats_total",
+	sometimesResumed:     "lockstep_sequencer_sessions_resumed_total",
+	sometimesExpired:     "lockstep_sequencer_sessions_expired_total",
+	sometimesGaps:        "lockstep_sequencer_gaps_total",
+	sometimesReplays:     "lockstep_sequencer_replays_total",
+	sometimesDiskFull:    "lockstep_journal_full_total",
+	sometimesSegments:    "lockstep_journal_segments_total",
+	sometimesClamps:      "lockstep_sequencer_stamp_clamps_total",
+	sometimesRingFull:    "lockstep_ring_full_total",
+}
+
+func (w *World) sometimes(what int) { w.count.Sometimes[what]++ }
+
+// collect adds up a process's counters when it ends.
+func (w *World) collect(p *process) {
+	for i, name := range sometimesCounters {
+		if name != "" {
+			w.count.Sometimes[i] += p.in.Counters.Counter(name, "").Load()
+		}
+	}
+	p.in.Counters.Each(func(name, _ string, value uint64) {
+		if strings.HasPrefix(name, "lockstep_sequencer_refused_total{reason=\"busy") {
+			w.count.Sometimes[sometimesBusy] += value
+		}
+	})
+}
+
+// Result is what became of a run.
+type Result struct {
+	Seed    uint64
+	Options Options
+	Counts  Counts
+	Hash    uint64 // over all events: the same seed gives the same
+	Failure error
+	world   *World
+}
+
+// Run runs the world of a seed.
+func Run(seed uint64) *Result { return RunWith(seed, Draw(seed)) }
+
+// RunWith runs a world with other options than its seed has.
+func RunWith(seed uint64, o Options) *Result {
+	w := newWorld(seed, o)
+	if w.failure == nil {
+		w.run()
+	}
+	w.count.Sometimes[sometimesElections] = w.count.Leaders
+	w.count.Sometimes[sometimesRecovering] = w.count.Recovered
+	w.count.Sometimes[sometimesFetches] = w.count.Fetches
+	return &Result{Seed: seed, Options: o, Counts: w.count, Hash: w.trace.hash, Failure: w.failure, world: w}
+}
+
+// Trace prints the last events, and what the nodes said to operators.
+func (r *Result) Trace(out io.Writer, most int) {
+	r.world.trace.write(out, most)
+}
