@@ -53,7 +53,7 @@ func (d *Drive) Run(ctx context.Context) (out Driven, err error) {
 		return out, err
 	}
 	flow := orderflow.New(orderflow.Options{Seed: flowSeed})
-	next := func() []byte { out.Sent++; payload, _ := flow.Next(); return payload }
+	next := func() []byte { payload, _ := flow.Next(); return payload }
 	run := &driveRun{d: d, client: c, rec: rec, clock: clock, idle: idle, next: next, mode: mode, tr: tr}
 	if err := run.levels(); err != nil {
 		return out, err
@@ -65,6 +65,8 @@ func (d *Drive) Run(ctx context.Context) (out Driven, err error) {
 		return out, err
 	}
 	out.Session, out.Term, out.Duplicated = c.Session(), rec.Term, rec.Duplicated
+	sent := c.Stats()
+	out.Sent = sent.Sent - sent.Resent
 	CloseSession(c, clock, idle)
 	return out, WriteAcks(d.AcksFile, rec.Acks)
 }
