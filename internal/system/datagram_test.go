@@ -90,7 +90,7 @@ func oversized(cluster uint64) []byte {
 }
 
 func TestShouldDropAndCountBadDatagrams(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		o.Clients = 2
 		c := up(t, o)

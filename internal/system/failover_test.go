@@ -21,7 +21,7 @@ func (c *cluster) follows(id int) {
 }
 
 func TestShouldCarryOnWhenLeaderIsKilled(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		c := up(t, o)
 		f := c.start(0, flowOptions{Orders: true, Rate: 1000})
@@ -43,7 +43,7 @@ func TestShouldCarryOnWhenLeaderIsKilled(t *testing.T) {
 }
 
 func TestShouldSurviveOneFailureAfterTheOther(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
 	f := c.start(0, flowOptions{Orders: true, Rate: 1000})
 	for range 4 {
@@ -60,7 +60,7 @@ func TestShouldSurviveOneFailureAfterTheOther(t *testing.T) {
 // TestShouldCountAKilledNodeAgainUnderRuleReplicated kills a node, which may then have forgotten what it held in
 // memory, and, once it is admitted again, another one: without the first the cluster could not go on.
 func TestShouldCountAKilledNodeAgainUnderRuleReplicated(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: "replicated"})
 	f := c.start(0, flowOptions{Payload: 200, Rate: 2000})
 	f.awaitAcked(300)
@@ -86,7 +86,7 @@ func TestShouldCountAKilledNodeAgainUnderRuleReplicated(t *testing.T) {
 // TestShouldNotCountARecoveringNodeUnderRuleReplicated leaves one intact node and one that may have forgotten: the
 // two must wait for the third, which is stalled and holds all that was acknowledged.
 func TestShouldNotCountARecoveringNodeUnderRuleReplicated(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: "replicated"})
 	f := c.start(0, flowOptions{Payload: 200, Rate: 1000})
 	f.awaitAcked(300)
@@ -121,7 +121,7 @@ func (c *cluster) counts(id int) {
 // TestShouldServeNothingStaleWhenLeaderIsStalled stops the leader's process for longer than an election and lets it
 // go on. One client knows no node but that one: its messages wait in the leader's own receive queue meanwhile.
 func TestShouldServeNothingStaleWhenLeaderIsStalled(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		o.Clients = 2
 		c := up(t, o)

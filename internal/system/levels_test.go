@@ -17,7 +17,7 @@ func everyTransport(t *testing.T, test func(t *testing.T, o lab.Options)) {
 }
 
 func TestShouldElectALeaderAndAnswerAtEveryLevel(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		o.Clients = 2
 		c := up(t, o)

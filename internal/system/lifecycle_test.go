@@ -18,7 +18,7 @@ func (c *cluster) since(id, n int) string { return c.log(id)[n:] }
 // TestShouldStopCleanlyUnderLoad stops every node in turn, the leader first, while messages flow. Under rule
 // replicated a node that did not end cleanly could not count at once.
 func TestShouldStopCleanlyUnderLoad(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	for _, rule := range []string{"replicated", "durable"} {
 		t.Run(rule, func(t *testing.T) {
 			c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: rule})
@@ -53,7 +53,7 @@ func TestShouldStopCleanlyUnderLoad(t *testing.T) {
 // TestShouldReadJournalsFromTheShell looks at the journals of a stopped cluster, damages one, and has the cluster fill
 // it again.
 func TestShouldReadJournalsFromTheShell(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
 	f := c.start(0, flowOptions{Orders: true, Count: 500, Window: 64})
 	c.await("the client is done", func() bool { return f.now().Done })

@@ -19,7 +19,7 @@ sync_bytes = 262144
 // TestShouldCatchUpWhenFollowerWasCutOff cuts a follower off for longer than the others' rings reach back: what it
 // missed is on their disks only.
 func TestShouldCatchUpWhenFollowerWasCutOff(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		o.Override = smallRing
 		c := up(t, o)
@@ -47,7 +47,7 @@ func TestShouldCatchUpWhenFollowerWasCutOff(t *testing.T) {
 // TestShouldCutItsTailWhenLeaderWasCutOff makes the leader append what nobody else gets, has another elected, and
 // brings the old one back.
 func TestShouldCutItsTailWhenLeaderWasCutOff(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		c := up(t, o)
 		f := c.start(0, flowOptions{Payload: 200, Rate: 2000, Window: 4096})
@@ -81,7 +81,7 @@ func TestShouldCutItsTailWhenLeaderWasCutOff(t *testing.T) {
 }
 
 func TestShouldElectAnotherWhenLeaderIsCutOff(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
 	f := c.start(0, flowOptions{Orders: true, Rate: 500})
 	f.awaitAcked(100)
@@ -92,5 +92,33 @@ func TestShouldElectAnotherWhenLeaderIsCutOff(t *testing.T) {
 	c.do(c.lab.Heal(leader))
 	c.follows(leader)
 	f.awaitAcked(100)
+	c.prove()
+}
+
+// TestShouldRepairFromTheRingWhenFollowerWasCutOff cuts a follower off for no longer than the leader's ring reaches
+// back.
+func TestShouldRepairFromTheRingWhenFollowerWasCutOff(t *testing.T) {
+	needNamespaces(t)
+	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
+	f := c.start(0, flowOptions{Orders: true, Rate: 500})
+	f.awaitAcked(100)
+	away := c.others(c.leader())[0]
+	sent := func() (bytes uint64) {
+		for _, id := range c.others(away) {
+			bytes += c.counter(id, "lockstep_retransmitted_bytes_total")
+		}
+		return bytes
+	}
+	before := sent()
+	c.do(c.lab.Cut(away))
+	f.awaitAcked(500)
+	c.do(c.lab.Heal(away))
+	c.follows(away)
+	if sent() == before {
+		t.Errorf("node %d has caught up, and nobody sent it anything again", away)
+	}
+	if fetched := c.counter(away, "lockstep_caught_up_bytes_total"); fetched > 0 {
+		t.Errorf("node %d fetched %d bytes that the others' rings hold", away, fetched)
+	}
 	c.prove()
 }

@@ -120,7 +120,7 @@ func (c *cluster) newDir(t *testing.T, id int) string {
 func quoted(s string) string { return `"` + s + `"` }
 
 func TestShouldRefuseABadStartInOneSentence(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	for _, kind := range []string{"xdp", "udp"} {
 		t.Run(kind, func(t *testing.T) {
 			c := up(t, lab.Options{Nodes: 1, Transport: kind, XDPMode: "auto"})
@@ -160,7 +160,7 @@ func TestShouldRefuseABadStartInOneSentence(t *testing.T) {
 }
 
 func TestShouldRefuseWhatDiffersFromTheLog(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "udp"})
 	f := c.start(0, flowOptions{Orders: true, Count: 50})
 	c.await("the client is done", func() bool { return f.now().Done })
@@ -179,7 +179,7 @@ func TestShouldRefuseWhatDiffersFromTheLog(t *testing.T) {
 }
 
 func TestShouldRefuseADirectoryOfAnotherCluster(t *testing.T) {
-	systemTest(t)
+	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "udp"})
 	id := c.others(c.leader())[0]
 	c.do(c.lab.Stop(id))
