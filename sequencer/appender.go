@@ -62,6 +62,13 @@ func (a *Appender) prepare(end wire.Position) bool {
 	return true
 }
 
+// discard leaves what was appended and not published to whoever writes the ring next.
+func (a *Appender) discard() {
+	if from, until := a.ring.Append(), uint64(a.chain.Position); from < until {
+		a.ring.Mirror(from, until)
+	}
+}
+
 // Publish makes everything appended visible to the readers of the ring, once a duty cycle, and returns its end.
 func (a *Appender) Publish() wire.Chain {
 	if at := uint64(a.chain.Position); at != a.ring.Append() {

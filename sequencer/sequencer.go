@@ -70,6 +70,7 @@ func (s *Sequencer) Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain) 
 // published may still be, or be cut.
 func (s *Sequencer) Resign() wire.Chain {
 	s.forget()
+	s.log.discard()
 	return s.log.chain
 }
 
