@@ -52,7 +52,7 @@ fuzz: ## every fuzz target for $(FUZZ)
 	@scripts/fuzz $(FUZZ)
 
 system: build ## real processes in network namespaces over real AF_XDP
-	@$(CGO) LOCKSTEP_SYSTEM=1 $(GO) test -count=1 -timeout 15m ./internal/system
+	@$(CGO) LOCKSTEP_SYSTEM=1 $(GO) test -v -count=1 -timeout 15m ./internal/system
 
 demo-check: build ## the demo itself, over AF_XDP in both modes and over kernel UDP
 	@scripts/demo-check
