@@ -114,7 +114,7 @@ func (d *demo) elect(ctx context.Context) error {
 		return err
 	}
 	for _, n := range d.lab.Nodes() {
-		s, err := d.lab.Status(ctx, n.ID)
+		s, err := d.lab.AwaitStatus(ctx, n.ID) // a majority may have elected before the last one is up
 		if err != nil {
 			return err
 		}

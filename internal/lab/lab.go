@@ -399,6 +399,25 @@ func (l *Lab) Status(ctx context.Context, id int) (node.Status, error) {
 	return node.FetchStatusBy(ctx, client, n.Control)
 }
 
+// AwaitStatus asks a node until it answers: one that was just started does not yet. It gives up when ctx ends, or when
+// a node that was started has ended by itself.
+func (l *Lab) AwaitStatus(ctx context.Context, id int) (node.Status, error) {
+	for {
+		s, err := l.Status(ctx, id)
+		if err == nil || errors.Is(err, ErrOptions) {
+			return s, err
+		}
+		if dead, last := l.dead(); dead != 0 {
+			return s, fmt.Errorf("lab: node %d has ended: %s (%s)", dead, last, l.Options.Dir)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return s, fmt.Errorf("lab: node %d does not answer: %w: %w", id, context.Cause(ctx), err)
+		}
+	}
+}
+
 // dial connects from where the first client is.
 func (l *Lab) dial(ctx context.Context, network, address string) (c net.Conn, err error) {
 	var d net.Dialer

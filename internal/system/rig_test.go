@@ -62,6 +62,9 @@ func up(t *testing.T, o lab.Options) *cluster {
 		}
 	})
 	c.leader()
+	for _, n := range l.Nodes() { // the last may come up when the others have elected already
+		c.awaitStatus(n.ID, "answers", func(*node.Status) bool { return true })
+	}
 	return c
 }
 
