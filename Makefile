@@ -63,10 +63,10 @@ SIM     := bin/lockstep-sim
 
 sim: ## fresh worlds of the simulator (SEEDS=n), or one world again (SEED=n)
 	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim
-	@$(SIM) $(if $(SEED),-seed $(SEED),-seeds $(SEEDS) -sometimes)
+	@$(SIM) $(if $(SEED),-seed $(SEED),$(if $(FROM),-from $(FROM)) -seeds $(SEEDS) -sometimes)
 
-sim-short: ## what CI runs of it
-	@$(MAKE) --no-print-directory sim SEEDS=1000
+sim-short: ## what CI runs of it: the same worlds every time, so that a failure is the change's
+	@$(MAKE) --no-print-directory sim SEEDS=1000 FROM=1
 
 soak: ## the simulator for HOURS=n
 	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim
