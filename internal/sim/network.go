@@ -41,6 +41,8 @@ type network struct {
 	group transport.Addr
 	free  [][]byte
 	count NetworkCounts
+	// sift, if set, sees every datagram on its way to a receiver and says whether it goes on; scripts set it.
+	sift func(from, to *endpoint, addr transport.Addr, payload []byte) bool
 }
 
 // NetworkCounts say what became of datagrams, counted for each receiver.
@@ -74,7 +76,7 @@ func (n *network) carry(from, to *endpoint, addr transport.Addr, payload []byte)
 	l := &n.links[from.number][to.number]
 	n.keep(from, to, addr, payload)
 	switch {
-	case l.cut:
+	case l.cut || n.sift != nil && !n.sift(from, to, addr, payload):
 		n.count.Cut++
 		return
 	case n.hit(n.o.Loss):

@@ -146,6 +146,11 @@ func (w *World) fail(format string, args ...any) {
 // run is the whole of it: faults, then none, then what must be true in the end.
 func (w *World) run() {
 	w.until(w.o.SafetyNs, func() bool { return false })
+	w.finish()
+}
+
+// finish ends all faults, waits for the cluster to settle and looks at what it has come to.
+func (w *World) finish() {
 	if w.failure == nil && !w.o.Unlimited {
 		w.heal()
 		healedNs := w.nowNs
