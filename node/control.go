@@ -40,6 +40,7 @@ func (n *Node) startControl() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
+	mux.HandleFunc("POST "+pathTransfer, n.serveTransfer)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(counterCollector{n.counters}, collectors.NewGoCollector())
 	mux.Handle("GET "+pathMetrics, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

@@ -93,12 +93,13 @@ type Internals struct {
 	Driver   *service.Driver
 	Counters *counters.File
 	Identity journal.Identity
+	Operator *replica.Operator
 }
 
 // Internals returns the parts of a node that is open.
 func (n *Node) Internals() Internals {
 	return Internals{Core: n.core, Ring: n.ring, Progress: &n.progress, Driver: n.driver, Counters: n.counters,
-		Identity: n.identity}
+		Identity: n.identity, Operator: n.operator}
 }
 
 // Finish ends a node whose agents are closed as a process that was told to stop does: the log is marked clean if all of

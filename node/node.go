@@ -54,6 +54,7 @@ type Node struct {
 	replica    *replica.Agent
 	port       *journal.Port
 	votePort   *replica.VotePort
+	operator   *replica.Operator
 	durable    *counters.Counter
 	idle       agent.IdleKind
 	idleWhy    string

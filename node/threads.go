@@ -117,13 +117,14 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 	n.cancel = cancel
 	n.port = journal.NewPort()
 	n.votePort = replica.NewVotePort(parker)
+	n.operator = replica.NewOperator(n.parkers.core.WakeIfParked)
 	n.port.OnReport, n.votePort.OnStored = n.parkers.core.WakeIfParked, n.parkers.core.WakeIfParked
 	rule, _ := n.config.Rule()
 	o := replica.AgentOptions{
 		Core: core, Self: replica.Peer{Node: id.Node, Incarnation: id.Incarnation, Run: id.Run}, Cluster: id.Cluster,
 		Transport: t, Sender: sender, Ring: n.ring, RingBytes: wire.Position(n.config.Cluster.RingBytes),
 		Chain: n.recovered.Chain, Journal: n.port, SyncAlways: rule == wire.RuleDurable, Votes: n.votePort,
-		CatchUp: n.newCatchUp(fetches), Leading: seq,
+		CatchUp: n.newCatchUp(fetches), Operator: n.operator, Leading: seq,
 		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, commands: commands, wake: n.parkers.service.WakeIfParked},
 		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
 	}

@@ -67,6 +67,7 @@ type AgentOptions struct {
 	SyncAlways bool // commit rule durable: every record is synced at once
 	Votes      *VotePort
 	CatchUp    *CatchUpPort
+	Operator   *Operator
 	Leading    Leading
 	Redirector Redirector
 	Services   Services
@@ -143,6 +144,7 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 	work += a.pollJournal()
 	work += a.pollVotes()
 	work += a.pollCatchUp()
+	work += a.pollOperator()
 	if nowNs >= a.core.NextDeadline() {
 		a.tick()
 		work++

@@ -1,6 +1,10 @@
 package replica
 
-import "lockstep/wire"
+import (
+	"fmt"
+
+	"lockstep/wire"
+)
 
 // The leader's side of the stream: the first record, LOG, heartbeats, retransmission, hand-over. Rules 3, 4, 6 and 17
 // of docs/consensus.md.
@@ -208,6 +212,21 @@ func (c *Core) furthest() wire.NodeID {
 		}
 	}
 	return best
+}
+
+// handOverObstacle says why this leader cannot hand over to target (0: to anybody) now, for people. Cold.
+func (c *Core) handOverObstacle(target wire.NodeID) string {
+	switch {
+	case len(c.o.Voters) == 1:
+		return "this node is alone"
+	case target == c.s.self.Node:
+		return "this node leads already"
+	case target > wire.MaxNodes || target != 0 && !c.voter[target]:
+		return fmt.Sprintf("there is no node %d", target)
+	case target == 0:
+		return "no other node could lead now: none is heard, aligned, admitted and has disk space"
+	}
+	return fmt.Sprintf("node %d could not lead now: it is not heard, or not aligned, or not admitted", target)
 }
 
 // checkHandOver sends TRANSFER once the target holds all (under rule durable: has synced it).
