@@ -17,7 +17,7 @@ build: ## bin/lockstep, which runs from any directory without the source tree
 demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had), orders, a killed leader, the proof
 	@$(BIN) demo $(DEMO)
 
-test: deps fmt vet staticcheck generate-check unit race fuzz sim-short system demo-check ## everything that CI runs
+test: deps fmt vet staticcheck generate-check unit race fuzz sim-short sim-bugs system demo-check ## everything that CI runs
 	@echo "make test: all passed"
 
 deps: ## a C compiler for the race detector
@@ -28,6 +28,7 @@ fmt:
 
 vet:
 	@$(GO) vet $(PKGS)
+	@$(GO) vet -tags simbug $(PKGS)
 
 staticcheck:
 	@$(GO) tool staticcheck $(PKGS)
@@ -72,9 +73,9 @@ soak: ## the simulator for HOURS=n
 	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim
 	@$(SIM) -seeds 0 -for $(HOURS)h
 
-sim-bugs: ## the simulator against planted bugs: it must catch every one
+sim-bugs: ## the simulator against planted bugs, or one (BUG=name): it must catch every one
 	@$(CGO) $(GO) build -trimpath -tags simbug -o $(SIM)-bugs ./cmd/lockstep-sim
-	@$(SIM)-bugs -bugs
+	@$(SIM)-bugs -bugs -from 1 $(if $(BUG),-only $(BUG))
 
 litmus: ## the ring litmus tests at full length
 	@LOCKSTEP_LITMUS_N=10000000 $(GO) test -count=1 -timeout 60m -run Litmus ./ringbuf ./agent

@@ -1,6 +1,9 @@
 package client
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // receive takes what has arrived, batch by batch.
 func (c *Client) receive() (work int) {
@@ -46,7 +49,8 @@ func (c *Client) onDatagram(i int) {
 func (c *Client) onAnswers(h *wire.Header, body []byte) {
 	var head wire.Answers
 	inSession := c.state == stateConnected || c.state == stateClosing
-	if !head.Decode(body) || !inSession || head.Session != c.session || h.Term != c.term || head.Committed >= c.window.next {
+	foreign := !head.Decode(body) || head.Session != c.session && !simbug.On(simbug.AnswersOfAnySession)
+	if foreign || !inSession || h.Term != c.term || head.Committed >= c.window.next {
 		c.stats.Stale++
 		return
 	}
@@ -116,7 +120,7 @@ func (c *Client) handOut(a *wire.Answer, level wire.Level) {
 // the leader then repeats everything from there.
 func (c *Client) onResponse(a *wire.Answer, payload []byte) {
 	switch {
-	case a.Response <= c.received:
+	case a.Response <= c.received && !(simbug.On(simbug.RepeatResponses) && a.Response == c.received):
 		c.stats.Duplicates++
 		return
 	case a.Response > c.received+1:

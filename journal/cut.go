@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -61,8 +62,10 @@ func (j *Journal) truncate(position wire.Position, k *worker) error {
 		return fmt.Errorf("%w: cut at position %d, inside a record that ends at %d",
 			ErrInvariant, position, j.header.chain.Position)
 	}
-	if err := j.zeroBehind(&j.current, position, dirty); err != nil {
-		return err
+	if !simbug.On(simbug.ResurrectCutTail) {
+		if err := j.zeroBehind(&j.current, position, dirty); err != nil {
+			return err
+		}
 	}
 	j.written = position
 	j.chain, j.chainKnown = j.header.chain, position == j.header.chain.Position

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 
+	"lockstep/internal/simbug"
 	"lockstep/internal/vfs"
 	"lockstep/wire"
 )
@@ -29,6 +30,9 @@ func TakeClean(fs vfs.FS, dir string, run uint32, end wire.Position) (bool, erro
 	var markedRun uint32
 	var markedEnd wire.Position
 	_, scanErr := fmt.Sscanf(body, cleanFormat, &markedRun, &markedEnd)
+	if simbug.On(simbug.LeaveClean) {
+		return err == nil && scanErr == nil, nil
+	}
 	if err := removeDurably(fs, dir, "clean"); err != nil {
 		return false, err
 	}
@@ -38,6 +42,9 @@ func TakeClean(fs vfs.FS, dir string, run uint32, end wire.Position) (bool, erro
 // MarkRecovering records durably that this node may have forgotten what it promised: until ClearRecovering every start
 // is a recovering one, however the run before ended. The cause is for operators.
 func MarkRecovering(fs vfs.FS, dir, cause string) error {
+	if simbug.On(simbug.ForgetAmnesia) {
+		return nil
+	}
 	if len(cause) > maxText/4 {
 		cause = cause[:maxText/4]
 	}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"syscall"
 
+	"lockstep/internal/simbug"
 	"lockstep/internal/vfs"
 	"lockstep/wire"
 )
@@ -54,13 +55,13 @@ func (s *segment) write(b []byte, position wire.Position) error {
 }
 
 func (s *segment) writeAt(b []byte, offset int64) error {
-	if _, err := s.file.WriteAt(b, offset); err != nil {
+	if _, err := s.file.WriteAt(b, offset); err != nil && !simbug.On(simbug.IgnoreFailedSync) {
 		return fmt.Errorf("journal: write %s at offset %d, %d bytes: %w", s.name, offset, len(b), err)
 	}
 	if s.dsync {
 		return nil
 	}
-	if err := s.file.Sync(); err != nil {
+	if err := s.file.Sync(); err != nil && !simbug.On(simbug.IgnoreFailedSync) {
 		return fmt.Errorf("journal: sync %s after writing at offset %d: %w", s.name, offset, err)
 	}
 	return nil

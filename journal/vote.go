@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 
+	"lockstep/internal/simbug"
 	"lockstep/internal/vfs"
 	"lockstep/wire"
 )
@@ -100,12 +101,18 @@ func (v *VoteFile) Store(term wire.Term, voted wire.NodeID) error {
 		return fmt.Errorf("%w: term %d, node %d after term %d, node %d", ErrVote, term, voted, v.term, v.voted)
 	}
 	v.term, v.voted = term, voted
+	if simbug.On(simbug.ForgetVote) {
+		return nil
+	}
 	return v.write()
 }
 
 func (v *VoteFile) write() error {
 	putVote(v.block, v.term, v.voted)
 	for i := range int64(voteCopies) {
+		if simbug.On(simbug.VoteOneCopy) && i > 0 {
+			break
+		}
 		if _, err := v.file.WriteAt(v.block, i*vfs.BlockBytes); err != nil {
 			return fmt.Errorf("journal: write %s at offset %d: %w", v.name, i*vfs.BlockBytes, err)
 		}

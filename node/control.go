@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"lockstep/internal/simbug"
 	"lockstep/replica"
 	"lockstep/wire"
 )
@@ -99,7 +100,7 @@ func (n *Node) LogFor(term wire.Term, from, until wire.Position) ([]byte, error)
 		return n.gauge("lockstep_role") == uint64(replica.Leader) && n.gauge("lockstep_term") == uint64(term)
 	}
 	beyond := leads()
-	if beyond {
+	if beyond || simbug.On(simbug.ServeUncommitted) {
 		limit = wire.Position(n.ring.Append())
 	}
 	end := min(until, limit, wire.Position(n.durable.Load()), from+catchUpBytes)

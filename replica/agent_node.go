@@ -1,6 +1,9 @@
 package replica
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // onNode decodes a datagram of another node into an input and steps the core.
 func (a *Agent) onNode(h *wire.Header, body []byte) {
@@ -185,7 +188,12 @@ func (a *Agent) appendOwn(kind wire.RecordKind) bool {
 }
 
 // onCommit tells the service how far it may apply.
-func (a *Agent) onCommit(commit wire.Position) { a.o.Services.Commit(commit) }
+func (a *Agent) onCommit(commit wire.Position) {
+	if simbug.On(simbug.ApplyPastCommit) {
+		commit = a.core.Append()
+	}
+	a.o.Services.Commit(commit)
+}
 
 // tellProgress tells the leader's role what has become true since the last cycle, once.
 func (a *Agent) tellProgress() {

@@ -1,6 +1,9 @@
 package replica
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // Alignment: before a follower takes LOG of a term, it learns up to where its log is the leader's, and cuts there.
 // Rule 5 of docs/consensus.md.
@@ -82,13 +85,13 @@ func (c *Core) onAlignAnswer(in *Input) {
 	f := &s.follow
 	a := &in.AlignAnswer
 	switch {
-	case in.Term != s.term || in.From != f.from:
+	case (in.Term != s.term || in.From != f.from) && !simbug.On(simbug.TakeReplayedAlign):
 		c.refuse(RefusedNotFromLeader)
 	case f.aligned:
 		c.refuse(RefusedAligned)
 	case f.cutting:
 		c.refuse(RefusedCutting)
-	case f.nonce == 0 || a.Nonce != f.nonce:
+	case (f.nonce == 0 || a.Nonce != f.nonce) && !simbug.On(simbug.TakeReplayedAlign):
 		c.refuse(RefusedNonce)
 	case !a.Found && a.NextPage != f.page+1:
 		c.refuse(RefusedReport)

@@ -3,6 +3,7 @@ package replica
 import (
 	"cmp"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -45,7 +46,7 @@ func (c *Core) onStatus(in *Input) {
 	}
 	p.append, p.durable, p.seenDurable = st.Append, st.Durable, st.Durable
 	p.diskFull = st.DiskFull
-	if !p.admitted || st.Recovering {
+	if (!p.admitted || st.Recovering) && !simbug.On(simbug.CountUnadmitted) {
 		c.refuse(RefusedIncarnation)
 		c.uncount(in.From.Node)
 		c.admit(in.From.Node, p)
@@ -116,7 +117,7 @@ func (c *Core) majorityAt(of *[wire.MaxNodes + 1]wire.Position, held wire.Positi
 		n++
 	}
 	at := kthLargest(p[:n], c.majority)
-	if at < c.s.lead.countFrom {
+	if at < c.s.lead.countFrom && !simbug.On(simbug.CommitOldTerm) {
 		return held
 	}
 	return max(held, at)
@@ -139,6 +140,9 @@ func (c *Core) leadCommit() {
 	p := s.lead.durable
 	if c.o.Rule == wire.RuleReplicated {
 		p = s.lead.replicated
+	}
+	if simbug.On(simbug.CommitMidRecord) && p > 8 {
+		p -= 8
 	}
 	if p <= s.commit {
 		return

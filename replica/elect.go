@@ -1,6 +1,9 @@
 package replica
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // Elections: canvass (pre-vote), vote, step-down, transfer. Rules 1, 2, 3, 8 and 17 of docs/consensus.md.
 
@@ -80,10 +83,15 @@ func (c *Core) canvass() {
 // campaign asks for votes in a new term.
 func (c *Core) campaign(transfer bool) {
 	s := &c.s
-	c.enter(s.term + 1)
+	if !simbug.On(simbug.ReuseTerm) || s.vote != s.self.Node {
+		c.enter(s.term + 1)
+	}
 	s.role, s.vote = Candidate, s.self.Node
 	s.transfer, s.asked = transfer, false
 	c.openBallot()
+	if simbug.On(simbug.ReuseTerm) && s.stored == (stored{s.term, s.vote}) {
+		c.onVoteStored()
+	}
 }
 
 // openBallot forgets the answers of the ballot before.
@@ -165,6 +173,9 @@ func (c *Core) leaderAlive() bool {
 // logOlder says whether the log of a ballot is older than this node's.
 func (c *Core) logOlder(b *wire.Ballot) bool {
 	s := &c.s
+	if simbug.On(simbug.VoteForOlderLog) {
+		return false
+	}
 	return b.LastTerm < s.lastTerm || b.LastTerm == s.lastTerm && b.Append < s.append
 }
 

@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -130,7 +131,7 @@ func (c *Core) onQuorumTimer() {
 		n++
 	}
 	at := kthLargest(heard[:n], c.majority) + c.o.ElectionTimeoutMinNs
-	if at <= s.nowNs {
+	if at <= s.nowNs && !simbug.On(simbug.SkipStepDown) {
 		c.resign()
 		return
 	}

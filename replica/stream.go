@@ -1,6 +1,9 @@
 package replica
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // The follower's side of the stream. Rules 1, 5 and 6 of docs/consensus.md.
 
@@ -102,6 +105,9 @@ func (c *Core) fillStatus(st *wire.Status) {
 		st.Aligned = s.follow.nonce
 	}
 	st.Append, st.Durable, st.Generation = s.append, s.durable, s.generation
+	if simbug.On(simbug.AckBeforeSync) {
+		st.Durable = s.append
+	}
 	st.Applied, st.Hash, st.HashPosition = s.applied, s.hash, s.hashAt
 	st.Recovering, st.DiskFull = c.Recovering(), s.diskFull
 }

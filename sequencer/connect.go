@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"lockstep/internal/simbug"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -151,6 +152,10 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 	}
 	x.state = sessionOpening
 	s.prove(x, from)
+	if simbug.On(simbug.AcceptBeforeCommit) {
+		x.state = sessionOpen
+		s.accept(x)
+	}
 	s.meters.sessions.Set(uint64(len(s.table.byID)))
 	return wire.RefusalNone
 }

@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -156,6 +157,9 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 	}
 	if levels.Has(wire.LevelSequenced) {
 		s.acknowledge(x, m.Correlation, e, wire.LevelSequenced)
+	}
+	if simbug.On(simbug.AckBeforeCommit) && levels.Has(wire.LevelDurable) {
+		s.acknowledge(x, m.Correlation, e, wire.LevelDurable)
 	}
 	return wire.RefusalNone
 }

@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/wire"
 )
@@ -63,6 +64,7 @@ func (s *Sequencer) Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain) 
 	s.forget()
 	s.nowNs, s.adjustedNs = nowNs, nowNs
 	s.leading, s.term = true, term
+	s.ready = simbug.On(simbug.ClientsBeforeApplied)
 	s.log.start(nowNs, wallNs, term, chain)
 }
 

@@ -1,5 +1,7 @@
 package sequencer
 
+import "lockstep/internal/simbug"
+
 // slewPPM bounds how fast the leader's clock is drawn towards the wall clock: 500 microseconds a second.
 const slewPPM = 500
 
@@ -42,7 +44,7 @@ func (s *Stamper) Clock(nowNs int64) int64 {
 // it. The latter is counted as a clamp, except between records of one duty cycle, which share its nowNs.
 func (s *Stamper) Stamp(nowNs int64) uint64 {
 	clock := uint64(max(s.Clock(nowNs), 0))
-	if clock > s.last {
+	if clock > s.last || simbug.On(simbug.StampByWallClock) {
 		s.last = clock
 	} else {
 		s.last++

@@ -24,11 +24,19 @@ func main() {
 		lines   = flag.Int("trace", 60, "events to print of a failure")
 		strict  = flag.Bool("sometimes", false, "fail when something that must happen now and then never did")
 	)
+	var (
+		bugs   = flag.Bool("bugs", false, "plant one bug after the other, each until it is caught (build tag simbug)")
+		within = flag.Int("within", 1000, "with -bugs: seeds within which a bug must be caught")
+		only   = flag.String("only", "", "with -bugs: this bug alone")
+	)
 	flag.Parse()
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(3 << 30)
 	if *seed != 0 {
 		os.Exit(again(*seed, *lines))
+	}
+	if *bugs {
+		os.Exit(hunt(*from, *within, *workers, *only))
 	}
 	t := sim.Campaign{From: *from, Seeds: *seeds, For: *limit, Workers: *workers, Failure: 3}.Run()
 	fmt.Printf("seeds from %d\n", *from)

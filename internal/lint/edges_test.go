@@ -25,17 +25,17 @@ var edges = map[string][]string{
 
 	"xdp":       {"internal/counters"},
 	"transport": {"internal/counters", "agent", "ringbuf", "xdp"},
-	"journal":   {"internal/counters", "internal/vfs", "agent", "ringbuf", "wire"},
+	"journal":   {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire"},
 
-	"service":           {"internal/counters", "agent", "ringbuf", "wire"},
+	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire"},
 	"service/echo":      {"service", "wire"},
 	"service/orderbook": {"service", "wire", "wire/fb"},
-	"replica":           {"internal/counters", "agent", "ringbuf", "wire", "journal", "transport"},
-	"sequencer":         {"internal/counters", "agent", "ringbuf", "wire", "transport", "service"},
-	"client":            {"internal/counters", "agent", "wire", "transport"},
+	"replica":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "journal", "transport"},
+	"sequencer":         {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "transport", "service"},
+	"client":            {"internal/counters", "internal/simbug", "agent", "wire", "transport"},
 
 	"tuning": {"agent"},
-	"node": {"internal/counters", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
+	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
 		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
 	"bench": {"internal/orderflow", "internal/vfs", "agent", "wire", "journal", "transport", "xdp", "client", "service"},
 
@@ -44,11 +44,12 @@ var edges = map[string][]string{
 	"internal/testnet":   {},
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
 	"internal/history":   {},
+	"internal/simbug":    {},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
 		"transport", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 
-	"cmd/lockstep-sim": {"internal/sim"},
+	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep": {"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
 		"xdp", "transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }
@@ -73,7 +74,7 @@ func unknownEdges(s *source) []string {
 }
 
 // pure is all that the core of replica may import: no I/O, no clock, no chance, nothing that is shared by threads.
-var pure = []string{"lockstep/wire", "cmp", "errors", "fmt", "math", "math/bits", "slices", "strings"}
+var pure = []string{"lockstep/wire", "lockstep/internal/simbug", "cmp", "errors", "fmt", "math", "math/bits", "slices", "strings"}
 
 func TestReplicaCoreIsPure(t *testing.T) { hold(t, impureCore) }
 

@@ -29,6 +29,7 @@ type observed struct {
 	durable  uint64
 	journalG uint64
 	cuts     uint64
+	leadNs   int64 // when it began to lead
 	stateAt  wire.Position
 	hashAt   wire.Position
 }
@@ -70,7 +71,8 @@ type checker struct {
 	w        *World
 	leaders  map[wire.Term]leadership
 	votes    map[ballot]transport.Addr
-	places   map[place]uint32 // checksums
+	shown    map[uint64]wire.Term // highest, by incarnation
+	places   map[place]uint32     // checksums
 	log      []committed
 	payloads [][]byte
 	end      wire.Position
@@ -86,7 +88,8 @@ type checker struct {
 }
 
 func (c *checker) init(w *World) {
-	*c = checker{w: w, leaders: map[wire.Term]leadership{}, votes: map[ballot]transport.Addr{}, places: map[place]uint32{},
+	*c = checker{w: w, leaders: map[wire.Term]leadership{}, votes: map[ballot]transport.Addr{},
+		shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
 		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
@@ -111,7 +114,16 @@ func (c *checker) onDatagram(from *endpoint, to transport.Addr, b []byte) {
 		}
 		return // for clients
 	}
+	if h.Kind != wire.DatagramCanvass { // which asks about a term that is nobody's yet
+		c.shown[h.Incarnation] = max(c.shown[h.Incarnation], h.Term)
+	}
+	m := c.w.members[from.number]
 	switch h.Kind {
+	case wire.DatagramStatus:
+		var st wire.Status
+		if st.Decode(body) && m.process != nil && uint64(st.Durable) > m.process.durable.Load() {
+			c.w.fail("node %d reports %d as durable, and has synced %d", m.id, st.Durable, m.process.durable.Load())
+		}
 	case wire.DatagramLog:
 		c.leads(h.Term, leadership{wire.NodeID(h.Sender), h.Incarnation, h.Run})
 	case wire.DatagramVote:
@@ -140,19 +152,41 @@ func (c *checker) leads(term wire.Term, who leadership) {
 	}
 }
 
-// onStart reads the log that a process begins with.
-func (c *checker) onStart(m *member) {
-	end := m.process.in.Core.Append()
-	m.seen = observed{}
-	b, err := m.readLog(end)
-	if err != nil {
-		c.w.fail("node %d: the log that it starts with cannot be read: %v", m.id, err)
+// holders counts who has a record, for the commit rule: those that are down by what they had reported. One that has
+// lost its disk since may have reported it before: the budget has room for it.
+func (c *checker) holders(i int, e *entry) int {
+	n := 0
+	for _, m := range c.w.members {
+		if m.impaired {
+			n++
+			continue
+		}
+		if i >= len(m.seen.log) || m.seen.log[i].chain != e.chain {
+			continue
+		}
+		if m.process == nil || m.process.durable.Load() >= uint64(e.chain.Position) {
+			n++
+		}
+	}
+	return n
+}
+
+// heard looks at a leader that nobody speaks to: it must have stepped down.
+func (c *checker) heard(m *member) {
+	w := c.w
+	patience := 2*w.o.TimeoutMaxMs*1e6 + 10*w.o.IdleTickNs
+	if m.process.in.Core.Role() != replica.Leader || w.nowNs-m.seen.leadNs < patience {
 		return
 	}
-	c.walk(m, b)
-	m.seen.durable = m.process.durable.Load()
-	if m.process.in.Core.Recovering() {
-		c.w.count.Recovered++
+	near := 1
+	for _, other := range w.members {
+		if other != m && w.nowNs-w.net.heardNs[m.end.number][other.end.number] < patience {
+			near++
+		}
+	}
+	if near <= w.o.Nodes/2 {
+		w.fail("node %d leads term %d and has heard %d of %d nodes for %d ms",
+			m.id, m.process.in.Core.Term(), near, w.o.Nodes, patience/1e6)
 	}
 }
 
@@ -199,7 +233,11 @@ func (m *member) observe() {
 	if n := p.cuts.Load(); n != s.cuts || core.Append() < m.logEnd() {
 		m.w.count.Cuts += n - s.cuts
 		s.cuts = n
+		before := m.logEnd()
 		c.afterCut(m)
+		if m.logEnd() < before {
+			m.w.afterCut(m)
+		}
 	}
 	if end := core.Append(); end > m.logEnd() {
 		from := m.logEnd()
@@ -218,11 +256,11 @@ func (m *member) observe() {
 	}
 	c.onCommit(m, core.Commit())
 	c.onApplied(m)
-	switch {
-	case core.Recovering():
+	if core.Recovering() {
 		m.impaired = true
-	case core.Commit() > 0 && m.stepsLeft == 0 && !m.diskBad:
-		m.impaired = false
+	} else if core.Commit() > 0 {
+		m.wiped = false
+		m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad)
 	}
 	m.marked = min(m.marked, core.Append())
 }
@@ -262,6 +300,7 @@ func (c *checker) onRole(m *member, role replica.Role, term wire.Term) {
 	s := &m.seen
 	id := m.process.in.Identity
 	if role == replica.Leader {
+		s.leadNs = c.w.nowNs
 		c.leads(term, leadership{id.Node, id.Incarnation, id.Run})
 		for i := range c.log {
 			if x := &c.log[i]; x.by < term && (i >= len(s.log) || s.log[i].chain.Checksum != x.chain.Checksum) {
@@ -300,6 +339,10 @@ func (c *checker) onCommit(m *member, commit wire.Position) {
 	}
 	if s.checked == 0 || s.log[s.checked-1].chain.Position != commit {
 		c.w.fail("node %d: commit %d is not the end of a record", m.id, commit)
+		return
+	}
+	if last := s.log[s.checked-1].chain; core.Role() == replica.Leader && last.Term != core.Term() {
+		c.w.fail("node %d: as leader of term %d it commits up to %d, in term %d", m.id, core.Term(), commit, last.Term)
 	}
 }
 
@@ -317,6 +360,10 @@ func (c *checker) extend(m *member, e *entry, by wire.Term) bool {
 	var r wire.Record
 	wire.DecodeRecord(b, &r)
 	payload := wire.Payload(b, &r)
+	if n := c.holders(len(c.log), e); c.w.o.Rule == "durable" && n <= c.w.o.Nodes/2 {
+		c.w.fail("node %d commits the record at %d, which %d of %d nodes have synced", m.id, e.at, n, c.w.o.Nodes)
+		return false
+	}
 	c.byAt[e.at] = len(c.log)
 	c.log = append(c.log, committed{r, e.chain, by})
 	c.payloads = append(c.payloads, payload)

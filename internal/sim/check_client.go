@@ -158,6 +158,9 @@ func (c *checker) finalSession(s *session) {
 		c.w.fail("client %d: it was told that its session ended with message %d, which was %d",
 			s.owner.number, s.event.Applied, model.next-1)
 	}
+	if s.closed && s.event.Code == wire.RefusalUnknownSession && model != nil && !model.closed {
+		c.w.fail("client %d: it was told that nobody knows its session %x, which is open", s.owner.number, s.id)
+	}
 	for i := range s.sent {
 		x := &s.sent[i]
 		n, done := c.deeds[deed{s.id, uint64(i + 1)}]

@@ -189,6 +189,9 @@ func (s *session) OnEvent(e client.Event) {
 		}
 		s.id = e.Session
 		w.check.byID[s.id] = s
+		if w.check.model[s.id] == nil {
+			w.fail("client %d: session %x is accepted, and its record is not committed", s.owner.number, s.id)
+		}
 	case client.EventClosed:
 		s.closed, s.event = true, e
 		w.count.SessionsClosed++

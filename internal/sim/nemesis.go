@@ -27,11 +27,12 @@ const (
 	faultWipe             // the directory is lost, and made anew
 	faultFinish           // the process is told to stop
 	faultStorm            // the network is much worse for a while
+	faultDepose           // the leader hears clients and no node, until another one leads
 	numFaults
 )
 
 var faultNames = [numFaults]string{"kill", "power", "power-at-io", "pause", "hang", "partition", "isolate", "clog",
-	"clock-step", "eio", "full", "rot", "wipe", "finish", "storm"}
+	"clock-step", "eio", "full", "rot", "wipe", "finish", "storm", "depose"}
 
 // strike brings one fault, and comes again.
 func (w *World) strike() {
@@ -40,6 +41,7 @@ func (w *World) strike() {
 	}
 	r := w.faultRng
 	w.later(r.Int64N(2*w.o.Faults.EveryNs)+1, w.strike)
+	w.probe()
 	kind := r.IntN(numFaults)
 	if w.o.Faults.Kinds&(1<<kind) == 0 {
 		return
@@ -55,6 +57,21 @@ func (w *World) strike() {
 	}
 	w.count.Faults[kind]++
 	w.trace.add(w, "fault "+faultNames[kind], int(m.id), -1, uint64(kind), 0, 0)
+}
+
+// probe asks every node for what it has beyond commit, as a follower of its term would that takes it for the leader.
+func (w *World) probe() {
+	for _, m := range w.members {
+		if m.process == nil || m.leads() {
+			continue
+		}
+		core := m.process.in.Core
+		commit := core.Commit()
+		body, err := m.process.node.LogFor(core.Term(), commit, core.Append())
+		if err == nil && len(body) > 0 {
+			w.fail("node %d serves %d bytes beyond %d, all that it knows to be committed", m.id, len(body), commit)
+		}
+	}
 }
 
 // bring brings a fault; false when the budget or the state of things forbids it.
@@ -94,6 +111,8 @@ func (w *World) bring(kind int, m *member) bool {
 		m.wipe()
 	case faultStorm:
 		w.storm(forNs)
+	case faultDepose:
+		return w.depose()
 	}
 	return true
 }
@@ -196,6 +215,32 @@ func (w *World) storm(forNs int64) {
 	})
 }
 
+// depose parts the leader from the other nodes, and leaves it its clients: what they send it becomes a tail to be cut.
+func (w *World) depose() bool {
+	m := w.leader()
+	if m == nil || w.o.Nodes == 1 {
+		return false
+	}
+	n := m.end.number
+	w.cut(w.o.TimeoutMaxMs*1e6*(1+w.faultRng.Int64N(5)), func(from, to int) bool {
+		return (from == n || to == n) && from < len(w.members) && to < len(w.members)
+	})
+	return true
+}
+
+// afterCut has the power fail just when a cut was carried out, now and then: what it took must not come back.
+func (w *World) afterCut(m *member) {
+	if w.healed || w.faultRng.IntN(2) != 0 {
+		return
+	}
+	epoch := m.epoch
+	w.later(w.faultRng.Int64N(50e3), func() {
+		if m.epoch == epoch && m.process != nil && !w.healed && w.mayCrash(m) && w.stopProcess(faultPower, m) {
+			w.count.Faults[faultPower]++
+		}
+	})
+}
+
 // fill leaves next to no room on a disk, for a while.
 func (w *World) fill(m *member, forNs int64) {
 	used := int64(0)
@@ -222,8 +267,10 @@ func (w *World) rot(m *member) bool {
 	}
 	m.impaired = true
 	m.crash(true)
-	if r.IntN(4) == 0 {
-		return m.disk.Rot(path.Join(nodeDir, "vote"), int64(r.IntN(2))*vfs.BlockBytes+int64(r.IntN(64)), 1<<r.IntN(8)) == nil
+	m.reported = 0
+	if r.IntN(3) == 0 {
+		at := int64(r.IntN(2))*vfs.BlockBytes + int64(r.IntN(64))
+		return m.disk.Rot(path.Join(nodeDir, "vote"), at, 1<<r.IntN(8)) == nil
 	}
 	at := wire.Position(r.Int64N(int64(m.marked)))
 	for _, f := range m.disk.Files() {

@@ -12,6 +12,7 @@ type packet struct {
 	payload  []byte
 	from, to transport.Addr
 	link     *link
+	sender   int // number of its end point
 }
 
 // link is one direction between two end points.
@@ -37,10 +38,12 @@ type network struct {
 	o     NetworkOptions // in force; Options.Network as a rule
 	ends  []*endpoint    // nodes, then clients
 	links [][]link       // [from][to]
-	kept  [][]kept       // by receiver
-	group transport.Addr
-	free  [][]byte
-	count NetworkCounts
+	// heardNs is when one end point last received what another had sent, [to][from].
+	heardNs [][]int64
+	kept    [][]kept // by receiver
+	group   transport.Addr
+	free    [][]byte
+	count   NetworkCounts
 	// sift, if set, sees every datagram on its way to a receiver and says whether it goes on; scripts set it.
 	sift func(from, to *endpoint, addr transport.Addr, payload []byte) bool
 }
@@ -58,6 +61,10 @@ func (n *network) add(e *endpoint) {
 		n.links[i] = append(n.links[i], link{})
 	}
 	n.links = append(n.links, make([]link, len(n.ends)))
+	for i := range n.heardNs {
+		n.heardNs[i] = append(n.heardNs[i], 0)
+	}
+	n.heardNs = append(n.heardNs, make([]int64, len(n.ends)))
 }
 
 func (n *network) hit(p float64) bool { return p > 0 && n.rng.Float64() < p }
@@ -147,7 +154,17 @@ func (n *network) put(l *link, to *endpoint, from, addr transport.Addr, payload 
 	}
 	l.inFlight++
 	n.w.queue.push(event{atNs: n.w.nowNs + delayNs, kind: eventPacket, who: int32(to.number),
-		packet: &packet{payload: b, from: from, to: addr, link: l}})
+		packet: &packet{payload: b, from: from, to: addr, link: l, sender: n.number(from)}})
+}
+
+// number is the end point that has an address.
+func (n *network) number(at transport.Addr) int {
+	for i, e := range n.ends {
+		if e.local == at {
+			return i
+		}
+	}
+	return 0
 }
 
 // arrive hands a packet to its receiver.
@@ -159,6 +176,7 @@ func (n *network) arrive(to *endpoint, p *packet) {
 		return
 	}
 	n.count.Delivered++
+	n.heardNs[to.number][p.sender] = n.w.nowNs
 	to.inbox = append(to.inbox, p)
 	to.wake()
 }

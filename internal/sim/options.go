@@ -105,6 +105,10 @@ func Draw(seed uint64) Options {
 	// The load lasts as long as the faults, as a rule.
 	perBurst := o.SafetyNs * int64(1+o.Clients.Burst) / 2 / int64(o.Clients.Messages)
 	o.Clients.PauseNs = max(perBurst/pick[int64](r, 1, 1, 10), 1)
+	if r.IntN(8) == 0 { // much more than the rings hold
+		o.RingBytes, o.Clients.Payload, o.Clients.Window = 64<<10, 1200, 64
+		o.Clients.Messages, o.Clients.Books, o.Clients.Burst = 700, 0, 8
+	}
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
 	o.Faults.EveryNs = pick[int64](r, 20e6, 60e6, 60e6, 200e6, 1e12)
 	for k := range numFaults {

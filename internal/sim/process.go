@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -50,7 +49,11 @@ type member struct {
 	impaired  bool // it has lost something that only the others still have, or may do so any moment
 	diskBad   bool // an injected fault explains that the process ends by itself
 	full      bool
-	starting  bool // a start is due
+	starting  bool          // a start is due
+	wiped     bool          // its directory is new, and the cluster has not admitted it
+	crashed   bool          // the process before did not end in order
+	reported  wire.Position // what the process before had reported as durable
+	complete  bool          // its log, as last seen, is all that its disk can hold
 	marked    wire.Position
 	seen      observed
 }
@@ -65,6 +68,7 @@ type process struct {
 	pausedNs [numAgents]int64
 	durable  *counters.Counter
 	cuts     *counters.Counter
+	cutsDone *counters.Counter
 	journalG *counters.Counter
 }
 
@@ -150,6 +154,7 @@ func (m *member) start() {
 	}
 	p.durable = p.in.Counters.Counter("lockstep_journal_durable_position", "")
 	p.cuts = p.in.Counters.Counter("lockstep_cuts_total", "")
+	p.cutsDone = p.in.Counters.Counter("lockstep_journal_cuts_total", "")
 	p.journalG = p.in.Counters.Counter("lockstep_journal_generation", "")
 	m.process = p
 	m.diskBad = m.full
@@ -217,6 +222,9 @@ func (m *member) turn(e *event) {
 	default:
 		m.after(i, work)
 		m.observe()
+		if i == agentNode {
+			m.w.check.heard(m)
+		}
 	}
 }
 
@@ -280,6 +288,8 @@ func (m *member) crash(power bool) {
 	}
 	m.stepsLeft = 0
 	if p := m.process; p != nil {
+		m.crashed = true
+		m.remember(p)
 		m.w.collect(p)
 		m.disk.Step = nil
 		_ = p.node.Abandon()
@@ -294,9 +304,18 @@ func (m *member) crash(power bool) {
 	m.w.startLater(m, m.w.faultRng.Int64N(pick[int64](m.w.faultRng, 20e6, 200e6, 1e9)))
 }
 
+// remember notes what the next process must find on the disk; a cut that is under way says nothing for certain.
+func (m *member) remember(p *process) {
+	if p.cuts.Load() == p.cutsDone.Load() {
+		m.reported = wire.Position(p.durable.Load())
+		m.complete = true
+	}
+}
+
 // finish ends the process as one that is told to stop. The journal gets the time it wants.
 func (m *member) finish() {
 	p := m.process
+	marking := false
 	cut, err := m.guard(func() error {
 		for range 200 {
 			if p.durable.Load() == p.in.Ring.Append() {
@@ -317,6 +336,8 @@ func (m *member) finish() {
 			return err
 		}
 		m.w.collect(p)
+		m.remember(p)
+		marking = true
 		_ = p.node.Finish() // not marked clean when the log is not all synced
 		return nil
 	})
@@ -330,7 +351,7 @@ func (m *member) finish() {
 		m.w.startLater(m, 20e6)
 		return
 	}
-	m.process = nil
+	m.process, m.crashed = nil, !marking // the mark may be there or not
 	_ = p.node.Abandon()
 	m.crash(cut)
 }
@@ -339,7 +360,7 @@ func (m *member) finish() {
 func (m *member) wipe() {
 	m.crash(true)
 	m.mount(vfs.NewMem())
-	m.marked = 0
+	m.marked, m.reported, m.wiped, m.complete = 0, 0, true, false
 	machine := m.machine()
 	if _, err := machine.Reseed(nodeDir, int(m.id), clusterID); err != nil {
 		m.w.fail("node %d is not reseeded: %v", m.id, err)
@@ -347,39 +368,7 @@ func (m *member) wipe() {
 	m.w.count.Wipes++
 }
 
-// errServer says that nobody answers.
-var errServer = errors.New("sim: no answer")
-
-// fetch is replica.Fetch: log bytes of another node's disk, as its control plane serves them.
-func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
-	sink func([]byte) error) error {
-	m.w.count.Fetches++
-	s := m.w.members[server-1]
-	for from < until {
-		cut := m.w.net.links[m.end.number][s.end.number].cut || m.w.net.links[s.end.number][m.end.number].cut
-		if s.process == nil || cut || s.process.pausedNs[agentNode] > m.w.nowNs || m.w.net.hit(m.w.net.o.Loss) {
-			return errServer
-		}
-		body, err := s.process.node.LogFor(term, from, until)
-		if err != nil {
-			return err
-		}
-		if len(body) == 0 {
-			return errServer
-		}
-		for len(body) > 0 {
-			n := min(len(body), 64<<10)
-			if err := sink(body[:n]); err != nil {
-				return err
-			}
-			from += wire.Position(n)
-			body = body[n:]
-		}
-	}
-	return nil
-}
-
-// role is what the process is now; ok is false while there is none.
+// leads says whether the process leads.
 func (m *member) leads() bool { return m.process != nil && m.process.in.Core.Role() == replica.Leader }
 
 // newDirectory formats the node of a new cluster.
@@ -387,25 +376,6 @@ func (m *member) newDirectory() error {
 	machine := m.machine()
 	_, err := machine.Format(nodeDir, int(m.id), clusterID)
 	return err
-}
-
-// tail reads the log that a process begins with.
-func (m *member) readLog(end wire.Position) ([]byte, error) {
-	r, err := m.process.node.Reader()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	r.SetLimit(end)
-	b := make([]byte, end)
-	for at := 0; at < len(b); {
-		n, err := r.ReadRange(wire.Position(at), b[at:])
-		if err != nil {
-			return nil, err
-		}
-		at += n
-	}
-	return b, nil
 }
 
 func flag(b bool) uint64 {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"io"
+	"runtime/debug"
 	"strings"
 )
 
@@ -83,12 +84,22 @@ func Run(seed uint64) *Result { return RunWith(seed, Draw(seed)) }
 func RunWith(seed uint64, o Options) *Result {
 	w := newWorld(seed, o)
 	if w.failure == nil {
-		w.run()
+		w.guarded()
 	}
 	w.count.Sometimes[sometimesElections] = w.count.Leaders
 	w.count.Sometimes[sometimesRecovering] = w.count.Recovered
 	w.count.Sometimes[sometimesFetches] = w.count.Fetches
 	return &Result{Seed: seed, Options: o, Counts: w.count, Hash: w.trace.hash, Failure: w.failure, world: w}
+}
+
+// guarded runs a world; a panic outside the agents, in a client, is a failure like any other.
+func (w *World) guarded() {
+	defer func() {
+		if p := recover(); p != nil {
+			w.fail("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	w.run()
 }
 
 // Trace prints the last events, and what the nodes said to operators.

@@ -90,7 +90,8 @@ func (w *World) config() node.Config {
 
 func (w *World) newMember(i int, config node.Config) *member {
 	// It has to show that the cluster has admitted it before others may lose anything.
-	m := &member{w: w, id: wire.NodeID(i), config: config, impaired: w.o.Nodes > 1, rng: fork(w.seed, fmt.Sprint("member", i))}
+	m := &member{w: w, id: wire.NodeID(i), config: config, impaired: w.o.Nodes > 1,
+		rng: fork(w.seed, fmt.Sprint("member", i))}
 	m.config.Node = i
 	var key [32]byte
 	for k := range key {

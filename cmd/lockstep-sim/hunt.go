@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"lockstep/internal/sim"
+	"lockstep/internal/simbug"
+)
+
+// hunt plants one bug after the other and runs worlds until one of them shows it: the exit code says whether every bug
+// was caught within the given number of seeds.
+func hunt(from uint64, within, workers int, only string) int {
+	if !simbug.Enabled {
+		fmt.Println("this build has no planted bugs: build with -tags simbug")
+		return 1
+	}
+	begin := time.Now()
+	planted, missed := 0, 0
+	for bug := simbug.None + 1; bug < simbug.NumBugs; bug++ {
+		if only != "" && only != bug.String() {
+			continue
+		}
+		planted++
+		simbug.Plant(bug)
+		t := sim.Campaign{From: from, Seeds: within, Workers: workers}.Run()
+		if len(t.Failed) == 0 {
+			missed++
+			fmt.Printf("%-24s MISSED in %d seeds, %.1f s\n", bug, t.Seeds, t.Elapsed.Seconds())
+			continue
+		}
+		first := t.Failed[0]
+		what, _, _ := strings.Cut(first.Failure.Error(), "\n")
+		fmt.Printf("%-24s caught in %3d seeds, %5.1f s: %.110s\n", bug, first.Seed-from+1, t.Elapsed.Seconds(), what)
+	}
+	fmt.Printf("%d bugs planted, %d missed, %.1f s\n", planted, missed, time.Since(begin).Seconds())
+	if planted == 0 || missed > 0 {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,63 @@
+package sim
+
+import (
+	"context"
+	"errors"
+
+	"lockstep/wire"
+)
+
+// errServer says that nobody answers.
+var errServer = errors.New("sim: no answer")
+
+// fetch is replica.Fetch: log bytes of another node's disk, as its control plane serves them.
+func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
+	sink func([]byte) error) error {
+	m.w.count.Fetches++
+	s := m.w.members[server-1]
+	for from < until {
+		cut := m.w.net.links[m.end.number][s.end.number].cut || m.w.net.links[s.end.number][m.end.number].cut
+		if s.process == nil || cut || s.process.pausedNs[agentNode] > m.w.nowNs || m.w.net.hit(m.w.net.o.Loss) {
+			return errServer
+		}
+		body, err := s.process.node.LogFor(term, from, until)
+		if err != nil {
+			return err
+		}
+		if len(body) == 0 {
+			return errServer
+		}
+		c := s.process.in.Core
+		if end := from + wire.Position(len(body)); end > c.Commit() && (!s.leads() || c.Term() != term) {
+			m.w.fail("node %d serves up to %d, and knows that %d is committed", s.id, end, c.Commit())
+		}
+		for len(body) > 0 {
+			n := min(len(body), 8<<10) // the rings of small worlds are small
+			if err := sink(body[:n]); err != nil {
+				return err
+			}
+			from += wire.Position(n)
+			body = body[n:]
+		}
+	}
+	return nil
+}
+
+// readLog reads the log from the disk.
+func (m *member) readLog(end wire.Position) ([]byte, error) {
+	r, err := m.process.node.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	r.SetLimit(end)
+	b := make([]byte, end)
+	for at := 0; at < len(b); {
+		n, err := r.ReadRange(wire.Position(at), b[at:])
+		if err != nil {
+			return nil, err
+		}
+		at += n
+	}
+	return b, nil
+}
