@@ -77,7 +77,7 @@ func (p *probe) persisted() {
 
 const (
 	firstTerm   = 88  // end of the first term record
-	firstConfig = 216 // end of the config record behind it
+	firstConfig = 232 // end of the config record behind it
 )
 
 func (p *probe) config(admitted ...Peer) Input {
@@ -328,26 +328,26 @@ func TestRule5AlignmentIsTakenOnce(t *testing.T) {
 }
 
 func TestRule5UnalignedTakesNeitherBytesNorCommit(t *testing.T) {
-	p := newProbe(t, wire.RuleDurable, Restored{End: 216, LastTerm: 1, Term: 1,
+	p := newProbe(t, wire.RuleDurable, Restored{End: 232, LastTerm: 1, Term: 1,
 		Terms: []wire.TermStart{{Start: 0, Term: 1}}})
-	p.refused(logOf(2, 216, 304, 304, 216), RefusedUnaligned)
+	p.refused(logOf(2, 232, 304, 304, 232), RefusedUnaligned)
 	p.want(p.find(OutStore) == nil && p.c.Commit() == 0, "an unaligned follower took LOG")
 }
 
 func TestRule5ImpossibleCutsStop(t *testing.T) {
 	for name, r := range map[string]Restored{
-		"below commit":             {Term: 1, End: 216, LastTerm: 1, Terms: []wire.TermStart{{Start: 0, Term: 1}}},
-		"byte of the current term": {Term: 1, End: 216, LastTerm: 1, Terms: []wire.TermStart{{Start: 0, Term: 1}}},
+		"below commit":             {Term: 1, End: 232, LastTerm: 1, Terms: []wire.TermStart{{Start: 0, Term: 1}}},
+		"byte of the current term": {Term: 1, End: 232, LastTerm: 1, Terms: []wire.TermStart{{Start: 0, Term: 1}}},
 	} {
 		p := newProbe(t, wire.RuleDurable, r)
 		term := wire.Term(1)
 		if name == "below commit" {
 			p.follow()
-			p.step(heartbeat(1, 216, 216))
-			p.want(p.c.Commit() == 216, "commit %d", p.c.Commit())
+			p.step(heartbeat(1, 232, 232))
+			p.want(p.c.Commit() == 232, "commit %d", p.c.Commit())
 			term = 2
 		}
-		p.step(heartbeat(term, 216, 0))
+		p.step(heartbeat(term, 232, 0))
 		p.persisted()
 		p.step(Input{Kind: InAlignAnswer, From: other(2), Term: term,
 			AlignAnswer: wire.AlignAnswer{Nonce: p.c.s.follow.nonce, Cut: 88, Found: true}})
@@ -356,7 +356,7 @@ func TestRule5ImpossibleCutsStop(t *testing.T) {
 }
 
 func TestRule5AlignedOnlyWhenTheCutIsDone(t *testing.T) {
-	p := newProbe(t, wire.RuleDurable, Restored{Term: 1, End: 216, Durable: 216, LastTerm: 1, Generation: 4,
+	p := newProbe(t, wire.RuleDurable, Restored{Term: 1, End: 232, Durable: 232, LastTerm: 1, Generation: 4,
 		Terms: []wire.TermStart{{Start: 0, Term: 1}}})
 	p.step(heartbeat(2, 300, 0))
 	p.persisted()
@@ -370,7 +370,7 @@ func TestRule5AlignedOnlyWhenTheCutIsDone(t *testing.T) {
 	st := p.sent(wire.DatagramStatus)
 	p.want(st != nil && st.Status.Append == 88 && st.Status.Durable == 88 && st.Status.Generation == 5, "no STATUS")
 	// A report of before the cut is late. Fault L7.
-	p.refused(Input{Kind: InDurable, Position: 216, Generation: 4}, RefusedGeneration)
+	p.refused(Input{Kind: InDurable, Position: 232, Generation: 4}, RefusedGeneration)
 }
 
 func TestRule5StatusOfAnotherAlignmentIsNotCounted(t *testing.T) {
@@ -571,14 +571,14 @@ func TestRule8AdmissionIsARecord(t *testing.T) {
 func TestRule8AdmittedWhenCommittedAndSynced(t *testing.T) {
 	p := newProbe(t, wire.RuleDurable, Restored{Incarnation: 1000, Run: 2, Recovering: true})
 	p.follow()
-	p.step(logOf(1, 0, 216, 216, 0))
+	p.step(logOf(1, 0, 232, 232, 0))
 	p.step(Input{Kind: InTermStart, Position: 0, LastTerm: 1})
 	p.step(p.config(Peer{1, 1000, 2}, other(2), other(3)))
-	p.append(216)
+	p.append(232)
 	p.want(p.c.Recovering(), "recovered before the admission is committed")
-	p.step(heartbeat(1, 216, 216))
-	p.want(p.c.Commit() == 216 && p.c.Recovering(), "recovered before it has synced its admission")
-	p.durable(216)
+	p.step(heartbeat(1, 232, 232))
+	p.want(p.c.Commit() == 232 && p.c.Recovering(), "recovered before it has synced its admission")
+	p.durable(232)
 	p.want(!p.c.Recovering() && !p.sent(wire.DatagramStatus).Status.Recovering, "still recovering")
 }
 

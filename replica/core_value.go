@@ -75,6 +75,8 @@ func (h *digest) configs(c *configHistory) {
 		at := &c.at[i]
 		config := &at.Config
 		h.words(uint64(at.End), config.RingBytes, uint64(config.Rule), uint64(config.MaxMessage), uint64(config.Members))
+		h.words(bit(config.ByOperator), uint64(config.Version), uint64(config.Limits.Sessions),
+			uint64(config.Limits.KeptResponses), uint64(config.Limits.KeptBytes))
 		for _, m := range config.Member {
 			h.words(uint64(m.Node), m.Incarnation, uint64(m.Run))
 		}

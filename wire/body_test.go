@@ -56,7 +56,8 @@ var bodies = []struct {
 	{layout: "TermRecord", make: func() body { return new(TermRecord) }, exact: true, fix: func(t *rapid.T, x body) {
 		x.(*TermRecord).Leader = drawNode(t)
 	}},
-	{layout: "ConfigHeader", make: func() body { return new(Config) }, exact: true, fix: func(t *rapid.T, x body) {
+	{layout: "ConfigHeader", make: func() body { return new(Config) }, exact: true, flags: []string{"by_operator"}, fix: func(
+		t *rapid.T, x body) {
 		*x.(*Config) = drawConfig(t)
 	}},
 	{layout: "SessionOpen", make: func() body { return new(SessionOpen) }, exact: true, fix: func(t *rapid.T, x body) {
@@ -74,6 +75,10 @@ func drawConfig(t *rapid.T) Config {
 		RingBytes:  rapid.Uint64().Draw(t, "ring"),
 		Rule:       rapid.SampledFrom([]CommitRule{RuleDurable, RuleReplicated}).Draw(t, "rule"),
 		MaxMessage: rapid.Uint32().Draw(t, "max"),
+		ByOperator: rapid.Bool().Draw(t, "by operator"),
+		Version:    rapid.Uint32().Draw(t, "version"),
+		Limits: ConfigLimits{Sessions: rapid.Uint32().Draw(t, "sessions"),
+			KeptResponses: rapid.Uint32().Draw(t, "responses"), KeptBytes: rapid.Uint32().Draw(t, "bytes")},
 	}
 	ids := rapid.Permutation([]NodeID{1, 2, 3, 4, 5, 6, 7}).Draw(t, "ids")
 	c.Members = uint8(rapid.IntRange(1, MaxNodes).Draw(t, "members"))
@@ -237,28 +242,33 @@ func TestConfigDigest(t *testing.T) {
 		same := c
 		same.Member[0].Run++
 		same.Member[0].Incarnation++
+		same.ByOperator, same.Version = !c.ByOperator, c.Version+1
 		last := c.Members - 1
 		same.Member[0], same.Member[last] = same.Member[last], same.Member[0]
 		if same.Digest() != d {
-			t.Fatal("an admission, or the order of members, changed the digest")
+			t.Fatal("an admission, the order of members, an order or the version changed the digest")
 		}
-		other := []Config{c, c, c, c}
+		other := []Config{c, c, c, c, c, c, c}
 		other[0].RingBytes ^= 1 << rapid.IntRange(0, 63).Draw(t, "bit")
 		other[1].Rule ^= 3
 		other[2].MaxMessage ^= 1 << rapid.IntRange(0, 31).Draw(t, "bit")
 		other[3].Members--
+		other[4].Limits.Sessions++
+		other[5].Limits.KeptResponses++
+		other[6].Limits.KeptBytes++
 		for i := range other {
 			if other[i].Digest() == d {
 				t.Fatalf("change %d did not change the digest", i)
 			}
 		}
 	})
-	pinned := Config{RingBytes: 64 << 20, Rule: RuleDurable, MaxMessage: MaxMessage, Members: 3}
+	pinned := Config{RingBytes: 64 << 20, Rule: RuleDurable, MaxMessage: MaxMessage, Members: 3,
+		Limits: ConfigLimits{Sessions: 1024, KeptResponses: 4096, KeptBytes: 1 << 20}}
 	for i := range pinned.Member[:3] {
 		pinned.Member[i].Node = NodeID(i + 1)
 	}
 	var b []byte
-	for _, v := range []uint64{1, 64 << 20, MaxMessage, 1, 2, 3} {
+	for _, v := range []uint64{1, 64 << 20, MaxMessage, 1024, 4096, 1 << 20, 1, 2, 3} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	if got, want := pinned.Digest(), crc32.Checksum(b, castagnoli); got != want {

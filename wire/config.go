@@ -5,7 +5,7 @@ import "lockstep/wire/fb"
 // Sizes of the payloads of the cluster's own records, in bytes; of SessionOpen without the name.
 const (
 	TermRecordSize   = 24
-	ConfigHeaderSize = 16
+	ConfigHeaderSize = 32
 	ConfigMemberSize = 16
 	MaxConfigSize    = ConfigHeaderSize + MaxNodes*ConfigMemberSize
 	SessionOpenSize  = 16
@@ -56,9 +56,19 @@ func (x *TermRecord) Decode(b []byte) bool {
 type Config struct {
 	RingBytes  uint64 // size of the log ring on every node
 	Rule       CommitRule
+	ByOperator bool   // an operator ordered it, when a majority might have forgotten
 	MaxMessage uint32 // longest client message, bytes
-	Members    uint8  // how many of Member are in use
+	Version    uint32 // behaviour version in force from this record on
+	Limits     ConfigLimits
+	Members    uint8 // how many of Member are in use
 	Member     [MaxNodes]ConfigMember
+}
+
+// ConfigLimits are limits that change what services put out, and so must be the same on every node.
+type ConfigLimits struct {
+	Sessions      uint32 // open at once
+	KeptResponses uint32 // of one session
+	KeptBytes     uint32 // of one session
 }
 
 // ConfigMember is one voter.
@@ -77,8 +87,13 @@ func (c *Config) Put(b []byte) int {
 	w.MutateRingBytes(c.RingBytes)
 	w.MutateRule(uint8(c.Rule))
 	w.MutateMembers(c.Members)
+	w.MutateByOperator(flag(c.ByOperator))
 	w.MutateReserved0(0)
 	w.MutateMaxMessage(c.MaxMessage)
+	w.MutateVersion(c.Version)
+	w.MutateSessions(c.Limits.Sessions)
+	w.MutateKeptResponses(c.Limits.KeptResponses)
+	w.MutateKeptBytes(c.Limits.KeptBytes)
 	for i := range c.Member[:c.Members] {
 		var m fb.ConfigMember
 		m.Init(b[ConfigHeaderSize+i*ConfigMemberSize:], 0)
@@ -99,12 +114,16 @@ func (c *Config) Decode(b []byte) bool {
 	var w fb.ConfigHeader
 	w.Init(b, 0)
 	members := int(w.Members())
-	if members < 1 || members > MaxNodes || len(b) != ConfigHeaderSize+members*ConfigMemberSize || w.Reserved0() != 0 {
+	if members < 1 || members > MaxNodes || len(b) != ConfigHeaderSize+members*ConfigMemberSize || w.Reserved0() != 0 ||
+		w.ByOperator() > 1 {
 		return false
 	}
 	c.RingBytes = w.RingBytes()
 	c.Rule = CommitRule(w.Rule())
+	c.ByOperator = w.ByOperator() == 1
 	c.MaxMessage = w.MaxMessage()
+	c.Version = w.Version()
+	c.Limits = ConfigLimits{Sessions: w.Sessions(), KeptResponses: w.KeptResponses(), KeptBytes: w.KeptBytes()}
 	c.Members = uint8(members)
 	var seen [MaxNodes + 1]bool
 	for i := range c.Member[:members] {
@@ -120,14 +139,17 @@ func (c *Config) Decode(b []byte) bool {
 	return c.Rule.Valid()
 }
 
-// Digest is a CRC-32C over the rule, the ring size, the longest message and the voters' node ids: what every node's
-// config file must agree on. Admissions (incarnation, run) and the order of members do not change it. It is never 0:
-// 0 stands for "no config record yet".
+// Digest is a CRC-32C over the rule, the ring size, the longest message, the limits and the voters' node ids: what
+// every node's config file must agree on. Admissions (incarnation, run), the order of members, the version and who
+// ordered the record do not change it. It is never 0: 0 stands for "no config record yet".
 func (c *Config) Digest() uint32 {
 	sum := ^uint32(0)
 	sum = digestUint64(sum, uint64(c.Rule))
 	sum = digestUint64(sum, c.RingBytes)
 	sum = digestUint64(sum, uint64(c.MaxMessage))
+	sum = digestUint64(sum, uint64(c.Limits.Sessions))
+	sum = digestUint64(sum, uint64(c.Limits.KeptResponses))
+	sum = digestUint64(sum, uint64(c.Limits.KeptBytes))
 	var voter [MaxNodes + 1]bool
 	for i := range c.Member[:c.Members] {
 		if id := c.Member[i].Node; id.Valid() {

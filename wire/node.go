@@ -72,6 +72,7 @@ type Status struct {
 	Wall         int64    // its wall clock, ns since the Unix epoch
 	Recovering   bool     // it may have forgotten
 	DiskFull     bool     // it cannot prepare space
+	Version      uint32   // highest behaviour version that its build has
 }
 
 // Put writes the body.
@@ -90,7 +91,7 @@ func (x *Status) Put(b []byte) int {
 	w.MutateRecovering(flag(x.Recovering))
 	w.MutateDiskFull(flag(x.DiskFull))
 	w.MutateReserved0(0)
-	w.MutateReserved1(0)
+	w.MutateVersion(x.Version)
 	return StatusSize
 }
 
@@ -112,7 +113,8 @@ func (x *Status) Decode(b []byte) bool {
 	x.Wall = int64(w.Wall())
 	x.Recovering = w.Recovering() == 1
 	x.DiskFull = w.DiskFull() == 1
-	return w.Recovering() <= 1 && w.DiskFull() <= 1 && w.Reserved0() == 0 && w.Reserved1() == 0
+	x.Version = w.Version()
+	return w.Recovering() <= 1 && w.DiskFull() <= 1 && w.Reserved0() == 0
 }
 
 // Nak asks for the log's bytes [From, To) again.

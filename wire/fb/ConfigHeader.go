@@ -40,11 +40,18 @@ func (rcv *ConfigHeader) MutateMembers(n byte) bool {
 	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(9), n)
 }
 
-func (rcv *ConfigHeader) Reserved0() uint16 {
-	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(10))
+func (rcv *ConfigHeader) ByOperator() byte {
+	return rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(10))
 }
-func (rcv *ConfigHeader) MutateReserved0(n uint16) bool {
-	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(10), n)
+func (rcv *ConfigHeader) MutateByOperator(n byte) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(10), n)
+}
+
+func (rcv *ConfigHeader) Reserved0() byte {
+	return rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(11))
+}
+func (rcv *ConfigHeader) MutateReserved0(n byte) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(11), n)
 }
 
 func (rcv *ConfigHeader) MaxMessage() uint32 {
@@ -54,10 +61,43 @@ func (rcv *ConfigHeader) MutateMaxMessage(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(12), n)
 }
 
-func CreateConfigHeader(builder *flatbuffers.Builder, ringBytes uint64, rule byte, members byte, reserved0 uint16, maxMessage uint32) flatbuffers.UOffsetT {
-	builder.Prep(8, 16)
+func (rcv *ConfigHeader) Version() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(16))
+}
+func (rcv *ConfigHeader) MutateVersion(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(16), n)
+}
+
+func (rcv *ConfigHeader) Sessions() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(20))
+}
+func (rcv *ConfigHeader) MutateSessions(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(20), n)
+}
+
+func (rcv *ConfigHeader) KeptResponses() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(24))
+}
+func (rcv *ConfigHeader) MutateKeptResponses(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(24), n)
+}
+
+func (rcv *ConfigHeader) KeptBytes() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(28))
+}
+func (rcv *ConfigHeader) MutateKeptBytes(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(28), n)
+}
+
+func CreateConfigHeader(builder *flatbuffers.Builder, ringBytes uint64, rule byte, members byte, byOperator byte, reserved0 byte, maxMessage uint32, version uint32, sessions uint32, keptResponses uint32, keptBytes uint32) flatbuffers.UOffsetT {
+	builder.Prep(8, 32)
+	builder.PrependUint32(keptBytes)
+	builder.PrependUint32(keptResponses)
+	builder.PrependUint32(sessions)
+	builder.PrependUint32(version)
 	builder.PrependUint32(maxMessage)
-	builder.PrependUint16(reserved0)
+	builder.PrependByte(reserved0)
+	builder.PrependByte(byOperator)
 	builder.PrependByte(members)
 	builder.PrependByte(rule)
 	builder.PrependUint64(ringBytes)

@@ -103,16 +103,16 @@ func (rcv *Status) MutateReserved0(n uint16) bool {
 	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(74), n)
 }
 
-func (rcv *Status) Reserved1() uint32 {
+func (rcv *Status) Version() uint32 {
 	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(76))
 }
-func (rcv *Status) MutateReserved1(n uint32) bool {
+func (rcv *Status) MutateVersion(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(76), n)
 }
 
-func CreateStatus(builder *flatbuffers.Builder, aligned uint64, append uint64, durable uint64, generation uint64, applied uint64, hash uint64, hashPosition uint64, window uint64, wall uint64, recovering byte, diskFull byte, reserved0 uint16, reserved1 uint32) flatbuffers.UOffsetT {
+func CreateStatus(builder *flatbuffers.Builder, aligned uint64, append uint64, durable uint64, generation uint64, applied uint64, hash uint64, hashPosition uint64, window uint64, wall uint64, recovering byte, diskFull byte, reserved0 uint16, version uint32) flatbuffers.UOffsetT {
 	builder.Prep(8, 80)
-	builder.PrependUint32(reserved1)
+	builder.PrependUint32(version)
 	builder.PrependUint16(reserved0)
 	builder.PrependByte(diskFull)
 	builder.PrependByte(recovering)
