@@ -45,9 +45,10 @@ type member struct {
 	epoch   uint32
 	process *process // nil while it is down
 
-	stepsLeft int  // power fails at the operation of the disk at which this becomes 0
-	impaired  bool // it has lost something that only the others still have, or may do so any moment
-	diskBad   bool // an injected fault explains that the process ends by itself
+	stepsLeft int              // power fails at the operation of the disk at which this becomes 0
+	impaired  bool             // it has lost something that only the others still have, or may do so any moment
+	diskBad   bool             // an injected fault explains that the process ends by itself
+	excuse    func(error) bool // a script's: whether it is right that the process ends with this
 	full      bool
 	starting  bool          // a start is due
 	wiped     bool          // its directory is new, and the cluster has not admitted it
@@ -172,7 +173,7 @@ func (m *member) startFailed(cut bool, err error) {
 		m.crash(true)
 		return
 	}
-	if !m.diskBad && !m.full {
+	if !m.diskBad && !m.full && !m.excused(err) {
 		m.w.fail("node %d does not start: %v", m.id, err)
 		return
 	}
@@ -260,13 +261,15 @@ func (m *member) diskDelay() int64 { return 200 + m.rng.Int64N(2*m.w.o.Disk.Dela
 // ended takes note of a process that ends itself.
 func (m *member) ended(i int, err error) {
 	explained := m.diskBad && (errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC))
-	if !explained {
+	if !explained && !m.excused(err) {
 		m.w.fail("node %d ends, agent %d: %v", m.id, i, err)
 		return
 	}
 	m.w.count.Ends++
 	m.crash(false)
 }
+
+func (m *member) excused(err error) bool { return m.excuse != nil && m.excuse(err) }
 
 // crash ends the process, with the power or alone, and has it started again.
 func (m *member) crash(power bool) {
