@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 
 	"lockstep/wire"
 )
@@ -129,6 +131,51 @@ func (n *testNode) start() {
 	d.clean = false
 	n.core = NewCore(n.c.options(n.id), r, n.now())
 	n.step(Input{Kind: InTick})
+}
+
+// restartWith starts every node anew with a log of its own, from descriptions like 1.1.2: all begin with the same term
+// and config record of term 1, which admits everybody; for each number a client record of that term follows, or the
+// term record where the term rises. Logs with the same beginning of a description have the same bytes there.
+func (c *cluster) restartWith(logs []string) {
+	for i, log := range logs {
+		n := c.nodes[i+1]
+		n.disk.run, n.disk.term = 0, 1
+		n.mem, n.chain = nil, wire.Chain{}
+		n.writeTerm(1)
+		o := c.options(n.id)
+		config := o.Config()
+		for _, m := range c.voters {
+			of := member(&config, m)
+			of.Incarnation, of.Run = c.nodes[m].disk.incarnation, 1
+		}
+		var b [wire.MaxConfigSize]byte
+		n.writeIn(1, wire.RecordConfig, b[:config.Put(b[:])])
+		for k, text := range strings.Split(log, ".") {
+			term, err := strconv.Atoi(text)
+			if err != nil {
+				continue // an empty description
+			}
+			n.disk.term = wire.Term(term)
+			if n.disk.term > n.chain.Term {
+				n.writeTerm(n.disk.term)
+				continue
+			}
+			payload := make([]byte, 40)
+			copy(payload, fmt.Sprintf("%d of t%d", k+1, term))
+			n.writeIn(n.disk.term, wire.RecordMessage, payload)
+		}
+		n.disk.log = slices.Clone(n.mem)
+	}
+	for i := range logs {
+		c.nodes[i+1].start()
+	}
+}
+
+// writeTerm writes the term record of a term that this harness has a leader for by itself.
+func (n *testNode) writeTerm(term wire.Term) {
+	var b [wire.MaxConfigSize]byte
+	t := wire.TermRecord{Leader: 1, Version: 1, Incarnation: 1000, Run: 1}
+	n.writeIn(term, wire.RecordTerm, b[:t.Put(b[:])])
 }
 
 // stop ends the run in order: everything is synced.
@@ -272,8 +319,12 @@ func (n *testNode) appendOwn(out *Output) {
 
 // write appends a record to the leader's ring.
 func (n *testNode) write(kind wire.RecordKind, payload []byte) {
+	n.writeIn(n.core.Term(), kind, payload)
+}
+
+func (n *testNode) writeIn(term wire.Term, kind wire.RecordKind, payload []byte) {
 	n.mem = n.mem[:n.chain.Position]
-	r := wire.Record{Kind: kind, Term: n.core.Term(), Timestamp: n.chain.Timestamp + 1}
+	r := wire.Record{Kind: kind, Term: term, Timestamp: n.chain.Timestamp + 1}
 	dst := make([]byte, wire.RecordHeaderSize+int(wire.Padded(uint32(len(payload)))))
 	n.chain.Append(dst, &r, payload)
 	n.mem = append(n.mem, dst...)

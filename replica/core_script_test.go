@@ -15,18 +15,24 @@ import (
 //
 // Commands (node=N names a node; "show" prints datagrams too):
 //
-//	add-nodes n=N [rule=replicated] [ring=BYTES]   a new cluster
+//	add-nodes n=N [rule=replicated] [ring=BYTES] [lead=N] [logs=(1.1.2,..)] [terms=(2,..)] [down=N]
+//	                                              a new cluster; lead: that node was elected and all hold all; logs:
+//	                                              each begins with the same term and config record, a client record or
+//	                                              a term record (where the term rises) for each number follows; terms:
+//	                                              what the state files hold; down: that node is not up
 //	campaign node=N [quiet]                       its election time-out passes now, by its own clock; quiet: the
 //	                                              other followers have not heard the leader for long enough either
 //	tick ms=N | us=N [still]                      time passes for all; everything settles (still: only deadlines)
 //	work                                          state files, disks and fetches do what is asked of them, once
-//	deliver [kind=K] [from=N] [to=N] [count=N] [drop|dup|reorder]
+//	deliver [kind=K] [from=N] [to=N] [count=N] [drop|dup|reorder|keep]
 //	                                              no argument: all that is under way, until nothing is; else only
-//	                                              what matches, which is dropped, delivered twice, or newest first
+//	                                              what matches, which is dropped, delivered twice, newest first, or
+//	                                              delivered and under way still
 //	propose node=N [count=N] [size=N]             client records
 //	crash node=N [keep=POSITION] | stop | restart | wipe [reseed]
 //	partition from=N to=N | heal                  one way
 //	hold node=N what=persist|sync|cut|fetch | release
+//	report node=N position=P generation=G         the journal's word comes late, or again
 //	disk-full | disk-space | skew | hand-over node=N [to=N]
 //	status | log node=N | refused node=N
 func TestScripts(t *testing.T) {
@@ -67,11 +73,41 @@ func (s *script) addNodes(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "rule", &rule)
 	rules := map[string]wire.CommitRule{"durable": wire.RuleDurable, "replicated": wire.RuleReplicated}
 	s.c = newCluster(n, rules[rule], 1, uint64(ring))
+	s.begin(t, d)
 	s.c.trace = func(format string, args ...any) {
 		line := fmt.Sprintf(format, args...)
 		if s.show || !strings.Contains(line, "->") {
 			fmt.Fprintln(&s.out, line)
 		}
+	}
+}
+
+// begin brings a new cluster to where a script begins.
+func (s *script) begin(t *testing.T, d *datadriven.TestData) {
+	c := s.c
+	var lead, down int
+	var terms []int
+	d.MaybeScanArgs(t, "lead", &lead)
+	d.MaybeScanArgs(t, "down", &down)
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "logs" {
+			c.restartWith(arg.Vals)
+		}
+	}
+	d.MaybeScanArgs(t, "terms", &terms)
+	for i, term := range terms {
+		n := c.nodes[i+1]
+		n.disk.term, n.disk.run = wire.Term(term), n.disk.run-1
+		n.start()
+	}
+	if down > 0 {
+		c.nodes[down].up = false
+	}
+	if lead > 0 {
+		n := c.nodes[lead]
+		n.skew += n.core.s.timers[timerElection] - n.now()
+		n.step(Input{Kind: InTick})
+		c.advance(30e6)
 	}
 }
 
@@ -147,6 +183,11 @@ func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
 		what := ""
 		d.ScanArgs(t, "what", &what)
 		n.hold[what] = d.Cmd == "hold"
+	case "report":
+		var position, generation int
+		d.ScanArgs(t, "position", &position)
+		d.ScanArgs(t, "generation", &generation)
+		n.step(Input{Kind: InDurable, Position: wire.Position(position), Generation: uint64(generation)})
 	case "disk-full", "disk-space":
 		n.step(Input{Kind: InDiskFull, Flag: d.Cmd == "disk-full"})
 	case "skew":
@@ -196,6 +237,9 @@ func (s *script) deliver(t *testing.T, d *datadriven.TestData) {
 		if d.HasArg("dup") {
 			c.deliver(x)
 		}
+	}
+	if d.HasArg("keep") {
+		c.net = append(match, c.net...)
 	}
 }
 
