@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short soak sim-bugs fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus
+.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus
 
 all: build
 
@@ -17,7 +17,7 @@ build: ## bin/lockstep, which runs from any directory without the source tree
 demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had), orders, a killed leader, the proof
 	@$(BIN) demo $(DEMO)
 
-test: deps fmt vet staticcheck generate-check unit race fuzz sim-short sim-bugs system demo-check ## everything that CI runs
+test: deps fmt vet staticcheck generate-check unit race fuzz sim-short sim-bugs explore-short system demo-check ## everything that CI runs
 	@echo "make test: all passed"
 
 deps: ## a C compiler for the race detector
@@ -76,6 +76,12 @@ soak: ## the simulator for HOURS=n
 sim-bugs: ## the simulator against planted bugs, or one (BUG=name): it must catch every one
 	@$(CGO) $(GO) build -trimpath -tags simbug -o $(SIM)-bugs ./cmd/lockstep-sim
 	@$(SIM)-bugs -bugs -from 1 $(if $(BUG),-only $(BUG))
+
+explore: ## every state that small clusters of the consensus core can get into: minutes, 2 GiB of memory
+	@$(CGO) LOCKSTEP_EXPLORE=full $(GO) test -v -count=1 -timeout 60m ./internal/explore
+
+explore-short: ## the same with tighter bounds: what CI runs of it
+	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -timeout 10m -run 'Worlds|Planted|Renaming' ./internal/explore
 
 litmus: ## the ring litmus tests at full length
 	@LOCKSTEP_LITMUS_N=10000000 $(GO) test -count=1 -timeout 60m -run Litmus ./ringbuf ./agent

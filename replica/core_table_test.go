@@ -2,7 +2,9 @@ package replica
 
 import (
 	"math/rand/v2"
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	"lockstep/wire"
@@ -24,6 +26,113 @@ func TestEveryCellIsAHandlerOrARefusal(t *testing.T) {
 		t.Error("an unknown kind of input is not refused")
 	}
 }
+
+// What the table refuses is counted under that name, changes nothing and leaves nothing; what it handles is taken
+// whatever its fields are, and some of it does something.
+func TestEveryCellDoesWhatItSays(t *testing.T) {
+	const rounds = 200
+	rng := rand.New(rand.NewPCG(3, 1))
+	for role := range numRoles {
+		at := inRole(t, role)
+		for kind := range numInputs {
+			cell := &cells[role][kind]
+			seen := false // that this input did something, or was refused
+			for range rounds {
+				core := at.Clone()
+				in := randomInput(rng, kind)
+				var before [NumRefusals]uint64
+				copy(before[:], core.refused[:])
+				outs := core.Step(core.s.nowNs, &in)
+				refused := core.refused != before
+				seen = seen || refused || len(outs) > 0 || !core.Equal(at)
+				if cell.handle != nil {
+					continue
+				}
+				before[cell.refusal]++
+				if core.refused != before || len(outs) > 0 || !core.Equal(at) {
+					t.Fatalf("%v, input %d: not just refused as %v", role, kind, cell.refusal)
+				}
+			}
+			if !seen && kind != InTick {
+				t.Errorf("%v, input %d: nothing that it was given did anything or was refused", role, kind)
+			}
+		}
+	}
+}
+
+// inRole is a core of term 2 or 1 in a role.
+func inRole(t *testing.T, role Role) *Core {
+	p := newProbe(t, wire.RuleDurable, Restored{})
+	switch role {
+	case Canvassing, Candidate:
+		p.now = 300e6
+		p.step(Input{Kind: InTick})
+		if role == Candidate {
+			p.step(Input{Kind: InCanvassAnswer, From: other(2), Answer: wire.BallotAnswer{Term: 1, Granted: true}})
+		}
+	case Leader:
+		p.lead()
+	}
+	p.want(p.c.Role() == role, "%v, want %v", p.c.Role(), role)
+	return p.c
+}
+
+// randomInput is an input of a kind with any small fields, from nobody, a stranger or a voter.
+func randomInput(rng *rand.Rand, kind InputKind) Input {
+	position := func() wire.Position { return wire.Position(rng.IntN(4) * firstTerm) }
+	term := func() wire.Term { return wire.Term(rng.IntN(4)) }
+	yes := func() bool { return rng.IntN(2) == 0 }
+	in := Input{Kind: kind, Flag: yes(), From: other(wire.NodeID(rng.IntN(5))), Term: term(), LastTerm: term(),
+		Node: wire.NodeID(rng.IntN(5)), Position: position(), Generation: rng.Uint64N(3)}
+	in.From.Run = uint32(rng.IntN(3))
+	in.Log = wire.Log{Position: position(), Append: position(), Commit: position(), Floor: position()}
+	in.LogLength = rng.IntN(3) * firstTerm
+	in.Status = wire.Status{Aligned: rng.Uint64N(4), Append: position(), Durable: position(), Recovering: yes(),
+		Generation: rng.Uint64N(2), DiskFull: yes()}
+	in.Nak = wire.Nak{From: position(), To: position()}
+	in.Align = wire.Align{Nonce: rng.Uint64N(3), Append: position(), Floor: position(), Page: uint32(rng.IntN(2)),
+		LastPage: yes(), Recovering: yes()}
+	for t := term(); t > 0; t-- {
+		in.Terms = append(in.Terms, wire.TermStart{Term: t, Start: position()})
+	}
+	in.AlignAnswer = wire.AlignAnswer{Nonce: rng.Uint64N(3), Cut: position(), NextPage: uint32(rng.IntN(2)), Found: yes()}
+	o := testOptions(wire.RuleDurable)
+	in.Config = o.Config()
+	in.Ballot = wire.Ballot{Append: position(), LastTerm: term(), Transfer: yes()}
+	if yes() {
+		in.Ballot.ConfigDigest = in.Config.Digest()
+	}
+	in.Answer = wire.BallotAnswer{Term: term(), Granted: yes(), Recovering: yes()}
+	return in
+}
+
+// The document shows the table as it is.
+func TestDocumentShowsTheTable(t *testing.T) {
+	document, err := os.ReadFile("../docs/consensus.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	table.WriteString("| input | follower | canvassing | candidate | leader |\n|---|---|---|---|---|\n")
+	for kind := range numInputs {
+		table.WriteString("| " + inputNames[kind])
+		for role := range numRoles {
+			text := "taken"
+			if cell := &cells[role][kind]; cell.handle == nil {
+				text = "`" + cell.refusal.String() + "`"
+			}
+			table.WriteString(" | " + text)
+		}
+		table.WriteString(" |\n")
+	}
+	if !strings.Contains(string(document), table.String()) {
+		t.Errorf("docs/consensus.md has another table than:\n%s", table.String())
+	}
+}
+
+var inputNames = [numInputs]string{"tick", "LOG", "STATUS", "NAK", "ALIGN", "ALIGN_ANSWER", "CANVASS", "CANVASS_ANSWER",
+	"VOTE_REQUEST", "VOTE", "TRANSFER", "term and vote stored", "records appended", "a term begins", "config record",
+	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "clock skew", "hand-over"}
 
 func TestNamesAreThereAndDiffer(t *testing.T) {
 	seen := map[string]bool{}

@@ -28,6 +28,9 @@ func (c *Core) Replicated() wire.Position { return c.s.lead.replicated }
 // Durable is how far a majority has synced the log, past the leader's own term record; 0 on any but a leader.
 func (c *Core) Durable() wire.Position { return c.s.lead.durable }
 
+// Synced is how far this node itself has synced its log, and the generation that this was told for.
+func (c *Core) Synced() (wire.Position, uint64) { return c.s.durable, c.s.generation }
+
 // SyncTo is up to where somebody waits for this node to sync, as the leader says; 0 on a leader.
 func (c *Core) SyncTo() wire.Position { return c.s.follow.syncTo }
 

@@ -45,6 +45,7 @@ var edges = map[string][]string{
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
 	"internal/history":   {},
 	"internal/simbug":    {},
+	"internal/explore":   {"wire", "replica"},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
 		"transport", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
