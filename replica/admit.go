@@ -188,6 +188,7 @@ func (c *Core) admit(n wire.NodeID, p *peer) {
 	s.lead.asked = true
 	out := c.emit(OutAppendConfig)
 	out.Config = last.Config
+	out.Config.ByOperator = false
 	m = member(&out.Config, n)
 	m.Incarnation, m.Run = p.incarnation, p.run
 }
@@ -210,10 +211,11 @@ func (c *Core) firstConfig() {
 }
 
 // maybeRecovered ends recovering: a config record admits this process, that is committed, and this node holds all up
-// to there (under rule durable: has synced it). A newer record, not committed yet, must not say otherwise.
+// to there (under rule durable: has synced it). A newer record, not committed yet, must not say otherwise. The record of
+// an operator's order need not be committed: those that it lists commit it, as the first config record of a log.
 func (c *Core) maybeRecovered() {
 	s := &c.s
-	if !c.Recovering() || !s.follow.aligned {
+	if !c.Recovering() || !c.Aligned() {
 		return
 	}
 	for i := s.configs.n - 1; i >= 0; i-- {
@@ -222,7 +224,8 @@ func (c *Core) maybeRecovered() {
 		if m == nil || m.Incarnation != s.self.Incarnation || s.amnesia && m.Run != s.self.Run {
 			return
 		}
-		if at.End <= s.commit && (c.o.Rule == wire.RuleReplicated || at.End <= s.durable) {
+		held := at.End <= s.append && (c.o.Rule == wire.RuleReplicated || at.End <= s.durable)
+		if held && (at.End <= s.commit || at.Config.ByOperator) {
 			s.amnesia, s.unlisted = false, false
 			c.sendStatus()
 			return

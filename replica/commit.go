@@ -50,6 +50,9 @@ func (c *Core) onStatus(in *Input) {
 		c.refuse(RefusedIncarnation)
 		c.uncount(in.From.Node)
 		c.admit(in.From.Node, p)
+		if c.awaited(in.From.Node, p) {
+			p.heardNs = s.nowNs
+		}
 		return
 	}
 	p.counted = true
@@ -158,5 +161,6 @@ func (c *Core) leadCommit() {
 func (c *Core) onDurableLeader(in *Input) {
 	if c.synced(in) {
 		c.count(c.s.self.Node, c.s.append, c.s.durable)
+		c.maybeRecovered()
 	}
 }

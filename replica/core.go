@@ -72,6 +72,8 @@ type state struct {
 	heardNs   int64 // when a live leader was heard last
 	oldTermNs int64 // not before this is LOG of an old term answered again
 	transfer  bool  // this candidacy has the leader's consent
+
+	order wire.Config // Members > 0: an operator's order to lead, which lists the processes that were asked
 }
 
 type stored struct {

@@ -232,7 +232,9 @@ func (n *testNode) stepLog(in Input, log []byte) {
 		}
 		verify = n.carry(out, &in, log) || verify
 	}
-	n.disk.recovering = n.core.Recovering() // the mark in the directory
+	if n.stopped == "" {
+		n.disk.recovering = n.core.Recovering() // the mark in the directory
+	}
 	n.check()
 	for i := range own {
 		n.appendOwn(&own[i])

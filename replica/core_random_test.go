@@ -102,6 +102,8 @@ func (c *cluster) randomEvent(calm bool) {
 		n.step(Input{Kind: InHandOver})
 	case p < 985:
 		n.step(Input{Kind: InClockSkew, Flag: c.rng.IntN(2) == 0})
+	case p < 988:
+		c.randomOrder()
 	case calm:
 	case n.up:
 		if c.rng.IntN(4) == 0 {
@@ -163,6 +165,25 @@ func (c *cluster) heal() string {
 		n.step(Input{Kind: InClockSkew})
 	}
 	out := c.cannotVote()
+	if failure, ok := c.converge(); ok {
+		return failure
+	}
+	if len(c.committed) == 0 && c.rule == wire.RuleReplicated {
+		out = c.cannotVote() // crashes among the first records: the first config record says who could vote
+	}
+	if out <= (len(c.voters)-1)/2 || c.leader() != nil {
+		return "healed: " + c.checkConverged() + "\n" + c.status()
+	}
+	// A majority may have forgotten: the cluster waits for an operator, who takes the newest log.
+	c.order(c.newest(c.voters), c.voters)
+	if failure, ok := c.converge(); ok {
+		return failure
+	}
+	return "recovered by order: " + c.checkConverged() + "\n" + c.status()
+}
+
+// converge lets time pass until the cluster works; ok when it does, or when something is wrong.
+func (c *cluster) converge() (failure string, ok bool) {
 	for range 40 {
 		c.advance(100e6)
 		if leader := c.leader(); leader != nil {
@@ -170,19 +191,13 @@ func (c *cluster) heal() string {
 		}
 		c.advance(10e6)
 		if len(c.failures) > 0 {
-			return "healed: " + c.failures[0]
+			return "healed: " + c.failures[0], true
 		}
 		if c.checkConverged() == "" {
-			return ""
+			return "", true
 		}
 	}
-	if len(c.committed) == 0 && c.rule == wire.RuleReplicated {
-		out = c.cannotVote() // crashes among the first records: the first config record says who could vote
-	}
-	if out > (len(c.voters)-1)/2 && c.leader() == nil {
-		return "" // a majority may have forgotten: the cluster waits for an operator
-	}
-	return "healed: " + c.checkConverged() + "\n" + c.status()
+	return "", false
 }
 
 // cannotVote counts the nodes that may have forgotten, or that the newest committed config record does not list, or

@@ -34,6 +34,7 @@ import (
 //	hold node=N what=persist|sync|cut|fetch | release
 //	report node=N position=P generation=G         the journal's word comes late, or again
 //	disk-full | disk-space | skew | hand-over node=N [to=N]
+//	recover node=N [asked=(N,N)]                  an operator's order to lead, after asking these nodes (all that are up)
 //	status | log node=N | refused node=N
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
@@ -196,6 +197,18 @@ func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
 		to := 0
 		d.MaybeScanArgs(t, "to", &to)
 		n.step(Input{Kind: InHandOver, Node: wire.NodeID(to)})
+	case "recover":
+		var asked []wire.NodeID
+		for _, arg := range d.CmdArgs {
+			if arg.Key == "asked" {
+				for i := range arg.Vals {
+					var id int
+					arg.Scan(t, i, &id)
+					asked = append(asked, wire.NodeID(id))
+				}
+			}
+		}
+		c.order(n, asked)
 	default:
 		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
 	}

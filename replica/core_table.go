@@ -36,6 +36,7 @@ var cells = [numRoles][numInputs]cell{
 		InDiskFull:      do((*Core).onDiskFull),
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      refuse(RefusedNotLeader),
+		InRecover:       do((*Core).onRecover),
 	},
 	Canvassing: {
 		InTick:          do((*Core).onTick),
@@ -61,6 +62,7 @@ var cells = [numRoles][numInputs]cell{
 		InDiskFull:      do((*Core).onDiskFull),
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      refuse(RefusedNotLeader),
+		InRecover:       do((*Core).onRecover),
 	},
 	Candidate: {
 		InTick:          do((*Core).onTick),
@@ -86,6 +88,7 @@ var cells = [numRoles][numInputs]cell{
 		InDiskFull:      do((*Core).onDiskFull),
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      refuse(RefusedNotLeader),
+		InRecover:       do((*Core).onRecover),
 	},
 	Leader: {
 		InTick:          do((*Core).onTick),
@@ -111,5 +114,6 @@ var cells = [numRoles][numInputs]cell{
 		InDiskFull:      do((*Core).onDiskFull),
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      do((*Core).onHandOver),
+		InRecover:       refuse(RefusedLeading),
 	},
 }

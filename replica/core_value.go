@@ -39,6 +39,7 @@ func (c *Core) Hash() uint64 {
 		h.words(uint64(at))
 	}
 	h.configs(&s.configs)
+	h.config(&s.order)
 	h.follow(&s.follow)
 	h.lead(&s.lead)
 	for i := range s.peers {
@@ -73,13 +74,16 @@ func (h *digest) configs(c *configHistory) {
 	h.words(uint64(c.n), uint64(c.from))
 	for i := range c.at {
 		at := &c.at[i]
-		config := &at.Config
-		h.words(uint64(at.End), config.RingBytes, uint64(config.Rule), uint64(config.MaxMessage), uint64(config.Members))
-		h.words(bit(config.ByOperator), uint64(config.Version), uint64(config.Limits.Sessions),
-			uint64(config.Limits.KeptResponses), uint64(config.Limits.KeptBytes))
-		for _, m := range config.Member {
-			h.words(uint64(m.Node), m.Incarnation, uint64(m.Run))
-		}
+		h.words(uint64(at.End))
+		h.config(&at.Config)
+	}
+}
+
+func (h *digest) config(c *wire.Config) {
+	h.words(c.RingBytes, uint64(c.Rule), uint64(c.MaxMessage), uint64(c.Members), bit(c.ByOperator), uint64(c.Version))
+	h.words(uint64(c.Limits.Sessions), uint64(c.Limits.KeptResponses), uint64(c.Limits.KeptBytes))
+	for _, m := range c.Member {
+		h.words(uint64(m.Node), m.Incarnation, uint64(m.Run))
 	}
 }
 

@@ -17,6 +17,7 @@ func (c *Core) fit() bool {
 func (c *Core) awaitLeader() {
 	s := &c.s
 	s.role = Follower
+	s.order = wire.Config{}
 	c.off(timerRetry)
 	c.waitElection()
 }
@@ -57,6 +58,10 @@ func (c *Core) resign() {
 func (c *Core) onElectionTimer() {
 	s := &c.s
 	if s.role == Leader {
+		return
+	}
+	if s.order.Members > 0 {
+		c.waitElection() // an order waits for the state file: nobody can be elected meanwhile
 		return
 	}
 	s.leader = 0
@@ -123,7 +128,11 @@ func (c *Core) onVoteStored() {
 		return
 	}
 	s.asked = true
-	if c.elected() {
+	switch {
+	case s.order.Members > 0:
+		c.lead()
+		return
+	case c.elected():
 		c.becomeLeader()
 		return
 	}

@@ -41,6 +41,8 @@ const (
 	InDiskFull                       // Flag: space for the next segment is missing (true), there again (false)
 	InClockSkew                      // Flag: this node's wall clock is too far from the others' (or no longer)
 	InHandOver                       // Node: a leader lets it lead; 0: whoever is furthest
+	InRecover                        // an operator's order to lead without votes. Term: the highest seen; LastTerm,
+	// Position, Checksum: the log that was chosen, this one; Config: Member lists the processes that were asked
 	numInputs
 )
 

@@ -10,13 +10,18 @@ import (
 // The leader's side of the stream: the first record, LOG, heartbeats, retransmission, hand-over. Rules 3, 4, 6 and 17
 // of docs/consensus.md.
 
-// becomeLeader begins leadership of the current term: its first record is a term record.
+// becomeLeader leads the term that this node was elected for, if it still may.
 func (c *Core) becomeLeader() {
-	s := &c.s
 	if !c.fit() {
 		c.awaitLeader()
 		return
 	}
+	c.lead()
+}
+
+// lead begins leadership of the current term: its first record is a term record.
+func (c *Core) lead() {
+	s := &c.s
 	s.role, s.leader, s.follow.from = Leader, s.self.Node, s.self
 	c.forgetAlignment()
 	c.off(timerElection)
@@ -57,7 +62,8 @@ func (c *Core) onAppendedLeader(in *Input) {
 	}
 	s.received = s.append
 	first := s.lead.countFrom == 0 && in.LastTerm == s.term
-	if first && s.configs.n > 0 {
+	ready := s.configs.n > 0 && s.order.Members == 0 && !s.lead.asked
+	if first && ready {
 		s.lead.countFrom = s.append
 	}
 	c.count(s.self.Node, s.append, s.durable)
@@ -68,7 +74,12 @@ func (c *Core) onAppendedLeader(in *Input) {
 		s.lead.streamed = s.append
 		c.spoke()
 	}
-	if first && s.configs.n == 0 && !s.lead.asked {
+	c.maybeRecovered()
+	switch {
+	case !first || ready || s.lead.asked:
+	case s.order.Members > 0:
+		c.orderedConfig()
+	default:
 		c.firstConfig()
 	}
 }

@@ -296,6 +296,7 @@ func (c *Core) onAppended(in *Input) {
 		s.received = s.window.advance(s.append)
 	}
 	c.followCommit()
+	c.maybeRecovered()
 	c.sendStatus()
 }
 
