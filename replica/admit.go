@@ -1,6 +1,10 @@
 package replica
 
-import "lockstep/wire"
+import (
+	"math"
+
+	"lockstep/wire"
+)
 
 // Identity and admission. Rules 8 and 14 of docs/consensus.md.
 
@@ -164,7 +168,7 @@ func (c *Core) identify(p *peer, from *Peer) bool {
 				return false
 			}
 		}
-		*p = peer{incarnation: from.Incarnation}
+		*p = peer{incarnation: from.Incarnation, heardNs: math.MinInt64 / 2}
 	}
 	p.run = from.Run
 	p.answered, p.granted = false, false

@@ -77,6 +77,9 @@ func (c *Core) Rename(to *[wire.MaxNodes + 1]wire.NodeID) {
 		m := to[n]
 		s.peers[m], s.lead.appendOf[m], s.lead.durableOf[m] = peers[n], appendOf[n], durableOf[n]
 	}
+	for i := range s.order.Member[:s.order.Members] {
+		s.order.Member[i].Node = to[s.order.Member[i].Node]
+	}
 	for i := range s.configs.at[:s.configs.n] {
 		RenameConfig(&s.configs.at[i].Config, to)
 	}

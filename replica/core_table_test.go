@@ -132,7 +132,8 @@ func TestDocumentShowsTheTable(t *testing.T) {
 
 var inputNames = [numInputs]string{"tick", "LOG", "STATUS", "NAK", "ALIGN", "ALIGN_ANSWER", "CANVASS", "CANVASS_ANSWER",
 	"VOTE_REQUEST", "VOTE", "TRANSFER", "term and vote stored", "records appended", "a term begins", "config record",
-	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "clock skew", "hand-over"}
+	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "clock skew", "hand-over",
+	"order to lead"}
 
 func TestNamesAreThereAndDiffer(t *testing.T) {
 	seen := map[string]bool{}
