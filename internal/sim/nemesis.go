@@ -230,7 +230,7 @@ func (w *World) depose() bool {
 
 // afterCut has the power fail just when a cut was carried out, now and then: what it took must not come back.
 func (w *World) afterCut(m *member) {
-	if w.healed || w.faultRng.IntN(2) != 0 {
+	if w.healed || w.o.Faults.Kinds == 0 || w.faultRng.IntN(2) != 0 {
 		return
 	}
 	epoch := m.epoch

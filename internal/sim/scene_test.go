@@ -104,8 +104,11 @@ func (s *scene) await(what string, limitNs int64, done func() bool) {
 // passes lets so much time pass, less if done before; done is asked after every event.
 func (s *scene) passes(limitNs int64, done func() bool) bool {
 	s.t.Helper()
-	for endNs := s.nowNs + limitNs; !done(); {
+	for endNs := s.nowNs + limitNs; ; {
 		s.hold()
+		if done() {
+			return true
+		}
 		if s.queue.heap[0].atNs > endNs {
 			s.nowNs = endNs
 			return false
@@ -115,8 +118,6 @@ func (s *scene) passes(limitNs int64, done func() bool) bool {
 		s.count.Events++
 		s.handle(&e)
 	}
-	s.hold()
-	return true
 }
 
 // elapse lets time pass.
