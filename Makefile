@@ -79,9 +79,11 @@ sim-bugs: ## the simulator against planted bugs, or one (BUG=name): it must catc
 
 explore: ## every state that small clusters of the consensus core can get into: minutes, 2 GiB of memory
 	@$(CGO) LOCKSTEP_EXPLORE=full $(GO) test -v -count=1 -timeout 60m ./internal/explore
+	@$(CGO) LOCKSTEP_EXPLORE=full $(GO) test -v -count=1 -tags simbug -run CoreBugs ./internal/explore
 
 explore-short: ## the same with tighter bounds: what CI runs of it
 	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -timeout 10m -run 'Worlds|Planted|Renaming' ./internal/explore
+	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -tags simbug -run CoreBugs ./internal/explore
 
 litmus: ## the ring litmus tests at full length
 	@LOCKSTEP_LITMUS_N=10000000 $(GO) test -count=1 -timeout 60m -run Litmus ./ringbuf ./agent

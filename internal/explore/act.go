@@ -191,7 +191,6 @@ func (s *site) deliver(m message) {
 	s.sh.planted.receiving(s, &m)
 	m.input(&s.in, s.digest)
 	s.run(&m)
-	s.sh.planted.received(s, &m)
 }
 
 // stored completes what the state file was given.

@@ -294,7 +294,6 @@ func (s *site) appended() {
 	in := s.input()
 	in.Position, in.LastTerm = position(s.sh.n), s.sh.log[s.sh.n-1].term()
 	s.step(replica.InAppended)
-	s.sh.planted.appended(s)
 }
 
 // verify takes what has become contiguous.
