@@ -166,6 +166,8 @@ func (c *Client) onReject(body []byte) {
 		c.lost()
 		c.try(c.peer)
 	default:
+		c.stats.Busy++
+		c.stats.BusyCode = m.Code
 		c.lost()
 		c.pause(c.peer, m.Code != wire.RefusalBusyStarting)
 	}

@@ -82,14 +82,15 @@ type Handler interface {
 
 // Stats count what a client did and met with.
 type Stats struct {
-	Sent         uint64 // messages put into datagrams, repeats included
-	Resent       uint64 // of these, repeats
-	Acks         uint64 // handed to the handler
-	Responses    uint64 // handed to the handler
-	Duplicates   uint64 // responses that had been handed out before
-	Holes        uint64 // responses that came ahead of a missing one, and were dropped until it comes
-	Gaps         uint64 // times that the leader missed a message
-	Busy         uint64 // times that the leader was busy
+	Sent         uint64       // messages put into datagrams, repeats included
+	Resent       uint64       // of these, repeats
+	Acks         uint64       // handed to the handler
+	Responses    uint64       // handed to the handler
+	Duplicates   uint64       // responses that had been handed out before
+	Holes        uint64       // responses that came ahead of a missing one, and were dropped until it comes
+	Gaps         uint64       // times that the leader missed a message
+	Busy         uint64       // times that the leader was busy
+	BusyCode     wire.Refusal // why it last was
 	Disconnects  uint64
 	Dropped      uint64 // datagrams that were not the cluster's, or from somebody else than the node being spoken to
 	Stale        uint64 // datagrams of an older term, or of an earlier attempt to connect

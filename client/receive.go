@@ -152,6 +152,7 @@ func (c *Client) onBusy(a *wire.Answer) {
 		return
 	}
 	c.stats.Busy++
+	c.stats.BusyCode = a.Code
 	if c.nowNs < c.pausedNs {
 		return
 	}

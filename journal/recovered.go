@@ -14,6 +14,7 @@ type Recovered struct {
 	// Configs are the config records, oldest first: the newest MaxConfigs of them.
 	Configs     []wire.ConfigAt
 	MoreConfigs bool          // the log holds older ones
+	Skips       []wire.SkipAt // all skip records, oldest first: apply must know of them before it comes to what they name
 	Floor       wire.Position // where the first record that is held begins
 	Records     uint64        // how many are held
 	Generation  uint64        // of the last cut
@@ -63,6 +64,7 @@ func (s *scanned) recovered(watermark wire.Position, known bool) *Recovered {
 	d := decide(e)
 	r := &Recovered{
 		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Configs: s.configs, MoreConfigs: s.moreConfigs,
+		Skips: s.skips,
 		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
 	}
 	if d.outcome != OutcomeIntact {

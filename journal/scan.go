@@ -22,6 +22,7 @@ type scanned struct {
 	configs  []wire.ConfigAt // the newest MaxConfigs
 	// moreConfigs says that there are older ones.
 	moreConfigs bool
+	skips       []wire.SkipAt
 
 	generation uint64
 	reached    int // how many segments the good log reaches
@@ -135,6 +136,12 @@ func (s *scanned) note(r *wire.Record, before *wire.Chain, payload []byte) error
 			s.configs, s.moreConfigs = slices.Delete(s.configs, 0, 1), true
 		}
 		s.configs = append(s.configs, at)
+	}
+	if r.Kind == wire.RecordSkip && r.Flags == 0 {
+		var skip wire.SkipRecord
+		if skip.Decode(payload) {
+			s.skips = append(s.skips, wire.SkipAt{End: r.End(), Position: skip.Position})
+		}
 	}
 	return nil
 }

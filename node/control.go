@@ -42,6 +42,7 @@ func (n *Node) startControl() error {
 	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
 	mux.HandleFunc("POST "+pathTransfer, n.serveTransfer)
+	mux.HandleFunc("POST "+pathSkip, n.serveSkip)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(counterCollector{n.counters}, collectors.NewGoCollector())
 	mux.Handle("GET "+pathMetrics, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

@@ -29,6 +29,8 @@ type Machine struct {
 	Transport func(Config) (transport.Transport, error)
 	// Fetch fetches log bytes of other nodes; nil: over HTTP.
 	Fetch replica.Fetch
+	// Services adds services to those of the build, or replaces them: made anew at every call. nil: none.
+	Services func(*[service.MaxServices]service.Service)
 	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes
 	// Node.Agents. Counters are then in memory.
 	Inline bool

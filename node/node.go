@@ -50,6 +50,7 @@ type Node struct {
 	transport  transport.Transport
 	progress   service.Progress
 	driver     *service.Driver
+	known      [service.MaxServices]bool // numbers of the services that this build runs
 	core       *replica.Core
 	replica    *replica.Agent
 	port       *journal.Port

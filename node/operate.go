@@ -15,7 +15,10 @@ import (
 )
 
 // Paths of what operators ask of a node, by POST.
-const pathTransfer = "/leader/transfer"
+const (
+	pathTransfer = "/leader/transfer"
+	pathSkip     = "/skip"
+)
 
 // Operation is what a node answers to an operator.
 type Operation struct {
@@ -46,6 +49,17 @@ func (n *Node) serveTransfer(w http.ResponseWriter, r *http.Request) {
 	if ok {
 		n.operate(w, r, replica.OperatorRequest{Kind: replica.OperatorHandOver, Node: to})
 	}
+}
+
+// serveSkip has apply pass over the record that begins at position=P.
+func (n *Node) serveSkip(w http.ResponseWriter, r *http.Request) {
+	at, err := strconv.ParseUint(r.FormValue("position"), 10, 64)
+	if err != nil {
+		n.answer(w, http.StatusBadRequest, Operation{Error: fmt.Sprintf("parameter position=%q: want the position "+
+			"at which apply has halted, as /status has it", r.FormValue("position"))})
+		return
+	}
+	n.operate(w, r, replica.OperatorRequest{Kind: replica.OperatorSkip, Position: wire.Position(at)})
 }
 
 // nodeParameter reads a node id from a request; 0 when it is not given. What is no node of the cluster is answered.

@@ -15,18 +15,29 @@ import (
 
 // cluster is a whole cluster on one goroutine: production agents, an in-process network, virtual time.
 type cluster struct {
-	t      testing.TB
-	clock  *agent.Virtual
-	net    *transport.Network
-	nodes  []*Node
-	logs   []*bytes.Buffer
-	agents []*agent.Invoker
-	client *client.Client
-	acks   [wire.LevelApplied + 1]uint64 // highest correlation acknowledged
-	answer []byte                        // last response
+	t       testing.TB
+	clock   *agent.Virtual
+	net     *transport.Network
+	nodes   []*Node
+	logs    []*bytes.Buffer
+	agents  []*agent.Invoker
+	client  *client.Client
+	acks    [wire.LevelApplied + 1]uint64 // highest correlation acknowledged
+	answer  []byte                        // last response
+	refused []client.Ack                  // final refusals
+	alter   func(*Machine)                // what the nodes run on; nil: as it is
+	configs []Config
+	down    []bool  // no turns for these nodes
+	ended   []error // of nodes that ended by themselves; only where mayEnd
+	mayEnd  bool
 }
 
-func (c *cluster) OnAck(a client.Ack) { c.acks[a.Level] = a.Correlation }
+func (c *cluster) OnAck(a client.Ack) {
+	c.acks[a.Level] = a.Correlation
+	if a.Level == wire.LevelNone {
+		c.refused = append(c.refused, a)
+	}
+}
 
 func (c *cluster) OnResponse(r client.Response) { c.answer = append(c.answer[:0], r.Payload...) }
 
@@ -34,7 +45,13 @@ func (c *cluster) OnEvent(client.Event) {}
 
 func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, clock: agent.NewVirtual(1e9, 1_700_000_000e9), net: transport.NewMemory(transport.MemoryOptions{})}
+	return newClusterOn(t, nodes, rule, dir, nil)
+}
+
+// newClusterOn is newCluster on machines that alter has changed.
+func newClusterOn(t testing.TB, nodes int, rule, dir string, alter func(*Machine)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, alter: alter, clock: agent.NewVirtual(1e9, 1_700_000_000e9), net: transport.NewMemory(transport.MemoryOptions{})}
 	config := Defaults()
 	config.Cluster.Rule = rule
 	config.Cluster.RingBytes, config.Journal.SyncBytes = 1<<20, 1<<18
@@ -56,7 +73,10 @@ func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
 		}
 		local, _ := transport.ParseAddr(config.Self().Data)
 		addrs = append(addrs, local)
-		c.add(config, local, group)
+		c.configs, c.down = append(c.configs, config), append(c.down, false)
+		c.ended = append(c.ended, nil)
+		n, log, agents := c.open(config, local, group)
+		c.nodes, c.logs, c.agents = append(c.nodes, n), append(c.logs, log), append(c.agents, agents...)
 	}
 	at, err := c.net.Join(transport.Addr{IP: [4]byte{10, 0, 0, 100}, Port: 7600})
 	if err != nil {
@@ -69,34 +89,84 @@ func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
 	return c
 }
 
-func (c *cluster) add(config Config, local, group transport.Addr) {
+func (c *cluster) open(config Config, local, group transport.Addr) (*Node, *bytes.Buffer, []*agent.Invoker) {
 	c.t.Helper()
 	var log bytes.Buffer
 	machine := Real()
 	machine.Clock, machine.Inline = c.clock, true
 	machine.Transport = func(Config) (transport.Transport, error) { return c.net.Join(local, group) }
+	if c.alter != nil {
+		c.alter(&machine)
+	}
 	n, err := OpenOn(machine, config, &log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { _ = n.Abandon() })
-	c.nodes, c.logs = append(c.nodes, n), append(c.logs, &log)
+	var agents []*agent.Invoker
 	for _, a := range n.Agents() {
 		invoker := agent.NewInvoker(a)
 		if err := invoker.Start(c.clock.NowNs()); err != nil {
 			c.t.Fatal(err)
 		}
-		c.agents = append(c.agents, invoker)
+		agents = append(agents, invoker)
 	}
+	return n, &log, agents
+}
+
+// agentsOf is a node's part of c.agents.
+func (c *cluster) agentsOf(i int) []*agent.Invoker {
+	each := len(c.agents) / len(c.nodes)
+	return c.agents[i*each : (i+1)*each]
+}
+
+// stop takes a node's turns away, as a process that hangs for ever.
+func (c *cluster) stop(i int) { c.down[i] = true }
+
+// syncRest has the journal of a node that has ended store what it has, as a process that ends by itself does.
+func (c *cluster) syncRest(i int) {
+	c.t.Helper()
+	n := c.nodes[i]
+	for limit := 1000; n.durable.Load() < n.ring.Append(); limit-- {
+		c.clock.Advance(1_000_000)
+		for _, a := range c.agentsOf(i)[:3] { // all but the one that writes the log
+			if _, err := a.Invoke(c.clock.NowNs()); err != nil || limit == 0 {
+				c.t.Fatalf("node %d does not sync the rest: %v", i+1, err)
+			}
+		}
+	}
+}
+
+// restart ends a node's process as a crash does and opens its directory again.
+func (c *cluster) restart(i int) {
+	c.t.Helper()
+	_ = c.nodes[i].transport.Close()
+	_ = c.nodes[i].Abandon()
+	local, _ := transport.ParseAddr(c.configs[i].Self().Data)
+	group, _ := transport.ParseAddr(c.configs[i].Cluster.Group)
+	n, log, agents := c.open(c.configs[i], local, group)
+	c.nodes[i], c.logs[i], c.down[i] = n, log, false
+	copy(c.agentsOf(i), agents)
 }
 
 // cycle gives every agent and the client one duty cycle.
 func (c *cluster) cycle(stepNs int64) {
 	c.clock.Advance(stepNs)
 	nowNs := c.clock.NowNs()
-	for _, a := range c.agents {
-		if _, err := a.Invoke(nowNs); err != nil {
-			c.t.Fatal(err)
+	for i := range c.nodes {
+		if c.down[i] {
+			continue
+		}
+		for _, a := range c.agentsOf(i) {
+			_, err := a.Invoke(nowNs)
+			if err == nil {
+				continue
+			}
+			if !c.mayEnd {
+				c.t.Fatalf("node %d: %v", i+1, err)
+			}
+			c.down[i], c.ended[i] = true, err
+			break
 		}
 	}
 	c.client.Poll(nowNs)

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+
 	"lockstep/ringbuf"
 	"lockstep/service"
 	"lockstep/wire"
@@ -9,6 +12,7 @@ import (
 // services is what the replica's agent tells the service driver, and hears of it (replica.Services).
 type services struct {
 	progress *service.Progress
+	driver   *service.Driver
 	commands *ringbuf.SPSC[service.Command]
 	wake     func() // the driver's thread, if that blocks
 }
@@ -36,4 +40,25 @@ func (s *services) command(c *service.Command) {
 func (s *services) Applied() (applied, hashPosition wire.Position, hash uint64) {
 	hashPosition, hash = s.progress.HashAt()
 	return s.progress.Applied(), hashPosition, hash
+}
+
+// Skippable says why the record at a position cannot be passed over. Only the one at which apply has halted here can be:
+// what this node has applied was answered, and what lies ahead may be borne.
+func (s *services) Skippable(at wire.Position) error {
+	status := s.driver.Status()
+	commit := s.progress.Commit()
+	switch h := status.Halt; {
+	case at >= commit:
+		return fmt.Errorf("position %d is not committed: commit is %d", at, commit)
+	case at < status.Applied:
+		return fmt.Errorf("the record at position %d is applied here: applied is %d", at, status.Applied)
+	case h == nil:
+		return errors.New("apply has not halted here: there is nothing to pass over")
+	case at != h.Position():
+		return fmt.Errorf("position %d: apply has halted at %d, and only the record that begins there can be passed over",
+			at, h.Position())
+	case !h.Skippable():
+		return fmt.Errorf("that record cannot be passed over: %v", h)
+	}
+	return nil
 }

@@ -73,22 +73,50 @@ func (n *Node) coreTransport() (transport.Transport, agent.Agent, error) {
 }
 
 func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringbuf.MessageRing) error {
-	book, err := orderbook.New(n.machine.Limits.Book)
+	services, err := n.newServices()
 	if err != nil {
-		return fmt.Errorf("node: %w", err)
+		return err
 	}
-	var services [service.MaxServices]service.Service
-	services[service.Echo], services[service.OrderBook] = &echo.Service{}, book
+	for i := range services {
+		n.known[i] = services[i] != nil
+	}
 	source, err := n.newSource()
 	if err != nil {
 		return err
 	}
 	n.driver, err = service.NewDriver(service.Options{
 		Ring: n.ring, Source: source, Progress: &n.progress, Commands: commands, Egress: egress, Services: services,
+		Fresh: n.newServices, Skips: n.recovered.Skips, OnHalt: n.onHalt,
 		Limits:   n.machine.Limits.Service, // they change outputs: they are the build's, not a node's
 		Counters: n.counters,
 	})
 	return err
+}
+
+// newServices makes the services that this build runs, with nothing seen.
+func (n *Node) newServices() (services [service.MaxServices]service.Service, err error) {
+	book, err := orderbook.New(n.machine.Limits.Book)
+	if err != nil {
+		return services, fmt.Errorf("node: %w", err)
+	}
+	services[service.Echo], services[service.OrderBook] = &echo.Service{}, book
+	if n.machine.Services != nil {
+		n.machine.Services(&services)
+	}
+	return services, nil
+}
+
+// onHalt tells operators that apply has halted, or goes on. It is called on the driver's thread.
+func (n *Node) onHalt(h *service.Halt) {
+	if h == nil {
+		n.logf("apply goes on without the record: the log is applied from its beginning")
+		return
+	}
+	n.counters.Error(n.machine.Clock.WallNs(), h.String())
+	n.logf("%v", h)
+	if h.Skippable() {
+		n.logf("replication goes on; lockstep leader skip %d has the cluster pass over that record\n%s", h.Position(), h.Stack)
+	}
 }
 
 // makeReplica makes the core, the leader's role and their agent, joined to the ports of the blocking threads.
@@ -125,7 +153,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		Transport: t, Sender: sender, Ring: n.ring, RingBytes: wire.Position(n.config.Cluster.RingBytes),
 		Chain: n.recovered.Chain, Journal: n.port, SyncAlways: rule == wire.RuleDurable, Votes: n.votePort,
 		CatchUp: n.newCatchUp(fetches), Operator: n.operator, Leading: seq,
-		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, commands: commands, wake: n.parkers.service.WakeIfParked},
+		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, driver: n.driver, commands: commands, wake: n.parkers.service.WakeIfParked},
 		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
 	}
 	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
@@ -142,11 +170,9 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 	commands *ringbuf.SPSC[service.Command], egress *ringbuf.MessageRing) (*sequencer.Sequencer, error) {
 	var secret [48]byte
 	n.machine.fill(secret[:])
-	var known [service.MaxServices]bool
-	known[service.Echo], known[service.OrderBook] = true, true
 	o := sequencer.Options{
 		Identity: id, Ring: n.ring, Sender: sender, MaxPayload: t.MaxPayload(), Egress: egress, Commands: commands,
-		Services: known, MaxMessage: wire.MaxMessage, WallNs: n.machine.Clock.WallNs,
+		Services: n.known, Progress: &n.progress, MaxMessage: wire.MaxMessage, WallNs: n.machine.Clock.WallNs,
 		Random: rand.New(rand.NewChaCha8([32]byte(secret[:32]))), Counters: n.counters,
 		Limits: n.machine.Limits.Sequencer,
 	}

@@ -18,6 +18,8 @@ type Leading interface {
 	// AppendTerm and AppendConfig append the cluster's own records.
 	AppendTerm(nowNs int64, t wire.TermRecord) bool
 	AppendConfig(nowNs int64, c *wire.Config) bool
+	// AppendSkip appends a skip record that names a position.
+	AppendSkip(nowNs int64, position wire.Position) bool
 	// Resign ends leadership. What was appended and not published is discarded.
 	Resign() wire.Chain
 	// OnClient takes one client datagram.
@@ -43,6 +45,9 @@ type Services interface {
 	Resign()
 	// Applied returns how far the service is, and its divergence hash at the last fixed point.
 	Applied() (applied, hashPosition wire.Position, hash uint64)
+	// Skippable says why the record at a position cannot be passed over, nil if it can: apply has halted there because
+	// a service failed. Cold.
+	Skippable(at wire.Position) error
 }
 
 // Redirector answers clients of a node that does not lead: stateless.

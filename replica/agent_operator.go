@@ -16,6 +16,7 @@ type OperatorKind uint8
 // What can be asked. The comment after each names the fields of OperatorRequest that it uses.
 const (
 	OperatorHandOver OperatorKind = iota // Node: let it lead; 0: whoever holds most
+	OperatorSkip                         // Position: of the record that apply is to pass over
 	numOperatorKinds
 )
 
@@ -61,8 +62,9 @@ type OperatorCall struct {
 	done    chan OperatorAnswer // room for the one answer: the core thread never waits
 
 	// Of the core thread.
-	begunNs int64     // 0: not begun
-	term    wire.Term // of this node when it began
+	begunNs int64         // 0: not begun
+	term    wire.Term     // of this node when it began
+	end     wire.Position // of what was appended for it
 }
 
 // NewOperator returns an empty mailbox. wake is called after a request was put in: it wakes the core thread if that
@@ -106,6 +108,7 @@ func (o *Operator) Ask(ctx context.Context, request OperatorRequest, limit time.
 // the call is answered.
 var operators = [numOperatorKinds]func(a *Agent, call *OperatorCall, first bool) (answered bool){
 	OperatorHandOver: (*Agent).operateHandOver,
+	OperatorSkip:     (*Agent).operateSkip,
 }
 
 // pollOperator looks into the mailbox.
@@ -129,7 +132,7 @@ func (a *Agent) pollOperator() int {
 // answer ends a call.
 func (a *Agent) answer(call *OperatorCall, err error, what string) bool {
 	call.done <- OperatorAnswer{Err: err, What: what, Leader: a.core.Leader(), Term: a.core.Term(),
-		TookNs: a.nowNs - call.begunNs}
+		At: call.end, TookNs: a.nowNs - call.begunNs}
 	return true
 }
 
@@ -161,3 +164,43 @@ func (a *Agent) operateHandOver(call *OperatorCall, first bool) bool {
 	}
 	return a.answer(call, nil, fmt.Sprintf("node %d leads term %d", leader, a.core.Term()))
 }
+
+// operateSkip appends a skip record, and answers when it is committed: apply then reads it ahead on every node.
+func (a *Agent) operateSkip(call *OperatorCall, first bool) bool {
+	at := call.request.Position
+	switch {
+	case first && !a.leading:
+		return a.answer(call, ErrNotLeading, "")
+	case first:
+		if err := a.appendSkip(at); err != nil {
+			return a.answer(call, fmt.Errorf("%w: %w", ErrRefused, err), "")
+		}
+		call.end = a.o.Leading.Chain().Position
+		return false
+	case !a.leading || a.ledTerm != call.term:
+		return a.answer(call, fmt.Errorf("%w: this node lost its leadership before the skip record was committed",
+			ErrOperatorLate), "")
+	case a.core.Commit() < call.end:
+		return false
+	}
+	return a.answer(call, nil, fmt.Sprintf("the record at position %d is passed over by every node", at))
+}
+
+func (a *Agent) appendSkip(at wire.Position) error {
+	switch {
+	case a.core.HandingOver():
+		return errors.New("this node hands leadership over")
+	case a.owed.kind != 0:
+		return errLogFull
+	}
+	if err := a.o.Services.Skippable(at); err != nil {
+		return err
+	}
+	if !a.o.Leading.AppendSkip(a.nowNs, at) {
+		return errLogFull
+	}
+	return nil
+}
+
+// errLogFull says that the leader cannot append at the moment.
+var errLogFull = errors.New("the log has no room at the moment: ask again")

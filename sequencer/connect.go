@@ -73,7 +73,7 @@ func (s *Sequencer) onProve(h *wire.Header, body []byte, from transport.Addr) {
 	case !s.challenger.check(s.nowNs, from, p.Token, p.Nonce):
 		code = wire.RefusalBadNonce
 	case !s.ready:
-		code = wire.RefusalBusyStarting
+		code = s.starting()
 	case p.Session != 0:
 		code = s.resume(&p, from)
 	default:
@@ -131,10 +131,16 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 			s.accept(x)
 		case sessionOpening:
 			s.prove(x, from)
+			if s.halted {
+				return wire.RefusalBusyHalted // its record waits for apply
+			}
 		case sessionClosed:
 			return x.code
 		}
 		return wire.RefusalNone
+	}
+	if s.halted {
+		return wire.RefusalBusyHalted
 	}
 	record := wire.SessionOpen{Token: p.Token, Window: s.window(p.Window), Name: p.Name}
 	n := record.Put(s.payload[:])

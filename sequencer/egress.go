@@ -42,6 +42,11 @@ func (s *Sequencer) onEgress(b []byte) bool {
 	case service.EgressSession:
 		s.restore(e)
 		return true
+	case service.EgressRefused:
+		if x := s.table.find(e.Session); x != nil {
+			x.refused = append(x.refused, refused{e.Correlation, e.Code})
+		}
+		return true
 	case service.EgressReady:
 		s.becomeReady()
 		return true
@@ -160,16 +165,16 @@ func (s *Sequencer) applied(x *session, e *service.Egress) bool {
 		return true
 	}
 	code := e.Code
-	final := code != wire.RefusalNone && code != wire.RefusalVoided
 	a := wire.Answer{
 		Kind: wire.AnswerAck, Level: wire.LevelApplied, Code: code, Service: e.Service,
 		Correlation: e.Correlation, Sequence: known.sequence, Position: known.position, Timestamp: known.timestamp,
 	}
-	if final {
+	refused := final(code)
+	if refused {
 		a.Kind, a.Level = wire.AnswerRefused, wire.LevelNone
 	}
-	told := final && known.code == code // when it was sequenced
-	wanted := final || known.levels.Has(wire.LevelApplied)
+	told := refused && known.code == code // when it was sequenced
+	wanted := refused || known.levels.Has(wire.LevelApplied)
 	if wanted && !told && !s.pack(x, &a, nil) {
 		return false
 	}

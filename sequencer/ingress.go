@@ -15,7 +15,7 @@ func (s *Sequencer) onSession(h *wire.Header, body []byte, from transport.Addr) 
 		s.reject(from, 0, id, wire.RefusalNotLeader)
 		return
 	case !s.ready:
-		s.reject(from, 0, id, wire.RefusalBusyStarting)
+		s.reject(from, 0, id, s.starting())
 		return
 	}
 	x := s.table.find(id)
@@ -101,6 +101,9 @@ func (s *Sequencer) onMessages(x *session, rest []byte) {
 	}
 }
 
+// final says whether a code means that a message was refused for good. A void is not refused: it does what it is for.
+func final(code wire.Refusal) bool { return code != wire.RefusalNone && code != wire.RefusalVoided }
+
 // judge says whether a message is refused for good. It depends on the message alone, so that a repeat gets the same.
 func (s *Sequencer) judge(m *wire.Message, payload []byte) wire.Refusal {
 	switch {
@@ -123,6 +126,8 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 		payload, to = s.payload[:why.Put(s.payload[:])], service.None
 	}
 	switch {
+	case s.halted:
+		return wire.RefusalBusyHalted
 	case m.Correlation > x.committed+uint64(x.window) || m.Correlation > x.applied+x.mask+1:
 		return wire.RefusalBusyWindow
 	case s.acks.full():
@@ -144,7 +149,7 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 	x.busy = false
 	s.meters.messages.Inc()
 	levels := m.Levels
-	if code != wire.RefusalNone && code != wire.RefusalVoided {
+	if final(code) {
 		s.refuse(x, m.Correlation, code)
 		levels = 0
 	}
@@ -167,7 +172,7 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 // repeat answers a message that was sequenced before with what is true of it by now.
 func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
 	s.meters.repeats.Inc()
-	if code := s.judge(m, payload); code != wire.RefusalNone && code != wire.RefusalVoided {
+	if code := s.judge(m, payload); final(code) {
 		s.refuse(x, m.Correlation, code)
 		return
 	}
@@ -182,8 +187,18 @@ func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
 			s.acknowledge(x, m.Correlation, e, level)
 		}
 	}
-	if !m.Levels.Has(wire.LevelApplied) || m.Correlation > x.applied {
+	switch {
+	case !m.Levels.Has(wire.LevelApplied):
+		return
+	case m.Correlation > x.applied:
+		if s.halted {
+			s.meters.refuse(wire.RefusalBusyHalted)
+			s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: m.Correlation, Code: wire.RefusalBusyHalted}, nil)
+		}
 		return // its answer is to come
+	case final(e.code):
+		s.refuse(x, m.Correlation, e.code)
+		return
 	}
 	if e.silent || x.received == x.responses { // without a response, or its client has them all
 		s.acknowledge(x, m.Correlation, e, wire.LevelApplied)
@@ -193,9 +208,13 @@ func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
 }
 
 // repeatInherited answers a message that an earlier leader sequenced: its record is applied, but where it stands is
-// no longer known here, unless a response says so.
+// no longer known here, unless a response says so. That it took no effect is known.
 func (s *Sequencer) repeatInherited(x *session, m *wire.Message) {
-	var unknown entry
+	unknown := entry{code: x.inheritedCode(m.Correlation)}
+	if final(unknown.code) {
+		s.refuse(x, m.Correlation, unknown.code)
+		return
+	}
 	for level := wire.LevelReceived; level <= wire.LevelDurable; level++ {
 		if m.Levels.Has(level) && s.reached(level, s.termEnd) {
 			s.acknowledge(x, m.Correlation, &unknown, level)
@@ -203,7 +222,7 @@ func (s *Sequencer) repeatInherited(x *session, m *wire.Message) {
 	}
 	switch {
 	case !m.Levels.Has(wire.LevelApplied):
-	case x.received < x.responses:
+	case unknown.code == wire.RefusalNone && x.received < x.responses:
 		s.replay(x)
 	default: // the client has every response there is
 		s.acknowledge(x, m.Correlation, &unknown, wire.LevelApplied)

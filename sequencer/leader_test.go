@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -61,6 +62,11 @@ func newLeader(t testing.TB, limits Limits, slots int) *leader {
 		Limits: service.Limits{Sessions: limits.Sessions},
 	}
 	do.Services[talker] = l.talker
+	do.Fresh = func() (s [service.MaxServices]service.Service, err error) {
+		l.talker = &talkerService{}
+		s[talker] = l.talker
+		return s, nil
+	}
 	if l.driver, err = service.NewDriver(do); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +75,7 @@ func newLeader(t testing.TB, limits Limits, slots int) *leader {
 	o := Options{
 		Identity: Identity{Cluster: testCluster, Node: 1, Incarnation: 9, Run: 2},
 		Ring:     l.ring, Sender: l.sender, MaxPayload: tr.MaxPayload(), Egress: egress, Commands: l.commands,
-		MaxMessage: 512, WallNs: func() int64 { return l.wallNs }, Random: rand.New(rand.NewPCG(1, 2)),
+		Progress: &l.progress, MaxMessage: 512, WallNs: func() int64 { return l.wallNs }, Random: rand.New(rand.NewPCG(1, 2)),
 		Limits: limits, Counters: l.counters,
 	}
 	o.Services[talker] = true
@@ -324,12 +330,18 @@ func (l *leader) kinds(kind wire.RecordKind) (n int) {
 	return n
 }
 
+// poison is what the talker cannot bear.
+var poison = []byte("poison")
+
 type talkerService struct{ order []uint64 }
 
 func (s *talkerService) Name() string { return "talker" }
 
 func (s *talkerService) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	s.order = append(s.order, r.Correlation)
+	if bytes.Equal(payload, poison) {
+		panic("told to")
+	}
 	if len(payload) < 5 {
 		return
 	}

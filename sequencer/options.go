@@ -36,6 +36,7 @@ type Options struct {
 	Egress     *ringbuf.MessageRing           // consumer end
 	Commands   *ringbuf.SPSC[service.Command] // producer end, shared on one thread with whoever sends Lead and Resign
 	Services   [service.MaxServices]bool      // numbers of the services that the cluster runs
+	Progress   *service.Progress              // of the driver: says whether apply has halted; nil: it never has
 	MaxMessage uint32                         // longest client message, bytes; what fits a datagram bounds it further
 	WallNs     func() int64                   // the wall clock, for stamps; asked once a second
 	Key        [16]byte                       // secret of this process, for the nonces of challenges

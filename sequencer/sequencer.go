@@ -19,6 +19,7 @@ type Sequencer struct {
 	adjustedNs int64 // when the stamper last saw the wall clock
 	leading    bool
 	ready      bool // the tables are complete: client messages are taken
+	halted     bool // apply has halted: no message can be answered
 	term       wire.Term
 	termEnd    wire.Position // end of the own term record; 0 before it is appended
 	replicated wire.Position
@@ -103,6 +104,14 @@ func (s *Sequencer) AppendConfig(nowNs int64, c *wire.Config) bool {
 	return ok
 }
 
+// AppendSkip appends a skip record; false as in AppendTerm.
+func (s *Sequencer) AppendSkip(nowNs int64, position wire.Position) bool {
+	skip := wire.SkipRecord{Position: position}
+	n := skip.Put(s.payload[:])
+	_, ok := s.log.Append(nowNs, wire.RecordSkip, 0, 0, 0, 0, s.payload[:n])
+	return ok
+}
+
 // Publish makes what was appended visible to the readers of the ring and returns the end of the log.
 func (s *Sequencer) Publish() wire.Chain { return s.log.Publish() }
 
@@ -122,6 +131,7 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 		return 0
 	}
 	s.nowNs = nowNs
+	s.lookAtApply()
 	if nowNs-s.adjustedNs >= slewHorizonNs {
 		s.adjustedNs = nowNs
 		s.log.stamper.Adjust(nowNs, s.o.WallNs())
@@ -134,6 +144,21 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 	s.tellCommitted()
 	s.flush()
 	return work
+}
+
+// lookAtApply sees whether apply has halted. Clients are then told so, instead of waiting for answers.
+func (s *Sequencer) lookAtApply() {
+	if s.o.Progress != nil {
+		_, s.halted = s.o.Progress.Halted()
+	}
+}
+
+// starting is why client messages are not taken while the tables are not complete.
+func (s *Sequencer) starting() wire.Refusal {
+	if s.halted {
+		return wire.RefusalBusyHalted
+	}
+	return wire.RefusalBusyStarting
 }
 
 // lookForSilence looks at one slot: closes its session when its client has been silent for too long, forgets it when

@@ -1,7 +1,9 @@
 package sequencer
 
 import (
+	"cmp"
 	"math/bits"
+	"slices"
 
 	"lockstep/transport"
 	"lockstep/wire"
@@ -42,6 +44,7 @@ type session struct {
 	inherited uint64 // last one that an earlier leader sequenced: entries knows only those beyond
 	entries   []entry
 	mask      uint64
+	refused   []refused // of the inherited ones: those without effect, ascending
 
 	// Its responses, by number: logged <= received <= responses.
 	responses uint64 // last given out by the service
@@ -80,6 +83,22 @@ func (x *session) entry(correlation uint64) *entry {
 	return &x.entries[correlation&x.mask]
 }
 
+// refused is a message that took no effect, and why.
+type refused struct {
+	correlation uint64
+	code        wire.Refusal
+}
+
+// inheritedCode is why an inherited message took no effect; RefusalNone when it took effect.
+func (x *session) inheritedCode(correlation uint64) wire.Refusal {
+	i, found := slices.BinarySearchFunc(x.refused, correlation,
+		func(r refused, c uint64) int { return cmp.Compare(r.correlation, c) })
+	if !found {
+		return wire.RefusalNone
+	}
+	return x.refused[i].code
+}
+
 // begin makes a free slot a session. Memory is allocated only if what an earlier session left does not do.
 func (x *session) begin(id wire.SessionID, token uint64, window uint32, maxPayload int) {
 	window = max(1, min(window, maxWindow))
@@ -94,7 +113,7 @@ func (x *session) begin(id wire.SessionID, token uint64, window uint32, maxPaylo
 	}
 	*x = session{
 		id: id, token: token, window: window, next: 1,
-		entries: entries, mask: uint64(len(entries) - 1), out: out,
+		entries: entries, mask: uint64(len(entries) - 1), out: out, refused: x.refused[:0],
 		listed: x.listed, owing: x.owing, slot: x.slot,
 		gapNs: never, busyNs: never, replayNs: never,
 	}
@@ -129,7 +148,7 @@ func (t *table) reset() {
 	t.free = t.free[:0]
 	for i := len(t.slots) - 1; i >= 0; i-- {
 		x := &t.slots[i]
-		*x = session{entries: x.entries, out: x.out, slot: int32(i)}
+		*x = session{entries: x.entries, out: x.out, refused: x.refused[:0], slot: int32(i)}
 		t.free = append(t.free, int32(i))
 	}
 }
@@ -187,6 +206,6 @@ func (t *table) release(slot int32) {
 	if t.byToken[x.token] == slot {
 		delete(t.byToken, x.token)
 	}
-	*x = session{entries: x.entries, out: x.out, listed: x.listed, owing: x.owing, slot: slot}
+	*x = session{entries: x.entries, out: x.out, refused: x.refused[:0], listed: x.listed, owing: x.owing, slot: slot}
 	t.free = append(t.free, slot)
 }

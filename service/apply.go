@@ -6,16 +6,17 @@ import (
 )
 
 // apply carries out d.record, settles what it caused, and takes it into the hash. It reports false when apply has
-// halted.
-func (d *Driver) apply(payload []byte) bool {
+// halted, or must not go on.
+func (d *Driver) apply(payload []byte) (bool, error) {
 	r := &d.record
 	d.meters.position.Set(uint64(r.Position))
 	d.meters.records.Inc()
 	d.stage.reset()
 	d.context.record = r
 	if !r.Known() {
-		return d.haltUnknown(r)
+		return false, d.haltUnknown(r)
 	}
+	d.passing = r.Position == d.ahead.next
 	switch r.Kind {
 	case wire.RecordMessage:
 		d.applyMessage(r, payload)
@@ -25,21 +26,28 @@ func (d *Driver) apply(payload []byte) bool {
 		d.applyClose(r, payload)
 	case wire.RecordAcks:
 		d.applyAcks(r)
+	case wire.RecordSkip:
+		if err := d.applySkip(r, payload); err != nil {
+			return false, err
+		}
 	case wire.RecordTerm, wire.RecordConfig:
 	default:
-		return d.haltUnknown(r)
+		return false, d.haltUnknown(r)
 	}
 	d.settle(r)
 	d.extendHash(r)
 	d.chain = d.after
-	return true
+	if d.passing {
+		d.meters.skipped.Inc()
+		d.ahead.find(d.chain.Position)
+	}
+	return true, nil
 }
 
 // haltUnknown stops apply at a record that this version cannot carry out: it is never skipped.
-func (d *Driver) haltUnknown(r *wire.Record) bool {
-	d.meters.halted.Set(1)
-	d.status.halt(&Halt{Reason: HaltUnknownKind, Position: r.Position, Kind: r.Kind, Flags: r.Flags})
-	return false
+func (d *Driver) haltUnknown(r *wire.Record) error {
+	d.halt(&Halt{Reason: HaltUnknownKind, Record: *r})
+	return nil
 }
 
 // applyMessage is the judge of duplicates: a message whose correlation is not its session's next changes nothing.
@@ -58,6 +66,8 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 	d.acknowledge(s, r.Acked)
 	var code wire.Refusal
 	switch {
+	case d.passing:
+		code = wire.RefusalSkipped
 	case r.Service == None:
 		code = reason(payload, wire.RefusalVoided)
 	case r.Service >= MaxServices || d.o.Services[r.Service] == nil:
@@ -66,6 +76,9 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 		d.enter(r.Service)
 		d.o.Services[r.Service].Apply(&d.context, r, payload)
 		d.calling = 0
+	}
+	if code != wire.RefusalNone {
+		s.refused.add(r.Correlation, code)
 	}
 	d.finishMessage(r, s, code)
 }
@@ -101,6 +114,10 @@ func (d *Driver) applyOpen(r *wire.Record, payload []byte) {
 	case !ok || r.Session == 0 || len(open.Name) > wire.MaxName:
 		d.meters.refused.Inc()
 		head.Code = wire.RefusalMalformed
+		d.stage.add(&head, nil)
+		return
+	case d.passing:
+		head.Code, head.Token = wire.RefusalSkipped, open.Token
 		d.stage.add(&head, nil)
 		return
 	case d.table.full():
@@ -160,7 +177,11 @@ func (d *Driver) closeSession(s *session, code wire.Refusal) {
 	d.tellServices(head.Session, false)
 }
 
+// tellServices tells of a session, unless the record is passed over: a service has failed at just that.
 func (d *Driver) tellServices(id wire.SessionID, opened bool) {
+	if d.passing {
+		return
+	}
 	for i, s := range &d.o.Services {
 		if s != nil {
 			d.enter(uint16(i))
@@ -234,7 +255,7 @@ func (d *Driver) extendHash(r *wire.Record) {
 		}
 	}
 	d.hash = h
-	if uint64(end)/HashEvery != uint64(r.Position)/HashEvery {
+	if uint64(end)/HashEvery != uint64(r.Position)/HashEvery && end > d.quiet {
 		d.progress.hash.set(end, h)
 	}
 }

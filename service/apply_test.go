@@ -17,7 +17,6 @@ func TestUnknownRecordsHaltApply(t *testing.T) {
 	for name, rec := range map[string]wire.Record{
 		"timer":    {Kind: wire.RecordTimer},
 		"snapshot": {Kind: wire.RecordSnapshot},
-		"skip":     {Kind: wire.RecordSkip},
 		"newer":    {Kind: 200},
 		"flags":    {Kind: wire.RecordMessage, Flags: 1, Session: 1, Correlation: 2, Service: service.Echo},
 	} {
@@ -34,8 +33,8 @@ func TestUnknownRecordsHaltApply(t *testing.T) {
 			expect(t, "egress", r.received(),
 				`opened s=1 token=1001 window=16 "client"`, `response s=1 c=1 n=1 last=true "x"`)
 			s := r.driver.Status()
-			if s.Halt == nil || s.Halt.Reason != service.HaltUnknownKind || s.Halt.Position != stop ||
-				s.Halt.Kind != rec.Kind || s.Applied != stop {
+			if s.Halt == nil || s.Halt.Reason != service.HaltUnknownKind || s.Halt.Position() != stop ||
+				s.Halt.Record.Kind != rec.Kind || s.Applied != stop {
 				t.Fatalf("status %+v, halt %+v", s, s.Halt)
 			}
 			if text := s.Halt.String(); !strings.Contains(text, "run the version that wrote it") {
@@ -59,7 +58,7 @@ func TestPanicInAServiceHaltsApply(t *testing.T) {
 	expect(t, "egress", r.received(),
 		`opened s=1 token=1001 window=16 "client"`, `response s=1 c=1 n=1 last=true "x"`)
 	s := r.driver.Status()
-	if s.Halt == nil || s.Halt.Reason != service.HaltPanic || s.Halt.Position != stop || s.Applied != stop {
+	if s.Halt == nil || s.Halt.Reason != service.HaltPanic || s.Halt.Position() != stop || s.Applied != stop {
 		t.Fatalf("status %+v, halt %+v", s, s.Halt)
 	}
 	if s.Halt.Service != "scripted" || s.Halt.Message != "told to" || !strings.Contains(s.Halt.Stack, "scripted") {

@@ -8,8 +8,8 @@ type CommandKind uint8
 // The commands.
 const (
 	// CommandLead (Term, Position): this node leads Term, and its own term record ends at Position. When that is
-	// applied, the driver dumps all sessions in ascending order of their ids (EgressSession), then writes
-	// EgressReady, then whatever it applies.
+	// applied, the driver dumps all sessions in ascending order of their ids (EgressSession, each followed by its
+	// EgressRefused), then writes EgressReady, then whatever it applies.
 	CommandLead CommandKind = 1 + iota
 	// CommandResign: nobody reads the egress any more; what was not yet written is dropped.
 	CommandResign

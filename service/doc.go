@@ -23,6 +23,7 @@
 //	session-open   a session, if there is room and the id is new
 //	session-close  its end
 //	acks           responses up to Acked are dropped (as with Acked of a message that is applied)
+//	skip           nothing in its turn: it was read ahead, and the record it names was passed over
 //	term, config   nothing
 //	any other      apply halts: this version cannot carry it out, and must not skip it
 //
@@ -51,13 +52,15 @@
 // # Failure behaviour
 //
 // A panic in a service halts apply, not the node: Status says where, the record has no visible effect, commands are
-// still served. A log that is impossible, or a journal that cannot be read, is an error of DoWork and stops the
-// node. A panic of the driver's own code is not recovered. When the egress ring is full the driver waits, without
-// blocking, and drops nothing.
+// still served. The driver then reads on in the committed log; when it finds a skip record that names the place, it
+// starts over at position 0 with services made anew, tells nobody of what it applies again, and goes on without that
+// record. A node that has applied such a record stops (ErrPassedOver). A log that is impossible, or a journal that
+// cannot be read, is an error of DoWork and stops the node. A panic of the driver's own code is not recovered. When the
+// egress ring is full the driver waits, without blocking, and drops nothing.
 //
 // # Limits
 //
 // Limits (sessions, kept responses), MaxOutputs, MaxOutputBytes, MaxResponse, MaxServices. Memory is allocated when
-// the driver is made and when a session opens (its kept responses: about KeptBytes + 56 bytes for each of
+// the driver is made and when a session opens (its kept responses: about KeptBytes + 72 bytes for each of
 // KeptResponses, reused after it closes), not while records are applied.
 package service

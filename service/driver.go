@@ -17,9 +17,16 @@ type Options struct {
 	Commands *ringbuf.SPSC[Command]
 	Egress   *ringbuf.MessageRing // takes a message of EgressHeaderSize + MaxResponse at least
 	Services [MaxServices]Service // by number; nil: unknown
-	Limits   Limits               // change outputs: the same on every node
-	Batch    int                  // records applied in one DoWork at most; 0: 256
-	Counters *counters.File       // nil: not visible from outside
+	// Fresh makes the same services once more, with nothing seen: what a service that failed has left behind is
+	// thrown away. nil: the driver cannot pass over a record in this run, and DoWork returns ErrNotFresh.
+	Fresh func() ([MaxServices]Service, error)
+	// Skips are the skip records that the log held when it was opened, committed or not, in order.
+	Skips []wire.SkipAt
+	// OnHalt is told on the driver's thread when apply halts, and, with nil, when it goes on. nil: nobody is.
+	OnHalt   func(*Halt)
+	Limits   Limits         // change outputs: the same on every node
+	Batch    int            // records applied in one DoWork at most; 0: 256
+	Counters *counters.File // nil: not visible from outside
 }
 
 // Limits bound what is kept for sessions. Zero fields take the default. They change outputs: the same on every node.
@@ -61,19 +68,18 @@ type Driver struct {
 	status   status
 
 	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, the sessions.
-	chain wire.Chain // of the last record applied
-	hash  uint64
-	table *table
+	cursor // chain: of the last record applied; record: the one being applied
+	hash   uint64
+	table  *table
 
-	// The record being applied.
-	record  wire.Record
-	after   wire.Chain // the chain once it is applied
 	context Context
 	stage   *stage
 	calling uint16 // service whose code is running; 0: ours
+	passing bool   // the record being applied is passed over: no service hears of it
 	closing []*session
 
-	reader  reader
+	ahead   ahead
+	quiet   wire.Position // records below were applied before, in this run: nobody is told of them again
 	written int           // egress messages, in this DoWork
 	done    wire.Position // end of the last record whose outputs are all written
 	leading
@@ -108,7 +114,8 @@ func NewDriver(o Options) (*Driver, error) {
 			ErrOptions, o.Egress.MaxMessage(), need)
 	}
 	d.context.stage = d.stage
-	d.reader.buf = make([]byte, readBytes)
+	d.cursor.buf = make([]byte, readBytes)
+	d.ahead.begin(o.Skips)
 	return d, nil
 }
 
@@ -123,48 +130,70 @@ func (d *Driver) OnClose() error { return nil }
 
 // DoWork carries out commands and applies what is committed, at most Options.Batch records. It never waits: when
 // the egress ring is full it goes on where it stopped in a later call. An error means that the log this node holds
-// is impossible or cannot be read, and is final. A panic in a service is not an error: apply halts, and Status says
-// where; commands are still served. work counts commands, records, and egress messages: it is 0 while the driver
-// waits for room.
+// is impossible or cannot be read, or that this node has applied what is to be passed over, and is final. A panic in
+// a service is not an error: apply halts, and Status says where; commands are still served, and the log is read on
+// for a skip record that names the place. work counts commands, records, and egress messages: it is 0 while the
+// driver waits for room.
 func (d *Driver) DoWork(int64) (work int, err error) {
 	d.written = 0
 	work = d.takeCommands()
-	if d.flush() && !d.status.halted() {
+	if d.status.halted() {
+		var looked int
+		looked, err = d.lookAhead()
+		return work + looked, err
+	}
+	if d.flush() {
 		var applied int
 		applied, err = d.applyBatch()
 		work += applied
+		if d.status.halted() {
+			work++ // the next call looks ahead
+		}
 	}
 	return work + d.written, err
 }
 
-// applyBatch applies records until none is left, the batch is full, the egress ring is full or a dump is due. One
-// recover covers all of it.
+// applyBatch applies records and makes what they caused visible. One recover covers all of it.
 func (d *Driver) applyBatch() (applied int, err error) {
 	defer d.recoverService()
-	commit := d.progress.Commit()
+	applied, err = d.applyRecords(d.progress.Commit())
+	if applied > 0 {
+		d.publish()
+		if d.chain.Position > d.quiet {
+			d.progress.state.set(d.chain.Position, d.stateHash())
+		}
+	}
+	if d.dumpDue() {
+		d.startDump()
+	}
+	return applied, err
+}
+
+// applyRecords applies records until none is left, the batch is full, the egress ring is full, a dump is due, apply
+// halts, or the next record has to wait.
+func (d *Driver) applyRecords(commit wire.Position) (applied int, err error) {
 	for applied < d.o.Batch && !d.dumpDue() {
-		payload, ok, err := d.next(commit)
-		if err != nil {
+		if d.chain.Position == d.ahead.next {
+			if wait, err := d.hinted(commit); wait || err != nil {
+				return applied, err
+			}
+		}
+		payload, ok, err := d.next(&d.cursor, commit)
+		if err != nil || !ok {
 			return applied, err
 		}
-		if !ok {
-			break
-		}
-		if !d.apply(payload) {
-			break
+		if ok, err := d.apply(payload); !ok {
+			return applied, err
 		}
 		applied++
+		if d.record.Position < d.quiet {
+			d.stage.reset()
+			continue
+		}
 		if d.live && !d.sendStage() {
 			break
 		}
 		d.done = d.chain.Position
-	}
-	if applied > 0 {
-		d.publish()
-		d.progress.state.set(d.chain.Position, d.stateHash())
-	}
-	if d.dumpDue() {
-		d.startDump()
 	}
 	return applied, nil
 }
@@ -174,7 +203,7 @@ func (d *Driver) applyBatch() (applied int, err error) {
 func (d *Driver) publish() {
 	d.egress.Publish()
 	if d.stageSent() {
-		d.done = d.chain.Position
+		d.done = max(d.done, d.chain.Position)
 	}
 	d.progress.setApplied(d.done)
 }

@@ -27,6 +27,8 @@ const (
 	// EgressSession is one session of the dump; the client's name follows. Session, Token, Window, Correlation (last
 	// applied), Response (last given out), Acked.
 	EgressSession
+	// EgressRefused is a message of the session dumped before it that took no effect. Session, Correlation, Code.
+	EgressRefused
 	// EgressReady ends the dump: from here on the ingress's tables are complete. Position (end of the last record
 	// applied).
 	EgressReady

@@ -15,6 +15,8 @@ type leading struct {
 	live    bool
 	dumping bool
 	dump    []*session // what is still to be dumped
+	refusal uint64     // of the first of them: the next of its messages without effect, if it is dumped itself
+	opened  bool       // the first of them is dumped itself
 	replay  replay
 }
 
@@ -36,7 +38,7 @@ func (d *Driver) takeCommands() (n int) {
 		if c == nil {
 			break
 		}
-		if c.Kind == CommandReplay && d.live && d.pending() {
+		if c.Kind == CommandReplay && d.live && (d.pending() || d.chain.Position < d.quiet) {
 			break
 		}
 		switch c.Kind {
@@ -70,7 +72,7 @@ func (d *Driver) takeCommands() (n int) {
 func (d *Driver) resign() {
 	d.leading = leading{}
 	d.stage.reset()
-	d.done = d.chain.Position
+	d.done = max(d.done, d.chain.Position)
 	d.progress.setApplied(d.done)
 }
 
@@ -150,7 +152,25 @@ func (d *Driver) sendStage() bool {
 // sendDump writes the sessions that are left to dump, then that the dump is complete.
 func (d *Driver) sendDump() bool {
 	for len(d.dump) > 0 {
-		s := d.dump[0]
+		if !d.sendSession(d.dump[0]) {
+			return false
+		}
+		d.dump, d.opened = d.dump[1:], false
+	}
+	b := d.claim(0)
+	if b == nil {
+		return false
+	}
+	head := Egress{Kind: EgressReady, Term: d.term, Position: d.chain.Position}
+	head.Put(b)
+	d.commit()
+	d.dumping, d.live, d.dump = false, true, nil
+	return true
+}
+
+// sendSession writes one session of the dump, then which of its messages took no effect.
+func (d *Driver) sendSession(s *session) bool {
+	if !d.opened {
 		b := d.claim(len(s.name))
 		if b == nil {
 			return false
@@ -161,16 +181,18 @@ func (d *Driver) sendDump() bool {
 		}
 		copy(b[head.Put(b):], s.name)
 		d.commit()
-		d.dump = d.dump[1:]
+		d.opened, d.refusal = true, s.refused.first()
 	}
-	b := d.claim(0)
-	if b == nil {
-		return false
+	for ; d.refusal < s.refused.count; d.refusal++ {
+		b := d.claim(0)
+		if b == nil {
+			return false
+		}
+		x := s.refused.at(d.refusal)
+		head := Egress{Kind: EgressRefused, Term: d.term, Session: s.id, Correlation: x.correlation, Code: x.code}
+		head.Put(b)
+		d.commit()
 	}
-	head := Egress{Kind: EgressReady, Term: d.term, Position: d.chain.Position}
-	head.Put(b)
-	d.commit()
-	d.dumping, d.live, d.dump = false, true, nil
 	return true
 }
 

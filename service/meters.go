@@ -8,6 +8,7 @@ type meters struct {
 	duplicates, strays, lost, badAcks      *counters.Counter
 	sessions, refused, slow                *counters.Counter
 	egressFull, journalReads, halted       *counters.Counter
+	skipped                                *counters.Counter
 }
 
 // ignored is the one help text of a name with several labels.
@@ -40,6 +41,7 @@ func newMeters(f *counters.File) meters {
 			"Times that apply waited because the ingress did not read its egress"),
 		journalReads: counter("lockstep_apply_journal_reads_total",
 			"Reads of the journal because the ring had moved past the applied position"),
-		halted: counter("lockstep_apply_halted", "1 when apply has halted"),
+		halted:  counter("lockstep_apply_halted", "1 when apply has halted"),
+		skipped: counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
 	}
 }

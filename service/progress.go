@@ -43,6 +43,7 @@ type Progress struct {
 	_       [128]byte
 	commit  padded
 	applied padded
+	halted  padded // 1 + the record's position; 0: apply runs
 	hash    report
 	state   report
 }
@@ -55,6 +56,14 @@ func (p *Progress) Commit() wire.Position { return wire.Position(p.commit.value.
 
 // Applied is the end of the last record whose effects are complete and, on a leader, written to the egress ring.
 func (p *Progress) Applied() wire.Position { return wire.Position(p.applied.value.Load()) }
+
+// Halted tells whether apply has halted, and at which record.
+func (p *Progress) Halted() (at wire.Position, halted bool) {
+	v := p.halted.value.Load()
+	return wire.Position(v - 1), v != 0
+}
+
+func (p *Progress) setHalted(at wire.Position) { p.halted.value.Store(uint64(at) + 1) }
 
 // HashAt returns the newest report of the chained hash over (position, outputs) and the record end it belongs to:
 // the first one at or past a whole MiB. Both are 0 before the first report.

@@ -22,42 +22,52 @@ type reader struct {
 	source bool // they came from the journal and are not verified yet
 }
 
-// next decodes the next record up to commit into d.record, and the chain behind it into d.after. ok is false when
+// cursor goes through the committed log record by record.
+type cursor struct {
+	reader
+	chain  wire.Chain // of the last record done
+	record wire.Record
+	after  wire.Chain // the chain once the record at hand is done
+}
+
+// restart goes to a place of the log.
+func (c *cursor) restart(at wire.Chain) { c.chain, c.off, c.end = at, 0, 0 }
+
+// next decodes the next record up to commit into c.record, and the chain behind it into c.after. ok is false when
 // there is none yet.
-func (d *Driver) next(commit wire.Position) (payload []byte, ok bool, err error) {
-	r := &d.reader
-	at := d.chain.Position
+func (d *Driver) next(c *cursor, commit wire.Position) (payload []byte, ok bool, err error) {
+	at := c.chain.Position
 	if at >= commit {
 		return nil, false, nil
 	}
-	if !r.whole() {
-		if err := d.fill(at, commit); err != nil || !r.whole() {
+	if !c.whole() {
+		if err := d.fill(&c.reader, at, commit); err != nil || !c.whole() {
 			return nil, false, err
 		}
 	}
-	b := r.buf[r.off:r.end]
+	b := c.buf[c.off:c.end]
 	n := 0
-	if r.source {
+	if c.source {
 		var v wire.Verdict
-		d.after = d.chain
-		if n, v = d.after.Verify(b, &d.record); v != wire.VerdictOK {
+		c.after = c.chain
+		if n, v = c.after.Verify(b, &c.record); v != wire.VerdictOK {
 			return nil, false, fmt.Errorf("%w: journal record at position %d: %v", ErrLog, at, v)
 		}
 	} else {
-		wire.DecodeRecord(b, &d.record)
-		if rec := &d.record; rec.Position != at || rec.Sequence != d.chain.Sequence+1 ||
+		wire.DecodeRecord(b, &c.record)
+		if rec := &c.record; rec.Position != at || rec.Sequence != c.chain.Sequence+1 ||
 			rec.Length < wire.RecordHeaderSize || rec.Length > wire.MaxRecord {
 			return nil, false, fmt.Errorf("%w: the ring has record %d at position %d, length %d, where record %d "+
-				"at position %d must be", ErrLog, rec.Sequence, rec.Position, rec.Length, d.chain.Sequence+1, at)
+				"at position %d must be", ErrLog, rec.Sequence, rec.Position, rec.Length, c.chain.Sequence+1, at)
 		}
-		n = int(wire.Padded(d.record.Length))
-		d.after = wire.Chain{
-			Position: d.record.End(), Sequence: d.record.Sequence, Timestamp: d.record.Timestamp,
-			Checksum: d.record.Checksum, Term: d.record.Term,
+		n = int(wire.Padded(c.record.Length))
+		c.after = wire.Chain{
+			Position: c.record.End(), Sequence: c.record.Sequence, Timestamp: c.record.Timestamp,
+			Checksum: c.record.Checksum, Term: c.record.Term,
 		}
 	}
-	r.off += n
-	return wire.Payload(b, &d.record), true, nil
+	c.off += n
+	return wire.Payload(b, &c.record), true, nil
 }
 
 // whole tells whether a whole record lies at off, or what can be none.
@@ -72,8 +82,7 @@ func (r *reader) whole() bool {
 
 // fill copies log bytes from position at on: from the ring when it still has them, else from the journal. The copy
 // is good when the ring still had its beginning afterwards.
-func (d *Driver) fill(at, commit wire.Position) error {
-	r := &d.reader
+func (d *Driver) fill(r *reader, at, commit wire.Position) error {
 	r.off, r.end = 0, 0
 	if until := min(commit, wire.Position(d.ring.Append())); at < until {
 		n := int(min(until-at, readBytes))

@@ -19,13 +19,14 @@ type scripted struct {
 	applied  uint64
 	sessions []int64 // ids as they open, negated as they close
 	onClose  wire.SessionID
+	healthy  bool
 }
 
 func (s *scripted) Name() string { return "scripted" }
 
 func (s *scripted) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	s.applied++
-	if len(payload) > 0 && payload[0] == 0xff {
+	if len(payload) > 0 && payload[0] == 0xff && !s.healthy {
 		panic("told to")
 	}
 	if len(payload) == 2 && payload[0] == 0xfe {
@@ -44,7 +45,13 @@ func (s *scripted) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	}
 }
 
+// poisoned is a session id that the service cannot bear.
+const poisoned = 666
+
 func (s *scripted) OnSession(ctx *service.Context, id wire.SessionID, opened bool) {
+	if id == poisoned && (opened || s.onClose == poisoned) && !s.healthy {
+		panic("told to")
+	}
 	if opened {
 		s.sessions = append(s.sessions, int64(id))
 		return
@@ -93,6 +100,9 @@ type rigOptions struct {
 	source      service.Source
 	orderbook   service.Service
 	counters    *counters.File
+	skips       []wire.SkipAt
+	healthy     bool // the scripted service does not panic
+	stale       bool // services cannot be made anew
 }
 
 func newRig(t testing.TB, o rigOptions) *rig {
@@ -104,7 +114,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		o.egressBytes = 4 << 20
 	}
 	r := &rig{
-		t: t, scripted: &scripted{},
+		t: t, scripted: &scripted{healthy: o.healthy},
 		ring:     ringbuf.NewLogRing(make([]byte, 2*o.ringBytes), o.ringBytes, false),
 		progress: &service.Progress{},
 		commands: ringbuf.NewSPSC(make([]service.Command, 64)),
@@ -114,7 +124,14 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	options := service.Options{
 		Ring: r.ring, Progress: r.progress, Commands: r.commands, Egress: r.egress,
 		Batch: o.batch, Limits: o.limits, Source: o.source,
-		Counters: o.counters,
+		Counters: o.counters, Skips: o.skips,
+	}
+	if !o.stale {
+		options.Fresh = func() ([service.MaxServices]service.Service, error) {
+			r.scripted = &scripted{healthy: o.healthy}
+			return [service.MaxServices]service.Service{
+				service.Echo: &echo.Service{}, service.OrderBook: o.orderbook, scriptedID: r.scripted}, nil
+		}
 	}
 	options.Services[service.Echo] = &echo.Service{}
 	options.Services[scriptedID] = r.scripted
@@ -150,6 +167,13 @@ func (r *rig) message(id wire.SessionID, correlation uint64, to uint16, payload 
 	r.append(wire.Record{
 		Kind: wire.RecordMessage, Session: id, Correlation: correlation, Service: to,
 	}, payload)
+}
+
+// skip appends a skip record and returns where it ends.
+func (r *rig) skip(at wire.Position) wire.Position {
+	b := make([]byte, wire.SkipRecordSize)
+	x := wire.SkipRecord{Position: at}
+	return r.append(wire.Record{Kind: wire.RecordSkip}, b[:x.Put(b)])
 }
 
 func (r *rig) commit() { r.progress.SetCommit(r.chain.Position) }
@@ -234,3 +258,6 @@ func (s *memorySource) ReadRange(from wire.Position, buf []byte) (int, error) {
 	}
 	return copy(buf, b), nil
 }
+
+// driverWithHints has the driver begin with skip records that the log held when it was opened.
+func (r *rig) driverWithHints(hints ...wire.SkipAt) { r.driver.SetHints(hints...) }

@@ -15,8 +15,31 @@ type session struct {
 	correlation uint64 // of the last message applied
 	name        []byte
 	kept        kept
+	refused     refused
 	closing     bool // its kept responses overflowed: it closes with the record being applied
 }
+
+// refused remembers the newest messages of a session that took no effect, and why: whoever leads next answers their
+// repeats with it.
+type refused struct {
+	list  []refusal
+	count uint64 // of all there ever were
+}
+
+type refusal struct {
+	correlation uint64
+	code        wire.Refusal
+}
+
+func (r *refused) add(correlation uint64, code wire.Refusal) {
+	r.list[r.count&uint64(len(r.list)-1)] = refusal{correlation, code}
+	r.count++
+}
+
+// first is the number, counted from 0, of the oldest that is remembered.
+func (r *refused) first() uint64 { return r.count - min(r.count, uint64(len(r.list))) }
+
+func (r *refused) at(n uint64) *refusal { return &r.list[n&uint64(len(r.list)-1)] }
 
 // table holds the open sessions. It allocates when one opens and the memory of a closed one cannot be reused, and
 // at no other time.
@@ -53,12 +76,12 @@ func (t *table) open(id wire.SessionID, token uint64, window uint32, name []byte
 		s = &session{kept: kept{
 			list:  make([]keptResponse, t.limits.KeptResponses),
 			bytes: make([]byte, t.limits.KeptBytes),
-		}}
+		}, refused: refused{list: make([]refusal, t.limits.KeptResponses)}}
 	}
 	*s = session{
 		id: id, token: token, window: window,
 		name: append(s.name[:0], name...),
-		kept: kept{list: s.kept.list, bytes: s.kept.bytes},
+		kept: kept{list: s.kept.list, bytes: s.kept.bytes}, refused: refused{list: s.refused.list},
 	}
 	t.byID[id] = s
 	return s
@@ -68,6 +91,13 @@ func (t *table) open(id wire.SessionID, token uint64, window uint32, name []byte
 func (t *table) close(s *session) {
 	delete(t.byID, s.id)
 	t.free = append(t.free, s)
+}
+
+// reset closes all sessions.
+func (t *table) reset() {
+	for _, s := range t.ascending() {
+		t.close(s)
+	}
 }
 
 // ascending returns the open sessions by id. The slice is good until the next call.

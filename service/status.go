@@ -33,24 +33,30 @@ func (r HaltReason) String() string {
 
 // Halt says where apply stopped. The log goes on: it is replicated and made durable as before.
 type Halt struct {
-	Reason   HaltReason
-	Position wire.Position   // of the record that could not be applied
-	Kind     wire.RecordKind // of that record
-	Flags    uint8           // of that record
-	Service  string          // whose code panicked
-	Message  string          // what it panicked with
-	Stack    string
+	Reason  HaltReason
+	Record  wire.Record // that could not be applied
+	Service string      // whose code panicked
+	Message string      // what it panicked with
+	Stack   string
+	Behind  bool // the record was applied, and the service panicked when it was asked for its hash
 }
+
+// Position is where the record begins that could not be applied.
+func (h *Halt) Position() wire.Position { return h.Record.Position }
+
+// Skippable says whether apply goes on when the record is passed over: a service failed on it.
+func (h *Halt) Skippable() bool { return h.Reason == HaltPanic && !h.Behind }
 
 // String is one sentence for status and logs.
 func (h *Halt) String() string {
+	r := &h.Record
 	switch h.Reason {
 	case HaltUnknownKind:
 		return fmt.Sprintf("apply halted at position %d: this version cannot carry out records of kind %d (%v), "+
-			"flags %#x: run the version that wrote it", h.Position, uint8(h.Kind), h.Kind, h.Flags)
+			"flags %#x: run the version that wrote it", r.Position, uint8(r.Kind), r.Kind, r.Flags)
 	case HaltPanic:
-		return fmt.Sprintf("apply halted at position %d: service %s panicked on a record of kind %v: %s",
-			h.Position, h.Service, h.Kind, h.Message)
+		return fmt.Sprintf("apply halted at position %d: service %s panicked on a record of kind %v, sequence %d, "+
+			"session %x, correlation %d: %s", r.Position, h.Service, r.Kind, r.Sequence, r.Session, r.Correlation, h.Message)
 	}
 	return "apply is running"
 }
@@ -72,7 +78,20 @@ type status struct{ at atomic.Pointer[Halt] }
 
 func (s *status) halted() bool { return s.at.Load() != nil }
 
-func (s *status) halt(h *Halt) { s.at.Store(h) }
+// halt stops apply, or with nil lets it go on, and tells.
+func (d *Driver) halt(h *Halt) {
+	d.status.at.Store(h)
+	at := nowhere
+	d.meters.halted.Set(0)
+	if h != nil {
+		at = h.Position()
+		d.meters.halted.Set(1)
+	}
+	d.progress.setHalted(at)
+	if d.o.OnHalt != nil {
+		d.o.OnHalt(h)
+	}
+}
 
 // Status tells where apply stands. Any thread.
 func (d *Driver) Status() Status {
@@ -92,12 +111,14 @@ func (d *Driver) recoverService() {
 	if p == nil {
 		return
 	}
-	d.meters.halted.Set(1)
-	d.status.halt(&Halt{
-		Reason: HaltPanic, Position: d.record.Position, Kind: d.record.Kind,
+	h := &Halt{
+		Reason: HaltPanic, Record: d.record, Behind: d.chain.Position > d.record.Position,
 		Service: d.o.Services[d.calling].Name(), Message: fmt.Sprint(p), Stack: string(debug.Stack()),
-	})
+	}
 	d.calling = None
-	d.stage.reset() // of a record that is not applied nothing leaves
+	if !h.Behind {
+		d.stage.reset() // of a record that is not applied nothing leaves
+	}
 	d.publish()
+	d.halt(h)
 }

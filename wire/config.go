@@ -10,12 +10,20 @@ const (
 	MaxConfigSize    = ConfigHeaderSize + MaxNodes*ConfigMemberSize
 	SessionOpenSize  = 16
 	ReasonSize       = 2
+	TimerRecordSize  = 16
+	SkipRecordSize   = 8
 )
 
 // ConfigAt is a config record and where it ends in the log.
 type ConfigAt struct {
 	End    Position
 	Config Config
+}
+
+// SkipAt is a skip record: where it ends in the log, and what it names.
+type SkipAt struct {
+	End      Position
+	Position Position // of the first byte of the record to be passed over
 }
 
 // TermRecord is the payload of a term record.
@@ -233,5 +241,53 @@ func (x *Reason) Decode(b []byte) bool {
 	var w fb.Reason
 	w.Init(b, 0)
 	x.Code = Refusal(w.Code())
+	return true
+}
+
+// TimerRecord is the payload of a timer record: a timer of the header's Service is to fire.
+type TimerRecord struct {
+	ID       uint64 // the service's name for it
+	Deadline uint64 // ns since the Unix epoch; the record's timestamp is not below it
+}
+
+// Put writes the payload.
+func (x *TimerRecord) Put(b []byte) int {
+	var w fb.TimerRecord
+	w.Init(b[:TimerRecordSize], 0)
+	w.MutateId(x.ID)
+	w.MutateDeadline(x.Deadline)
+	return TimerRecordSize
+}
+
+// Decode reads the payload.
+func (x *TimerRecord) Decode(b []byte) bool {
+	if len(b) != TimerRecordSize {
+		return false
+	}
+	var w fb.TimerRecord
+	w.Init(b, 0)
+	x.ID, x.Deadline = w.Id(), w.Deadline()
+	return true
+}
+
+// SkipRecord is the payload of a skip record: apply passes over the record that begins at Position.
+type SkipRecord struct{ Position Position }
+
+// Put writes the payload.
+func (x *SkipRecord) Put(b []byte) int {
+	var w fb.SkipRecord
+	w.Init(b[:SkipRecordSize], 0)
+	w.MutatePosition(uint64(x.Position))
+	return SkipRecordSize
+}
+
+// Decode reads the payload.
+func (x *SkipRecord) Decode(b []byte) bool {
+	if len(b) != SkipRecordSize {
+		return false
+	}
+	var w fb.SkipRecord
+	w.Init(b, 0)
+	x.Position = Position(w.Position())
 	return true
 }

@@ -23,6 +23,8 @@ var fixed = map[string]struct {
 	"ConfigMember":   {new(fb.ConfigMember), ConfigMemberSize},
 	"SessionOpen":    {new(fb.SessionOpen), SessionOpenSize},
 	"Reason":         {new(fb.Reason), ReasonSize},
+	"TimerRecord":    {new(fb.TimerRecord), TimerRecordSize},
+	"SkipRecord":     {new(fb.SkipRecord), SkipRecordSize},
 	"LogHeader":      {new(fb.LogHeader), LogHeaderSize},
 	"Status":         {new(fb.Status), StatusSize},
 	"Nak":            {new(fb.Nak), NakSize},

@@ -25,8 +25,11 @@ const (
 	RefusalBusyAcks        Refusal = 16
 	RefusalBusyDisk        Refusal = 17
 	RefusalBusyStarting    Refusal = 18
+	RefusalBusyHalted      Refusal = 19
+	RefusalBusyDiverged    Refusal = 20
+	RefusalSkipped         Refusal = 21
 
-	NumRefusals = 19
+	NumRefusals = 22
 )
 
 // refusals holds name and sentence of every refusal.
@@ -69,6 +72,12 @@ var refusals = [NumRefusals]struct{ name, sentence string }{
 		"The leader's disk is full: send again when there is space."},
 	RefusalBusyStarting: {"busy-starting",
 		"The leader has just been elected and is not ready yet: send again at once."},
+	RefusalBusyHalted: {"busy-halted",
+		"A service has halted on the leader: an operator has to see to it; send again later."},
+	RefusalBusyDiverged: {"busy-diverged",
+		"The nodes disagree about what the services answered: an operator has to see to it; send again later."},
+	RefusalSkipped: {"skipped",
+		"The record was passed over at an operator's request: it has no effect."},
 }
 
 // Name is the refusal's name as docs, logs and command lines have it.
@@ -91,4 +100,4 @@ func (r Refusal) Sentence() string {
 func (r Refusal) String() string { return r.Name() }
 
 // Busy says whether the same can simply be tried again later: nothing was consumed.
-func (r Refusal) Busy() bool { return r >= RefusalBusyWindow && r <= RefusalBusyStarting }
+func (r Refusal) Busy() bool { return r >= RefusalBusyWindow && r <= RefusalBusyDiverged }
