@@ -510,6 +510,30 @@ func TestRule8RunAndDurableThatGoBackAreRefused(t *testing.T) {
 	p.want(p.c.s.peers[2].counted, "a node that has synced again what it had is not counted")
 }
 
+// Datagrams of a process that is over change nothing: of a lower run never, of another incarnation not while the one
+// known is heard; and none of a node that is no voter. Fault N3.
+func TestN3DatagramsOfOtherProcessesAreDropped(t *testing.T) {
+	p := newProbe(t, wire.RuleDurable, Restored{})
+	p.lead()
+	p.status(2, firstConfig, firstConfig)
+	hash := p.c.Hash()
+	for _, x := range []struct {
+		from Peer
+		why  Refusal
+	}{
+		{Peer{Node: 2, Incarnation: 2000, Run: 0}, RefusedRun},
+		{Peer{Node: 2, Incarnation: 2001, Run: 1}, RefusedIncarnation},
+		{Peer{Node: 2, Incarnation: 1999, Run: 9}, RefusedIncarnation},
+		{Peer{Node: 4, Incarnation: 4000, Run: 1}, RefusedSender},
+		{Peer{Node: 1, Incarnation: 1000, Run: 1}, RefusedSender},
+	} {
+		in := statusOf(2, 1, firstConfig+104, firstConfig+104)
+		in.From = x.from
+		p.refused(in, x.why)
+		p.want(p.c.Hash() == hash, "%v changed something", x.from)
+	}
+}
+
 func TestRule8RecoveringNeitherVotesNorLeads(t *testing.T) {
 	p := newProbe(t, wire.RuleDurable, Restored{Incarnation: 1000, Run: 2, Recovering: true})
 	p.now = 1e9

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +43,43 @@ func TestScripts(t *testing.T) {
 		s := &script{}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return s.run(t, d) })
 	})
+}
+
+var scriptID = regexp.MustCompile(`^([elp][0-9]+)_`)
+
+// A script begins with what it plays. One whose name begins with a fault's id says so, and the documents list each.
+func TestScriptsSayWhatTheyPlay(t *testing.T) {
+	list := readText(t, "../docs/testing.md") + readText(t, "../docs/consensus.md")
+	files, err := os.ReadDir("testdata/scripts")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err, len(files))
+	}
+	for _, f := range files {
+		head, _, _ := strings.Cut(readText(t, "testdata/scripts/"+f.Name()), "\n\n")
+		if !strings.HasPrefix(head, "# ") {
+			t.Errorf("%s does not begin with what it plays", f.Name())
+		}
+		name := strings.TrimSuffix(f.Name(), ".txt")
+		id := scriptID.FindStringSubmatch(name)
+		if id != nil && !strings.Contains(head, "ault "+strings.ToUpper(id[1])) {
+			t.Errorf("%s does not name its fault, %s", f.Name(), strings.ToUpper(id[1]))
+		}
+		if id != nil && !strings.Contains(list, "`"+name+"`") {
+			t.Errorf("the table of scenarios in docs/testing.md does not list the script `%s`", name)
+		}
+		if listed := regexp.MustCompile(`\b` + name + `\b`); !listed.MatchString(list) {
+			t.Errorf("neither docs/testing.md nor docs/consensus.md lists the script %s", name)
+		}
+	}
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // script is one run of a script.

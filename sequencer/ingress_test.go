@@ -149,7 +149,7 @@ func TestRepeatsAndGaps(t *testing.T) {
 }
 
 // A repeat is answered with the levels that are true by now, from the same place in the log.
-func TestRepeatIsAnsweredByWhatIsTrue(t *testing.T) {
+func TestC1RepeatIsAnsweredByWhatIsTrue(t *testing.T) {
 	l := newLeader(t, Limits{}, 0)
 	id := l.open(addr(2), 1)
 	before := l.s.Chain().Position

@@ -57,7 +57,7 @@ func expect(t *testing.T, what string, got []received, want ...string) {
 	}
 }
 
-func TestMessagesAreAppliedInOrderOnce(t *testing.T) {
+func TestC1MessagesAreAppliedInOrderOnce(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.lead()
 	r.open(5)
@@ -134,7 +134,7 @@ func TestMessagesThatNoServiceTakes(t *testing.T) {
 		`response s=1 c=5 n=1 last=true "goes on"`)
 }
 
-func TestSessionLife(t *testing.T) {
+func TestC3SessionLife(t *testing.T) {
 	r := newRig(t, rigOptions{limits: service.Limits{Sessions: 2}})
 	r.lead()
 	r.open(1)

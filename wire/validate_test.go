@@ -152,8 +152,35 @@ func TestEveryDropOfValidate(t *testing.T) {
 	}
 }
 
-// TestEveryBitOfADatagramCounts flips every single bit of a datagram: none may go unseen.
-func TestEveryBitOfADatagramCounts(t *testing.T) {
+// Datagrams of another cluster, of nodes that are no voters, of this node itself and of no incarnation are dropped,
+// each under its own name, whatever kind they are. Fault N3.
+func TestN3ForeignDatagramsAreDropped(t *testing.T) {
+	for _, kind := range kinds() {
+		if kind.ToClient() {
+			continue
+		}
+		good := Header{Kind: kind, Cluster: testCluster, Sender: 2, Incarnation: 77, Run: 5, Term: 9}
+		foreign := map[Drop]func(h *Header){DropCluster: func(h *Header) { h.Cluster++ }}
+		if kind.FromClient() {
+			good.Incarnation, good.Run = 0, 0
+			foreign[DropIncarnation] = func(h *Header) { h.Incarnation = 77 } // a client that poses as a node
+		} else {
+			foreign[DropSender] = func(h *Header) { h.Sender = 4 }
+			foreign[DropOwn] = func(h *Header) { h.Sender = 1 }
+			foreign[DropIncarnation] = func(h *Header) { h.Incarnation = 0 }
+		}
+		for want, change := range foreign {
+			h := good
+			change(&h)
+			if _, d := nodeEnd.Validate(sealedAs(h), new(Header)); d != want {
+				t.Errorf("%v: %v, want %v", kind, d, want)
+			}
+		}
+	}
+}
+
+// TestN2EveryBitOfADatagramCounts flips every single bit of a datagram: none may go unseen.
+func TestN2EveryBitOfADatagramCounts(t *testing.T) {
 	b := sealed(DatagramMessages, 32)
 	for bit := range len(b) * 8 {
 		b[bit/8] ^= 1 << (bit % 8)
