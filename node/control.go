@@ -43,6 +43,7 @@ func (n *Node) startControl() error {
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
 	mux.HandleFunc("POST "+pathTransfer, n.serveTransfer)
 	mux.HandleFunc("POST "+pathSkip, n.serveSkip)
+	mux.HandleFunc("POST "+pathRecover, n.serveRecover)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(counterCollector{n.counters}, collectors.NewGoCollector())
 	mux.Handle("GET "+pathMetrics, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

@@ -153,16 +153,21 @@ func (n *Node) onRecovering(recovering bool) {
 	go n.markRecovering()
 }
 
+// whyRecovering says why this node may have forgotten something, when it may.
+func (n *Node) whyRecovering() string {
+	if n.recovering == "" {
+		return "the cluster's config record does not list this node's directory"
+	}
+	return n.recovering
+}
+
 // markRecovering writes what is true by now, one writer at a time.
 func (n *Node) markRecovering() {
 	n.markMu.Lock()
 	defer n.markMu.Unlock()
 	var err error
 	if n.mayHaveForgotten.Load() {
-		why := n.recovering
-		if why == "" {
-			why = "the cluster's config record does not list this node's directory"
-		}
+		why := n.whyRecovering()
 		n.logf("recovering: %s; this node neither votes nor counts until the cluster has admitted it", why)
 		err = journal.MarkRecovering(n.machine.FS, n.config.Dir, why)
 	} else {

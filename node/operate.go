@@ -110,8 +110,13 @@ func (n *Node) answer(w http.ResponseWriter, code int, o Operation) {
 // Operate asks one node's control plane, by POST on path with its query. The error wraps ErrOperation if the node answered
 // that it is not done.
 func Operate(ctx context.Context, client *http.Client, control, path string) (Operation, int, error) {
+	return operateWith(ctx, client, control, path, nil)
+}
+
+// operateWith is Operate with a body.
+func operateWith(ctx context.Context, client *http.Client, control, path string, content io.Reader) (Operation, int, error) {
 	var o Operation
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+control+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+control+path, content)
 	if err != nil {
 		return o, 0, err
 	}

@@ -28,6 +28,8 @@ type Status struct {
 	Leader      int               `json:"leader"`
 	Recovering  string            `json:"recovering,omitempty"`
 	DiskFull    bool              `json:"disk_full"`
+	LastTerm    uint64            `json:"last_term"`
+	LastCheck   uint32            `json:"last_checksum"`
 	Append      uint64            `json:"append"`
 	Durable     uint64            `json:"durable"`
 	Commit      uint64            `json:"commit"`
@@ -63,6 +65,7 @@ func (n *Node) Status() Status {
 		Uptime: time.Since(n.startedAt).Round(time.Second).String(),
 		Role:   replica.Role(n.gauge("lockstep_role")).String(), Term: n.gauge("lockstep_term"),
 		Leader: int(n.gauge("lockstep_leader")), DiskFull: n.gauge("lockstep_disk_full") == 1,
+		LastTerm: n.gauge("lockstep_last_term"), LastCheck: uint32(n.gauge("lockstep_last_checksum")),
 		Append: n.ring.Append(), Durable: n.durable.Load(), Commit: uint64(n.progress.Commit()),
 		Applied: uint64(driver.Applied), StateAt: uint64(driver.StatePosition),
 		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
@@ -71,7 +74,7 @@ func (n *Node) Status() Status {
 		Host: n.findings,
 	}
 	if n.gauge("lockstep_recovering") == 1 {
-		s.Recovering = n.recovering
+		s.Recovering = n.whyRecovering()
 	}
 	if driver.Halt != nil {
 		s.Halted = driver.Halt.String()

@@ -8,6 +8,7 @@ import (
 // metrics are the agent's counters. Gauges are set about once a millisecond, never per message.
 type metrics struct {
 	role, term, leader, appendAt, commit, applied, recovering, aligned *counters.Counter
+	lastTerm, lastChecksum                                             *counters.Counter
 	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull     *counters.Counter
 	drops                                                              [wire.NumDrops]*counters.Counter
 }
@@ -18,6 +19,8 @@ func (m *metrics) init(f *counters.File) {
 	m.term = gauge("term", "current term")
 	m.leader = gauge("leader", "node id of the leader, 0 when none is known")
 	m.appendAt = gauge("append_position", "end of this node's log in memory, bytes")
+	m.lastTerm = gauge("last_term", "term of the last record of this node's log")
+	m.lastChecksum = gauge("last_checksum", "checksum of the last record: the log up to there in one number")
 	m.commit = gauge("commit_position", "end of what is committed and held here, bytes")
 	m.applied = gauge("applied_position", "end of what the service has consumed, bytes")
 	m.recovering = gauge("recovering", "1 while this node may have forgotten, and neither votes nor counts")
@@ -50,6 +53,8 @@ func (m *metrics) publish(a *Agent) {
 	m.term.Set(uint64(a.core.Term()))
 	m.leader.Set(uint64(a.core.Leader()))
 	m.appendAt.Set(uint64(a.core.Append()))
+	m.lastTerm.Set(uint64(a.chain.Term))
+	m.lastChecksum.Set(uint64(a.chain.Checksum))
 	m.commit.Set(uint64(a.core.Commit()))
 	m.applied.Set(uint64(a.applied))
 	m.recovering.Set(gauge01(a.core.Recovering()))

@@ -17,6 +17,7 @@ type OperatorKind uint8
 const (
 	OperatorHandOver OperatorKind = iota // Node: let it lead; 0: whoever holds most
 	OperatorSkip                         // Position: of the record that apply is to pass over
+	OperatorRecover                      // Order: lead without votes, when a majority may have forgotten
 	numOperatorKinds
 )
 
@@ -25,6 +26,7 @@ type OperatorRequest struct {
 	Kind     OperatorKind
 	Node     wire.NodeID
 	Position wire.Position
+	Order    RecoverOrder
 }
 
 // OperatorAnswer is what came of a request. Err nil: it was done.
@@ -109,6 +111,7 @@ func (o *Operator) Ask(ctx context.Context, request OperatorRequest, limit time.
 var operators = [numOperatorKinds]func(a *Agent, call *OperatorCall, first bool) (answered bool){
 	OperatorHandOver: (*Agent).operateHandOver,
 	OperatorSkip:     (*Agent).operateSkip,
+	OperatorRecover:  (*Agent).operateRecover,
 }
 
 // pollOperator looks into the mailbox.

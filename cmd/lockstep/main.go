@@ -52,8 +52,8 @@ Start with:  lockstep demo`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
 	})
-	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), orderCommand(),
-		benchCommand(), labCommand(), journalCommand(), tuneCommand())
+	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), recoverCommand(),
+		orderCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
 }
