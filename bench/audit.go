@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"lockstep/internal/history"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
 	"lockstep/wire"
@@ -18,6 +19,8 @@ type Ack struct {
 	Level       wire.Level
 	Sequence    uint64 // 0 when the acknowledgement did not say (level received)
 	Position    wire.Position
+	SentNs      int64 // when the message was given to the client, on this machine's monotonic clock; 0: not known
+	AckedNs     int64 // when the acknowledgement came
 }
 
 // WriteAcks writes acknowledgements as text, one a line.
@@ -28,7 +31,7 @@ func WriteAcks(path string, acks []Ack) error {
 	}
 	w := bufio.NewWriter(f)
 	for _, a := range acks {
-		fmt.Fprintln(w, a.Correlation, uint8(a.Level), a.Sequence, uint64(a.Position))
+		fmt.Fprintln(w, a.Correlation, uint8(a.Level), a.Sequence, uint64(a.Position), a.SentNs, a.AckedNs)
 	}
 	return errors.Join(w.Flush(), f.Close())
 }
@@ -45,7 +48,7 @@ func ReadAcks(path string) ([]Ack, error) {
 		var a Ack
 		var level uint8
 		var position uint64
-		_, err := fmt.Fscanln(r, &a.Correlation, &level, &a.Sequence, &position)
+		_, err := fmt.Fscanln(r, &a.Correlation, &level, &a.Sequence, &position, &a.SentNs, &a.AckedNs)
 		if errors.Is(err, io.EOF) {
 			return acks, nil
 		}
@@ -55,6 +58,31 @@ func ReadAcks(path string) ([]Ack, error) {
 		a.Level, a.Position = wire.Level(level), wire.Position(position)
 		acks = append(acks, a)
 	}
+}
+
+// CheckHistory says whether the acknowledgements of several clients of one machine could be those of a single log:
+// nothing that was acknowledged for good before a message was sent has a place behind it. That sequences are the
+// journals' is for RunAudit to say. Acknowledgements of one message stand for one operation, which returned with the
+// first that was for good: durable or applied.
+func CheckHistory(clients ...[]Ack) error {
+	var ops []history.Op
+	for i, acks := range clients {
+		known := map[uint64]int{}
+		for k := range acks {
+			a := &acks[k]
+			if a.SentNs == 0 || a.Sequence == 0 || a.Level < wire.LevelDurable {
+				continue
+			}
+			at, seen := known[a.Correlation]
+			if !seen {
+				at, known[a.Correlation] = len(ops), len(ops)
+				ops = append(ops, history.Op{Client: i, ID: fmt.Sprintf("client %d message %d", i, a.Correlation),
+					InvokeNs: a.SentNs, ReturnNs: a.AckedNs, Sequence: a.Sequence})
+			}
+			ops[at].ReturnNs = min(ops[at].ReturnNs, a.AckedNs)
+		}
+	}
+	return history.Check(ops)
 }
 
 // Audit is what the journals say about what a client was told. It reads nothing but the journals.

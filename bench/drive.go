@@ -89,7 +89,7 @@ func (r *driveRun) plan(level wire.Level) Plan {
 
 func (r *driveRun) load(p *Plan) (*Result, error) {
 	o := LoadOptions{Service: service.OrderBook, Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst,
-		Warmup: p.Warmup, Measure: p.Measure, Drain: drainLimit, Next: r.next}
+		Warmup: p.Warmup, Measure: p.Measure, Drain: drainLimit, Next: r.next, OnSend: r.rec.Sent}
 	l := NewLoad(o, r.clock, r.idle)
 	r.rec.Use(l)
 	defer r.rec.Use(nil)

@@ -109,6 +109,7 @@ func (l *live) measure(t *testing.T, p *Plan, during func()) (*Result, *Recorder
 		t.Fatal(err)
 	}
 	load := NewLoad(p.LoadOptions(), clock, idle)
+	load.o.OnSend = rec.Sent
 	rec.Use(load)
 	if during != nil {
 		go during()
@@ -232,6 +233,15 @@ func TestAuditHoldsAcknowledgementsAgainstTheJournal(t *testing.T) {
 	moved[1].Position += 8
 	if a := audit(moved); a.Holds() || a.Misplaced != 1 {
 		t.Errorf("a position that the journal does not have passes: %+v", a)
+	}
+	if err := CheckHistory(acks); err != nil {
+		t.Errorf("what was acknowledged is not linearizable: %v", err)
+	}
+	late := append([]Ack(nil), acks...)
+	late[0].AckedNs, late[len(late)-1].SentNs = 1, 2
+	late[0].Sequence, late[len(late)-1].Sequence = late[len(late)-1].Sequence, late[0].Sequence
+	if err := CheckHistory(late); err == nil {
+		t.Error("a message that has its place before one that was acknowledged earlier passes")
 	}
 	invented := append([]Ack(nil), acks...)
 	invented[2].Correlation = 1 << 40

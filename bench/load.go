@@ -33,6 +33,8 @@ type LoadOptions struct {
 	Drain   time.Duration // how long to wait for the last answers; what is then unanswered is lost
 	// Next returns the payload of the next message; it may reuse its memory.
 	Next func() []byte
+	// OnSend, if set, is told of every message that was given to the client.
+	OnSend func(correlation uint64, nowNs int64)
 }
 
 // Result is what a load saw. Only messages that were due within the measured time count.
@@ -217,6 +219,9 @@ func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {
 		return false, err
 	}
 	l.payload = nil
+	if l.o.OnSend != nil {
+		l.o.OnSend(correlation, nowNs)
+	}
 	l.flights[correlation%flights] = flight{correlation, dueNs, measured}
 	l.open++
 	if measured {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"lockstep/agent"
 	"lockstep/client"
 	"lockstep/wire"
 )
@@ -14,14 +15,22 @@ type Recorder struct {
 	Term       wire.Term
 	load       *Load
 	number     uint64
+	sentNs     []int64 // by correlation, from 1
 }
+
+// Sent notes when a message was given to the client. Messages of a session come in order.
+func (r *Recorder) Sent(_ uint64, nowNs int64) { r.sentNs = append(r.sentNs, nowNs) }
 
 // Use passes what comes on to a load.
 func (r *Recorder) Use(l *Load) { r.load = l }
 
 // OnAck implements client.Handler.
 func (r *Recorder) OnAck(a client.Ack) {
-	r.Acks = append(r.Acks, Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position})
+	kept := Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position}
+	if a.Correlation <= uint64(len(r.sentNs)) {
+		kept.SentNs, kept.AckedNs = r.sentNs[a.Correlation-1], agent.System{}.NowNs()
+	}
+	r.Acks = append(r.Acks, kept)
 	if r.load != nil {
 		r.load.OnAck(a)
 	}

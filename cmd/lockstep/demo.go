@@ -269,6 +269,10 @@ func (d *demo) verify(context.Context) error {
 	if d.driven.Duplicated > 0 {
 		return fmt.Errorf("%d responses reached the client twice or not at all", d.driven.Duplicated)
 	}
+	if err := bench.CheckHistory(acks); err != nil {
+		return err
+	}
+	fmt.Fprintln(d.out, "the acknowledged orders are linearizable")
 	fmt.Fprintln(d.out, "all journals are byte-identical as far as they go")
 	for i := range d.rows {
 		if r := &d.rows[i]; r.Lost+r.Duplicated+r.Reordered > 0 {

@@ -67,6 +67,7 @@ type flowRun struct {
 	clock  agent.System
 	seen   seen
 	acks   []bench.Ack
+	sentNs []int64 // by correlation, from 1
 	orders *orderflow.Generator
 	kinds  map[uint64]orderflow.Kind // of open orders, by correlation
 	buffer []byte
@@ -188,6 +189,7 @@ func (r *flowRun) sendOne(nowNs int64) (bool, error) {
 		return false, err
 	}
 	r.seen.Sent++
+	r.sentNs = append(r.sentNs, nowNs)
 	r.next = nil
 	if r.o.Orders {
 		r.kinds[correlation] = r.kind
@@ -238,7 +240,7 @@ func (r *flowRun) OnAck(a client.Ack) {
 	r.seen.Acked++
 	r.seen.Levels[a.Level]++
 	r.acks = append(r.acks, bench.Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence,
-		Position: a.Position})
+		Position: a.Position, SentNs: r.sentNs[a.Correlation-1], AckedNs: r.clock.NowNs()})
 }
 
 // OnResponse implements client.Handler.

@@ -334,6 +334,7 @@ func (c *cluster) prove() {
 		dirs = append(dirs, n.Dir)
 	}
 	c.down = true
+	var all [][]bench.Ack
 	for i, f := range c.flows {
 		acks, err := bench.ReadAcks(f.options.Acks)
 		c.do(err)
@@ -345,6 +346,10 @@ func (c *cluster) prove() {
 		if len(acks) == 0 {
 			c.t.Errorf("client %d was told nothing", i)
 		}
+		all = append(all, acks)
+	}
+	if err := bench.CheckHistory(all...); err != nil {
+		c.t.Error(err)
 	}
 }
 
