@@ -39,18 +39,19 @@ type Client struct {
 	nowNs     int64
 
 	// Who is spoken to.
-	state     state
-	token     uint64
-	session   wire.SessionID
-	term      wire.Term
-	leader    wire.NodeID
-	peer      transport.Addr
-	node      int // index of the node to be tried next
-	hops      int // redirects followed since a node was last tried in turn
-	nonce     uint64
-	attemptNs int64 // when the peer began to be tried
-	retryNs   int64 // CONNECT, PROVE or DISCONNECT is due again
-	closingNs int64
+	state      state
+	token      uint64
+	session    wire.SessionID
+	term       wire.Term
+	leader     wire.NodeID
+	peer       transport.Addr
+	node       int // index of the node to be tried next
+	hops       int // redirects followed since a node was last tried in turn
+	nonce      uint64
+	attemptNs  int64 // when the peer began to be tried
+	retryNs    int64 // CONNECT, PROVE or DISCONNECT is due again
+	startingNs int64 // pause before a leader that is not ready yet is asked again; 0: none so far
+	closingNs  int64
 
 	// What is sent.
 	granted    uint64 // window

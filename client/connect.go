@@ -25,7 +25,7 @@ func (c *Client) nextNode() transport.Addr {
 
 // try asks a node for the session, from now on.
 func (c *Client) try(peer transport.Addr) {
-	c.state, c.peer = stateConnecting, peer
+	c.state, c.peer, c.startingNs = stateConnecting, peer, 0
 	c.attemptNs = c.nowNs
 	c.sendConnect()
 }
@@ -40,6 +40,14 @@ func (c *Client) pause(peer transport.Addr, full bool) {
 		half = c.busyNs / 2
 	}
 	c.retryNs = c.nowNs + half + c.rng.Int64N(half+1)
+	c.attemptNs = c.retryNs
+}
+
+// soon asks the peer again in a moment: it has only just begun to lead, or is about to say who does. An address that was
+// proven stays so.
+func (c *Client) soon() {
+	c.startingNs = min(max(2*c.startingNs, c.o.ResendNs/128), c.o.ResendNs/2)
+	c.retryNs = c.nowNs + c.startingNs
 	c.attemptNs = c.retryNs
 }
 
@@ -112,7 +120,7 @@ func (c *Client) onAccept(body []byte) {
 	c.session, c.leader, c.term = m.Session, m.Leader, m.Term
 	c.granted = min(uint64(c.o.Window), uint64(max(m.Window, 1)))
 	c.maxMessage = min(c.maxMessage, int(m.MaxMessage))
-	c.state, c.hops = stateConnected, 0
+	c.state, c.hops, c.startingNs = stateConnected, 0, 0
 	c.window.commit(m.Correlation)
 	c.window.advance()
 	c.window.again(c.window.oldest, c.window.next)
@@ -165,11 +173,14 @@ func (c *Client) onReject(body []byte) {
 	case m.Code == wire.RefusalBadNonce:
 		c.lost()
 		c.try(c.peer)
+	case m.Code == wire.RefusalBusyStarting || m.Code == wire.RefusalBusyHandOver:
+		c.lost()
+		c.soon()
 	default:
 		c.stats.Busy++
 		c.stats.BusyCode = m.Code
 		c.lost()
-		c.pause(c.peer, m.Code != wire.RefusalBusyStarting)
+		c.pause(c.peer, true)
 	}
 }
 

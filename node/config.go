@@ -68,6 +68,7 @@ type JournalConfig struct {
 	SegmentBytes   int64 `toml:"segment_bytes"`
 	SyncIntervalUs int64 `toml:"sync_interval_us"`
 	SyncBytes      int64 `toml:"sync_bytes"`
+	HungMs         int64 `toml:"hung_ms"`
 }
 
 // ElectionConfig holds the time-outs of consensus.
@@ -75,6 +76,7 @@ type ElectionConfig struct {
 	TimeoutMinMs int64 `toml:"timeout_min_ms"`
 	TimeoutMaxMs int64 `toml:"timeout_max_ms"`
 	HeartbeatMs  int64 `toml:"heartbeat_ms"`
+	ClockSkewMs  int64 `toml:"clock_skew_ms"`
 }
 
 // ThreadsConfig lays agents out on threads.
@@ -94,8 +96,8 @@ func Defaults() Config {
 	return Config{
 		Cluster:   ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20},
 		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
-		Journal:   JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20},
-		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 300, HeartbeatMs: 20},
+		Journal:   JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000},
+		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 300, HeartbeatMs: 20, ClockSkewMs: 1000},
 		Threads:   ThreadsConfig{Layout: "shared", Idle: "auto"},
 		Limits:    LimitsConfig{Window: 4096},
 	}
@@ -226,6 +228,9 @@ func (c *Config) checkJournal() error {
 	if j.SyncBytes < 4096 || j.SyncBytes > c.Cluster.RingBytes/4 {
 		return fmt.Errorf(`key "journal.sync_bytes" is %d: want 4096 to a quarter of cluster.ring_bytes`, j.SyncBytes)
 	}
+	if j.HungMs != 0 && (j.HungMs < 100 || j.HungMs > 60_000) {
+		return fmt.Errorf(`key "journal.hung_ms" is %d: want 100 to 60000, or 0: a disk that hangs is waited for`, j.HungMs)
+	}
 	return nil
 }
 
@@ -238,6 +243,10 @@ func (c *Config) checkElection() error {
 	}
 	if e.HeartbeatMs < 1 || e.HeartbeatMs*3 > e.TimeoutMinMs {
 		return fmt.Errorf(`key "election.heartbeat_ms" is %d: want 1 to a third of election.timeout_min_ms`, e.HeartbeatMs)
+	}
+	if e.ClockSkewMs != 0 && (e.ClockSkewMs < 50 || e.ClockSkewMs > 3_600_000) {
+		return fmt.Errorf(`key "election.clock_skew_ms" is %d: want 50 to 3600000, or 0: clocks are not compared`,
+			e.ClockSkewMs)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type cluster struct {
 	acks    [wire.LevelApplied + 1]uint64 // highest correlation acknowledged
 	answer  []byte                        // last response
 	refused []client.Ack                  // final refusals
-	alter   func(*Machine)                // what the nodes run on; nil: as it is
+	alter   func(i int, m *Machine)       // what node i runs on; nil: as it is
 	configs []Config
 	down    []bool  // no turns for these nodes
 	ended   []error // of nodes that ended by themselves; only where mayEnd
@@ -49,7 +49,7 @@ func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
 }
 
 // newClusterOn is newCluster on machines that alter has changed.
-func newClusterOn(t testing.TB, nodes int, rule, dir string, alter func(*Machine)) *cluster {
+func newClusterOn(t testing.TB, nodes int, rule, dir string, alter func(i int, m *Machine)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, alter: alter, clock: agent.NewVirtual(1e9, 1_700_000_000e9), net: transport.NewMemory(transport.MemoryOptions{})}
 	config := Defaults()
@@ -96,7 +96,7 @@ func (c *cluster) open(config Config, local, group transport.Addr) (*Node, *byte
 	machine.Clock, machine.Inline = c.clock, true
 	machine.Transport = func(Config) (transport.Transport, error) { return c.net.Join(local, group) }
 	if c.alter != nil {
-		c.alter(&machine)
+		c.alter(config.Node-1, &machine)
 	}
 	n, err := OpenOn(machine, config, &log)
 	if err != nil {
@@ -158,6 +158,9 @@ func (c *cluster) cycle(stepNs int64) {
 			continue
 		}
 		for _, a := range c.agentsOf(i) {
+			if a == nil {
+				continue // detached
+			}
 			_, err := a.Invoke(nowNs)
 			if err == nil {
 				continue

@@ -38,7 +38,7 @@ func (s *fragile) Hash() uint64                                     { return s.a
 // fragileCluster is a cluster whose nodes run the fragile service, with a session.
 func fragileCluster(t *testing.T, rule string) (c *cluster, bears *bool) {
 	bears = new(bool)
-	c = newClusterOn(t, 3, rule, t.TempDir(), func(m *Machine) {
+	c = newClusterOn(t, 3, rule, t.TempDir(), func(_ int, m *Machine) {
 		m.Services = func(s *[service.MaxServices]service.Service) { s[fragileID] = &fragile{bears: bears} }
 	})
 	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })

@@ -30,6 +30,9 @@ type Status struct {
 	DiskFull    bool              `json:"disk_full"`
 	LastTerm    uint64            `json:"last_term"`
 	LastCheck   uint32            `json:"last_checksum"`
+	DiskHung    bool              `json:"disk_hung"`
+	ClockSkewed bool              `json:"clock_skewed"`
+	ClockOffset uint64            `json:"clock_offset_us"`
 	Append      uint64            `json:"append"`
 	Durable     uint64            `json:"durable"`
 	Commit      uint64            `json:"commit"`
@@ -66,7 +69,9 @@ func (n *Node) Status() Status {
 		Role:   replica.Role(n.gauge("lockstep_role")).String(), Term: n.gauge("lockstep_term"),
 		Leader: int(n.gauge("lockstep_leader")), DiskFull: n.gauge("lockstep_disk_full") == 1,
 		LastTerm: n.gauge("lockstep_last_term"), LastCheck: uint32(n.gauge("lockstep_last_checksum")),
-		Append: n.ring.Append(), Durable: n.durable.Load(), Commit: uint64(n.progress.Commit()),
+		DiskHung: n.gauge("lockstep_disk_hung") == 1, ClockSkewed: n.gauge("lockstep_clock_skewed") == 1,
+		ClockOffset: n.gauge("lockstep_clock_offset_us"),
+		Append:      n.ring.Append(), Durable: n.durable.Load(), Commit: uint64(n.progress.Commit()),
 		Applied: uint64(driver.Applied), StateAt: uint64(driver.StatePosition),
 		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
 		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,

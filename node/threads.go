@@ -155,6 +155,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		CatchUp: n.newCatchUp(fetches), Operator: n.operator, Leading: seq,
 		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, driver: n.driver, commands: commands, wake: n.parkers.service.WakeIfParked},
 		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
+		DiskHungNs: n.config.Journal.HungMs * 1e6, ClockSkewNs: n.config.Election.ClockSkewMs * 1e6,
 	}
 	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
 	for _, peer := range n.config.Cluster.Nodes {

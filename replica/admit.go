@@ -182,7 +182,7 @@ func (c *Core) identify(p *peer, from *Peer) bool {
 func (c *Core) admit(n wire.NodeID, p *peer) {
 	s := &c.s
 	last := s.configs.last()
-	if s.lead.countFrom == 0 || s.lead.asked || last == nil || last.End > s.commit {
+	if s.lead.countFrom == 0 || s.lead.asked || s.lead.target != 0 || last == nil || last.End > s.commit {
 		return
 	}
 	m := member(&last.Config, n)

@@ -34,6 +34,12 @@ type Leading interface {
 	Chain() wire.Chain
 	// SyncTo is the highest position for which a client waits to be told that it is durable.
 	SyncTo() wire.Position
+	// Hold has records of clients refused with why, RefusalNone: taken again.
+	Hold(why wire.Refusal)
+	// DiskBad says whether this node's disk is full or hangs.
+	DiskBad(bad bool)
+	// Farewell tells the clients of the leadership before this one where the leader is now; false: not all yet.
+	Farewell(leader wire.NodeID, at transport.Addr, term wire.Term) bool
 }
 
 // Services is what the agent tells the service driver, and hears of it.
@@ -84,6 +90,9 @@ type AgentOptions struct {
 	// Recovering is told, about a millisecond later and without waiting, when this node begins or ceases to be one
 	// that may have forgotten: its directory says so as long as that is true.
 	Recovering func(bool)
+	// DiskHungNs is how long the journal may owe what it was asked to sync before the disk counts as one that hangs,
+	// and ClockSkewNs how far this node's wall clock may be from the cluster's; 0: neither is looked at.
+	DiskHungNs, ClockSkewNs int64
 }
 
 // Agent is the shell of the core: it receives datagrams, feeds the core, carries out what the core says, and owns the
@@ -114,6 +123,10 @@ type Agent struct {
 	m           metrics
 	statusAtNs  int64
 	recovering  bool
+	held        wire.Refusal // what Leading was last told to refuse records of clients with
+	farewell    bool         // the clients of this node's last leadership are to be told who leads now
+	disk        diskWatch
+	clock       clockWatch
 }
 
 // progressSeen is what Leading.OnProgress was last told.
@@ -138,6 +151,7 @@ func (a *Agent) Name() string { return "replica" }
 // OnStart implements agent.Agent.
 func (a *Agent) OnStart(nowNs int64) error {
 	a.nowNs = nowNs
+	a.clock.wallNs, a.clock.atNs = a.o.WallNs(), nowNs
 	a.tick()
 	return a.err
 }
@@ -158,13 +172,16 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 	if a.owed.kind != 0 {
 		a.appendOwed()
 	}
+	if a.farewell {
+		a.sayFarewell()
+	}
 	a.publishAppended()
 	a.o.Sender.Flush()
 	a.demandSync()
 	a.tellProgress()
 	if nowNs-a.statusAtNs >= 1e6 {
-		a.statusAtNs = nowNs
 		a.slowTick()
+		a.statusAtNs = nowNs
 	}
 	if a.err == nil {
 		a.err = a.o.Transport.Err()
@@ -175,6 +192,8 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 // slowTick is what is done about once a millisecond.
 func (a *Agent) slowTick() {
 	a.m.publish(a)
+	a.watchDisk()
+	a.watchClock()
 	if recovering := a.core.Recovering(); recovering != a.recovering {
 		a.recovering = recovering
 		a.o.Recovering(recovering)

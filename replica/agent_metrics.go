@@ -10,6 +10,7 @@ type metrics struct {
 	role, term, leader, appendAt, commit, applied, recovering, aligned *counters.Counter
 	lastTerm, lastChecksum                                             *counters.Counter
 	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull     *counters.Counter
+	diskHung, diskHangs, clockOffset, clockSkewed, clockSkews          *counters.Counter
 	drops                                                              [wire.NumDrops]*counters.Counter
 }
 
@@ -31,6 +32,11 @@ func (m *metrics) init(f *counters.File) {
 	m.caughtUp = gauge("caught_up_bytes_total", "bytes fetched from another node's disk")
 	m.ringFull = gauge("ring_full_total", "LOG datagrams dropped because the ring had no room")
 	m.diskFull = gauge("disk_full", "1 while there is no space for the next segment")
+	m.diskHung = gauge("disk_hung", "1 while the disk does not get on with what it is to sync")
+	m.diskHangs = gauge("disk_hangs_total", "times that the disk hung for longer than journal.hung_ms")
+	m.clockOffset = gauge("clock_offset_us", "how far this node's wall clock is from the cluster's, either way, microseconds")
+	m.clockSkewed = gauge("clock_skewed", "1 while that is further than election.clock_skew_ms")
+	m.clockSkews = gauge("clock_skews_total", "times that it went further")
 	for d := range m.drops {
 		m.drops[d] = f.Counter(`lockstep_datagrams_dropped_total{reason="`+wire.Drop(d).String()+`"}`,
 			"datagrams dropped by reason")

@@ -15,11 +15,14 @@ func (a *Agent) onNode(h *wire.Header, body []byte) {
 	case wire.DatagramLog:
 		in.Kind = InLog
 		if ok = in.Log.Decode(body); ok {
+			a.clock.noteLeader(a, in.Log.Clock)
 			a.receiveWindow(in, body[wire.LogHeaderSize:])
 		}
 	case wire.DatagramStatus:
 		in.Kind = InStatus
-		ok = in.Status.Decode(body)
+		if ok = in.Status.Decode(body); ok {
+			a.clock.noteFollower(a, in.From.Node, in.Status.Wall)
+		}
 	case wire.DatagramNak:
 		in.Kind = InNak
 		ok = in.Nak.Decode(body)
@@ -77,6 +80,9 @@ func (a *Agent) step(in *Input) {
 	for i := range outputs {
 		a.carry(&outputs[i])
 	}
+	if a.leading && a.core.HandingOver() != (a.held != wire.RefusalNone) {
+		a.hold()
+	}
 	if a.owed.kind != 0 {
 		a.appendOwed()
 	}
@@ -131,6 +137,7 @@ func (a *Agent) onRole(out *Output) {
 	}
 	if lead && !a.leading {
 		a.leading, a.ledTerm, a.progress = true, out.Term, progressSeen{}
+		a.held, a.farewell = wire.RefusalNone, false
 		a.o.Leading.Lead(a.nowNs, a.o.WallNs(), out.Term, a.chain)
 	}
 }
@@ -138,9 +145,26 @@ func (a *Agent) onRole(out *Output) {
 // resign ends leadership. What was appended since the last publication is discarded: neither the journal, nor another
 // node, nor a client has seen any of it.
 func (a *Agent) resign() {
-	a.leading, a.owed.kind = false, 0
+	a.leading, a.owed.kind, a.farewell = false, 0, true
 	a.o.Leading.Resign()
 	a.o.Services.Resign()
+}
+
+// hold has clients wait, or not, while this leader hands over.
+func (a *Agent) hold() {
+	a.held = wire.RefusalNone
+	if a.core.HandingOver() {
+		a.held = wire.RefusalBusyHandOver
+	}
+	a.o.Leading.Hold(a.held)
+}
+
+// sayFarewell tells the clients of this node's last leadership who leads now, as soon as that is known: a planned
+// hand-over costs them a few round trips then, not a time-out.
+func (a *Agent) sayFarewell() {
+	if leader := a.core.Leader(); leader != 0 && !a.leading {
+		a.farewell = !a.o.Leading.Farewell(leader, a.o.Peers[leader], a.core.Term())
+	}
 }
 
 // owedRecord is a record of the cluster that the core asked for. It is appended once the core's outputs are carried

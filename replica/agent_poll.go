@@ -26,11 +26,14 @@ func (a *Agent) onReport(r *journal.Report) {
 		in := a.input(InDiskFull)
 		in.Flag = r.Kind == journal.ReportFull
 		a.m.diskFull.Set(gauge01(in.Flag))
+		a.disk.full = in.Flag
+		a.o.Leading.DiskBad(a.disk.full || a.disk.hung)
 		if in.Flag {
-			a.o.Log("disk full: this node stops acknowledging and does not lead until there is space")
+			a.o.Log("disk full: this node lets another lead; when what is prepared is used up it stops acknowledging")
 		} else {
 			a.o.Log("disk has space again")
 		}
+		a.publishAppended()
 		a.step(in)
 	case journal.ReportFailed:
 		a.fail("stopping: %w", r.Err)

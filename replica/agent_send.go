@@ -36,7 +36,7 @@ func (a *Agent) send(out *Output) {
 	switch out.Message {
 	case wire.DatagramStatus:
 		out.Status.Window = a.o.Ring.Limit() - uint64(a.chain.Position)
-		out.Status.Wall = a.o.WallNs()
+		out.Status.Wall = a.clock.wall(a.nowNs)
 		n = out.Status.Put(body)
 	case wire.DatagramNak:
 		n = out.Nak.Put(body)
@@ -70,6 +70,7 @@ func (a *Agent) sendLog(from, until wire.Position, out *Output, to transport.Add
 	log := out.Log
 	log.Floor = wire.Position(a.o.Ring.Floor())
 	log.SyncTo = a.o.Leading.SyncTo()
+	log.Clock = a.clock.cluster(a.nowNs)
 	for first := true; first || from < until; first = false {
 		b := a.o.Sender.Next()
 		if b == nil {

@@ -45,7 +45,7 @@ func (c *Core) onStatus(in *Input) {
 		return
 	}
 	p.append, p.durable, p.seenDurable = st.Append, st.Durable, st.Durable
-	p.diskFull = st.DiskFull
+	p.unfit = st.Unfit
 	if (!p.admitted || st.Recovering) && !simbug.On(simbug.CountUnadmitted) {
 		c.refuse(RefusedIncarnation)
 		c.uncount(in.From.Node)

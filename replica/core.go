@@ -62,6 +62,7 @@ type state struct {
 	amnesia  bool // recovering: the directory may have forgotten; until this very run is admitted
 	unlisted bool // recovering: a config did not list this incarnation; until one does
 	diskFull bool
+	diskHung bool
 	skewed   bool // the wall clock is too far from the others'
 
 	follow    follow
@@ -125,7 +126,7 @@ type peer struct {
 	nonce     uint64 // of the alignment that was answered; 0 none
 	reported  bool   // a STATUS of that alignment was taken
 	counted   bool
-	diskFull  bool
+	unfit     bool // it says that it must not lead
 	append    wire.Position
 	durable   wire.Position
 	lagAppend wire.Position // append when the lag timer last fired
@@ -154,9 +155,10 @@ type lead struct {
 	durableOf   [wire.MaxNodes + 1]wire.Position
 	asked       bool // OutAppendConfig is under way
 	lagAppend   wire.Position
-	group       sent // what was retransmitted to the group
-	target      wire.NodeID
-	transferred bool // TRANSFER went out
+	group       sent        // what was retransmitted to the group
+	target      wire.NodeID // of the hand-over under way; 0: there is none
+	transferred bool        // TRANSFER went out; again with the next look for laggards
+	failed      wire.NodeID // the last target, which did not take over
 }
 
 // The timers, in the order in which those that are due at once are handled.

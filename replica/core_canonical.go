@@ -45,7 +45,7 @@ func (c *Core) Normalize(seed uint64, oneIncarnation bool) {
 		if s.role == Leader {
 			since(&p.heardNs, c.o.ElectionTimeoutMinNs)
 		} else {
-			p.nonce, p.reported, p.counted, p.diskFull = 0, false, false, false
+			p.nonce, p.reported, p.counted, p.unfit = 0, false, false, false
 			p.append, p.durable, p.lagAppend, p.heardNs = 0, 0, 0, 0
 		}
 		if s.role == Follower || s.role == Leader && s.configs.n > 0 {
@@ -69,7 +69,7 @@ func (c *Core) Rename(to *[wire.MaxNodes + 1]wire.NodeID) {
 	s := &c.s
 	c.o.Self = to[c.o.Self]
 	for _, n := range [...]*wire.NodeID{&s.self.Node, &s.vote, &s.leader, &s.stored.vote, &s.announced.leader,
-		&s.follow.from.Node, &s.lead.target} {
+		&s.follow.from.Node, &s.lead.target, &s.lead.failed} {
 		*n = to[*n]
 	}
 	peers, appendOf, durableOf := s.peers, s.lead.appendOf, s.lead.durableOf

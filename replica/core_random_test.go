@@ -97,7 +97,7 @@ func (c *cluster) randomEvent(calm bool) {
 		a, b := c.voters[c.rng.IntN(len(c.voters))], c.voters[c.rng.IntN(len(c.voters))]
 		c.blocked[a][b] = !c.blocked[a][b]
 	case p < 975:
-		n.step(Input{Kind: InDiskFull, Flag: c.rng.IntN(2) == 0})
+		n.step(Input{Kind: [...]InputKind{InDiskFull, InDiskHung}[c.rng.IntN(2)], Flag: c.rng.IntN(2) == 0})
 	case p < 980:
 		n.step(Input{Kind: InHandOver})
 	case p < 985:
@@ -162,6 +162,7 @@ func (c *cluster) heal() string {
 			n.start()
 		}
 		n.step(Input{Kind: InDiskFull})
+		n.step(Input{Kind: InDiskHung})
 		n.step(Input{Kind: InClockSkew})
 	}
 	out := c.cannotVote()
@@ -205,12 +206,12 @@ func (c *cluster) converge() (failure string, ok bool) {
 func (c *cluster) cannotVote() (count int) {
 	var newest *wire.ConfigAt
 	for _, id := range c.voters {
-		last := c.nodes[id].core.s.configs.last()
-		if last == nil || int(last.End) > len(c.committed) && len(c.committed) > 0 {
-			continue
-		}
-		if newest == nil || last.End > newest.End {
-			newest = last
+		h := &c.nodes[id].core.s.configs
+		for i := range h.at[:h.n] {
+			at := &h.at[i]
+			if (int(at.End) <= len(c.committed) || len(c.committed) == 0) && (newest == nil || at.End > newest.End) {
+				newest = at
+			}
 		}
 	}
 	for _, id := range c.voters {

@@ -174,9 +174,9 @@ func TestRule1TermOfTheLastRecordCounts(t *testing.T) {
 func TestRule1LeaderThatSteppedDownNeverLeadsThatTermAgain(t *testing.T) {
 	p := newProbe(t, wire.RuleDurable, Restored{})
 	p.lead()
-	p.step(Input{Kind: InDiskFull, Flag: true})
-	p.want(p.c.Role() == Follower, "still %v", p.c.Role())
-	p.step(Input{Kind: InDiskFull})
+	p.now += 300e6
+	p.step(Input{Kind: InTick})
+	p.want(p.c.Role() == Follower, "still %v without a majority", p.c.Role())
 	p.refused(Input{Kind: InVote, From: other(3), Term: 1, Answer: wire.BallotAnswer{Term: 1, Granted: true}},
 		RefusedNotCandidate)
 	p.now += 300e6

@@ -217,6 +217,11 @@ func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
 		d.ScanArgs(t, "from", &from)
 		d.ScanArgs(t, "to", &to)
 		c.blocked[from][to] = true
+	case "step-down": // the leader has not heard a majority for an election time-out
+		for n.core.Role() == Leader {
+			n.skew += n.core.s.timers[timerQuorum] - n.now()
+			n.step(Input{Kind: InTick})
+		}
 	case "heal":
 		c.blocked = [wire.MaxNodes + 1][wire.MaxNodes + 1]bool{}
 	case "hold", "release":
@@ -230,8 +235,10 @@ func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
 		n.step(Input{Kind: InDurable, Position: wire.Position(position), Generation: uint64(generation)})
 	case "disk-full", "disk-space":
 		n.step(Input{Kind: InDiskFull, Flag: d.Cmd == "disk-full"})
-	case "skew":
-		n.step(Input{Kind: InClockSkew, Flag: true})
+	case "disk-hung", "disk-goes-on":
+		n.step(Input{Kind: InDiskHung, Flag: d.Cmd == "disk-hung"})
+	case "skew", "no-skew":
+		n.step(Input{Kind: InClockSkew, Flag: d.Cmd == "skew"})
 	case "hand-over":
 		to := 0
 		d.MaybeScanArgs(t, "to", &to)
@@ -345,7 +352,7 @@ func describe(d *datagram) string {
 	case InStatus:
 		st := &in.Status
 		return head + fmt.Sprintf("STATUS append=%d durable=%d%s", st.Append, st.Durable,
-			words("unaligned", st.Aligned == 0, "recovering", st.Recovering, "disk-full", st.DiskFull))
+			words("unaligned", st.Aligned == 0, "recovering", st.Recovering, "unfit", st.Unfit))
 	case InNak:
 		return head + fmt.Sprintf("NAK [%d,%d)", in.Nak.From, in.Nak.To)
 	case InAlign:
@@ -408,7 +415,7 @@ func (c *cluster) status() string {
 		fmt.Fprintf(&b, "%d: %v t%d leader=%d append=%d durable=%d commit=%d terms=%s%s\n", id, k.Role(), k.Term(),
 			k.Leader(), k.Append(), k.s.durable, k.Commit(), termStarts(k.terms),
 			words("aligned", k.Aligned(), "recovering", k.Recovering(), "cutting", k.s.follow.cutting,
-				"disk-full", k.s.diskFull, "handing-over", k.HandingOver()))
+				"disk-full", k.s.diskFull, "disk-hung", k.s.diskHung, "skewed", k.s.skewed, "handing-over", k.HandingOver()))
 	}
 	return b.String()
 }

@@ -88,7 +88,7 @@ func randomInput(rng *rand.Rand, kind InputKind) Input {
 	in.Log = wire.Log{Position: position(), Append: position(), Commit: position(), Floor: position()}
 	in.LogLength = rng.IntN(3) * firstTerm
 	in.Status = wire.Status{Aligned: rng.Uint64N(4), Append: position(), Durable: position(), Recovering: yes(),
-		Generation: rng.Uint64N(2), DiskFull: yes()}
+		Generation: rng.Uint64N(2), Unfit: yes()}
 	in.Nak = wire.Nak{From: position(), To: position()}
 	in.Align = wire.Align{Nonce: rng.Uint64N(3), Append: position(), Floor: position(), Page: uint32(rng.IntN(2)),
 		LastPage: yes(), Recovering: yes()}
@@ -132,7 +132,7 @@ func TestDocumentShowsTheTable(t *testing.T) {
 
 var inputNames = [numInputs]string{"tick", "LOG", "STATUS", "NAK", "ALIGN", "ALIGN_ANSWER", "CANVASS", "CANVASS_ANSWER",
 	"VOTE_REQUEST", "VOTE", "TRANSFER", "term and vote stored", "records appended", "a term begins", "config record",
-	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "clock skew", "hand-over",
+	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "disk hung", "clock skew", "hand-over",
 	"order to lead"}
 
 func TestNamesAreThereAndDiffer(t *testing.T) {

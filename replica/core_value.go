@@ -30,7 +30,7 @@ func (c *Core) Hash() uint64 {
 	h.words(uint64(s.announced.role), uint64(s.announced.term), uint64(s.announced.leader))
 	h.positions(s.append, s.received, s.durable, s.commit, s.floor, s.applied, s.hashAt)
 	h.words(s.generation, uint64(s.lastTerm), uint64(s.checksum), s.hash)
-	h.words(bit(s.amnesia), bit(s.unlisted), bit(s.diskFull), bit(s.skewed), bit(s.transfer))
+	h.words(bit(s.amnesia), bit(s.unlisted), bit(s.diskFull), bit(s.diskHung), bit(s.skewed), bit(s.transfer))
 	h.words(uint64(s.timeoutNs), uint64(s.heardNs), uint64(s.oldTermNs), uint64(s.window.n))
 	for i := range s.window.at {
 		h.positions(s.window.at[i].from, s.window.at[i].until)
@@ -99,13 +99,13 @@ func (h *digest) lead(l *lead) {
 	h.positions(l.countFrom, l.streamed, l.replicated, l.durable, l.lagAppend)
 	h.positions(l.appendOf[:]...)
 	h.positions(l.durableOf[:]...)
-	h.words(bit(l.asked), uint64(l.target), bit(l.transferred))
+	h.words(bit(l.asked), uint64(l.target), bit(l.transferred), uint64(l.failed))
 	h.sent(&l.group)
 }
 
 func (h *digest) progress(p *peer) {
 	h.words(p.incarnation, uint64(p.run), uint64(p.identityNs), bit(p.admitted), bit(p.answered), bit(p.granted))
-	h.words(p.nonce, bit(p.reported), bit(p.counted), bit(p.diskFull))
+	h.words(p.nonce, bit(p.reported), bit(p.counted), bit(p.unfit))
 	h.positions(p.append, p.durable, p.lagAppend, p.seenDurable)
 	h.words(uint64(p.heardNs), p.seenGeneration)
 	h.sent(&p.sent)

@@ -7,11 +7,11 @@ import (
 
 // Elections: canvass (pre-vote), vote, step-down, transfer. Rules 1, 2, 3, 8 and 17 of docs/consensus.md.
 
-// fit says whether this node may lead.
-func (c *Core) fit() bool {
-	s := &c.s
-	return !c.Recovering() && !s.diskFull && !s.skewed && !s.follow.cutting
-}
+// fit says whether this node may begin to lead.
+func (c *Core) fit() bool { return !c.Recovering() && !c.unfit() && !c.s.follow.cutting }
+
+// unfit says whether this node, if it leads, had better let another lead: its disk is full or hangs, its clock is off.
+func (c *Core) unfit() bool { return c.s.diskFull || c.s.diskHung || c.s.skewed }
 
 // awaitLeader makes this node a follower that waits an election time-out for a leader.
 func (c *Core) awaitLeader() {
@@ -316,28 +316,35 @@ func (c *Core) onTransfer(in *Input) {
 	}
 }
 
-// onDiskFull steps down from leading, and does not canvass, while there is no space.
+// onDiskFull takes that there is no space for the log, or is again.
 func (c *Core) onDiskFull(in *Input) {
-	s := &c.s
-	s.diskFull = in.Flag
-	switch {
-	case s.role == Leader && in.Flag:
-		c.resign()
-	case (s.role == Canvassing || s.role == Candidate) && in.Flag:
-		c.awaitLeader()
-	default:
-		c.sendStatus()
-	}
+	c.s.diskFull = in.Flag
+	c.onFitness()
 }
 
-// onClockSkew hands over while this node's wall clock is too far off, and does not canvass.
+// onDiskHung takes that the disk does not answer, or does again.
+func (c *Core) onDiskHung(in *Input) {
+	c.s.diskHung = in.Flag
+	c.onFitness()
+}
+
+// onClockSkew takes that this node's wall clock is too far off, or no longer.
 func (c *Core) onClockSkew(in *Input) {
-	s := &c.s
-	s.skewed = in.Flag
-	switch {
-	case s.role == Leader && in.Flag:
-		c.handOver(0)
-	case (s.role == Canvassing || s.role == Candidate) && in.Flag:
-		c.awaitLeader()
+	c.s.skewed = in.Flag
+	c.onFitness()
+}
+
+// onFitness acts on a change of what makes a node unfit to lead: a leader hands over, a follower says so, nobody
+// canvasses.
+func (c *Core) onFitness() {
+	switch c.s.role {
+	case Leader:
+		c.leaveIfUnfit()
+	case Canvassing, Candidate:
+		if c.unfit() {
+			c.awaitLeader()
+		}
+	default:
+		c.sendStatus()
 	}
 }

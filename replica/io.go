@@ -39,6 +39,7 @@ const (
 	InCaughtUp                       // Position, Generation: a catch-up has brought bytes up to here (stored, not verified)
 	InCatchUpFailed                  // Generation: it came to an end without all bytes
 	InDiskFull                       // Flag: space for the next segment is missing (true), there again (false)
+	InDiskHung                       // Flag: the disk has not done for too long what it was asked (true), it goes on (false)
 	InClockSkew                      // Flag: this node's wall clock is too far from the others' (or no longer)
 	InHandOver                       // Node: a leader lets it lead; 0: whoever is furthest
 	InRecover                        // an operator's order to lead without votes. Term: the highest seen; LastTerm,
@@ -78,7 +79,7 @@ type OutputKind uint8
 const (
 	// OutSend sends a datagram to node To (0: to the group). Message says which; its body is in the field of
 	// that name (TRANSFER: Position). The datagram's term is Term. The core leaves out what it does not know:
-	// of LOG SyncTo and Floor, of STATUS Window and Wall.
+	// of LOG SyncTo, Floor and Clock, of STATUS Window and Wall.
 	OutSend OutputKind = iota
 	// OutPersist stores (Term, Node) in the state file; InPersisted answers.
 	OutPersist

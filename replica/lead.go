@@ -10,6 +10,10 @@ import (
 // The leader's side of the stream: the first record, LOG, heartbeats, retransmission, hand-over. Rules 3, 4, 6 and 17
 // of docs/consensus.md.
 
+// handOverPause is how many election time-outs a leader that had better not lead waits after a hand-over that failed:
+// clients wait while it tries.
+const handOverPause = 4
+
 // becomeLeader leads the term that this node was elected for, if it still may.
 func (c *Core) becomeLeader() {
 	if !c.fit() {
@@ -49,7 +53,7 @@ func (c *Core) lead() {
 // openProgress begins to follow a peer's progress anew, under the nonce of an alignment (0: it has none).
 func (c *Core) openProgress(n wire.NodeID, nonce uint64) {
 	p := &c.s.peers[n]
-	p.nonce, p.reported, p.diskFull = nonce, false, false
+	p.nonce, p.reported, p.unfit = nonce, false, false
 	p.append, p.durable, p.lagAppend = 0, 0, 0
 	c.uncount(n)
 }
@@ -111,7 +115,8 @@ func (c *Core) sendEmptyLog(to wire.NodeID) {
 	c.fillLog(&out.Log)
 }
 
-// onLagTimer speaks to each follower alone that reports no progress: multicast may not reach it any more.
+// onLagTimer speaks to each follower alone that reports no progress, as multicast may not reach it any more, and to the
+// target of a hand-over that says nothing.
 func (c *Core) onLagTimer() {
 	s := &c.s
 	for _, n := range c.o.Voters {
@@ -127,6 +132,10 @@ func (c *Core) onLagTimer() {
 	}
 	s.lead.lagAppend = s.append
 	c.after(timerLag, c.o.HeartbeatNs)
+	if s.lead.target != 0 {
+		s.lead.transferred = false
+		c.checkHandOver()
+	}
 }
 
 // onQuorumTimer steps down when a majority has not been heard for an election time-out.
@@ -190,21 +199,24 @@ func (c *Core) recent(x *sent, from, until wire.Position, all bool) bool {
 
 // onHandOver lets another node lead.
 func (c *Core) onHandOver(in *Input) {
-	if len(c.o.Voters) == 1 || in.Node == c.s.self.Node || in.Node > wire.MaxNodes || in.Node != 0 && !c.voter[in.Node] {
+	switch {
+	case len(c.o.Voters) == 1 || in.Node == c.s.self.Node || in.Node > wire.MaxNodes || in.Node != 0 && !c.voter[in.Node]:
 		c.refuse(RefusedSender)
-		return
+	case c.s.lead.target != 0:
+		c.refuse(RefusedRepeated)
+	default:
+		c.handOver(in.Node)
 	}
-	c.handOver(in.Node)
 }
 
-// handOver waits until the target holds all, and then has it campaign. Nothing is appended meanwhile; if no higher
-// term shows within an election time-out, this node goes on.
+// handOver waits until the target (0: whoever holds most) holds all, and then has it campaign. Nothing is appended
+// meanwhile; if no higher term shows within an election time-out, this node goes on.
 func (c *Core) handOver(target wire.NodeID) {
 	s := &c.s
 	if target == 0 {
 		target = c.furthest()
 	}
-	if target == 0 || !s.peers[target].counted {
+	if target == 0 || !s.peers[target].counted || s.peers[target].unfit {
 		c.refuse(RefusedBehind)
 		return
 	}
@@ -213,13 +225,29 @@ func (c *Core) handOver(target wire.NodeID) {
 	c.checkHandOver()
 }
 
-// furthest is the counted follower, with disk space, that holds most; 0 if there is none.
+// leaveIfUnfit hands over, now and again later, while this leader had better not lead. Where nobody could do it better
+// it goes on: a cluster whose leader's disk is full serves more than one without a leader.
+func (c *Core) leaveIfUnfit() {
+	s := &c.s
+	if !c.unfit() || s.lead.target != 0 {
+		return
+	}
+	if c.furthest() == 0 {
+		c.after(timerHandOver, c.o.HeartbeatNs)
+		return
+	}
+	c.handOver(0)
+}
+
+// furthest is the counted follower, fit to lead, that holds most; 0 if there is none. One that has just failed to take
+// over comes last.
 func (c *Core) furthest() wire.NodeID {
 	s := &c.s
 	best := wire.NodeID(0)
 	for _, n := range c.o.Voters {
 		p := &s.peers[n]
-		if p.counted && !p.diskFull && (best == 0 || p.append > s.peers[best].append) {
+		if p.counted && !p.unfit && (best == 0 || best == s.lead.failed ||
+			n != s.lead.failed && p.append > s.peers[best].append) {
 			best = n
 		}
 	}
@@ -236,26 +264,41 @@ func (c *Core) handOverObstacle(target wire.NodeID) string {
 	case target > wire.MaxNodes || target != 0 && !c.voter[target]:
 		return fmt.Sprintf("there is no node %d", target)
 	case target == 0:
-		return "no other node could lead now: none is heard, aligned, admitted and has disk space"
+		return "no other node could lead now: none is heard, aligned, admitted, and fit by disk and clock"
+	case c.s.peers[target].unfit:
+		return fmt.Sprintf("node %d had better not lead: its disk is full or hangs, or its clock is off", target)
+	case c.s.lead.target != 0:
+		return fmt.Sprintf("this node is handing over to node %d already", c.s.lead.target)
 	}
 	return fmt.Sprintf("node %d could not lead now: it is not heard, or not aligned, or not admitted", target)
 }
 
-// checkHandOver sends TRANSFER once the target holds all (under rule durable: has synced it).
+// checkHandOver, of a hand-over under way, sends TRANSFER once the target holds all (under rule durable: has synced it), and again while it says
+// nothing.
 func (c *Core) checkHandOver() {
 	s := &c.s
-	if s.lead.target == 0 || s.lead.transferred {
+	p := &s.peers[s.lead.target]
+	if p.unfit || !p.counted { // by now
+		s.lead.target, s.lead.transferred = 0, false
+		c.leaveIfUnfit()
 		return
 	}
-	p := &s.peers[s.lead.target]
-	if p.append < s.append || c.o.Rule == wire.RuleDurable && p.durable < s.append {
+	if s.lead.transferred || p.append < s.append || c.o.Rule == wire.RuleDurable && p.durable < s.append {
 		return
 	}
 	s.lead.transferred = true
 	c.send(wire.DatagramTransfer, s.lead.target, s.term).Position = s.append
 }
 
-// onHandOverTimer goes on leading: the target did not take over.
+// onHandOverTimer goes on leading: the target did not take over. A leader that had better not lead tries again, later.
 func (c *Core) onHandOverTimer() {
-	c.s.lead.target, c.s.lead.transferred = 0, false
+	l := &c.s.lead
+	if l.target == 0 {
+		c.leaveIfUnfit()
+		return
+	}
+	l.failed, l.target, l.transferred = l.target, 0, false
+	if c.unfit() {
+		c.after(timerHandOver, handOverPause*c.o.ElectionTimeoutMaxNs)
+	}
 }

@@ -109,7 +109,7 @@ func (c *Core) fillStatus(st *wire.Status) {
 		st.Durable = s.append
 	}
 	st.Applied, st.Hash, st.HashPosition = s.applied, s.hash, s.hashAt
-	st.Recovering, st.DiskFull = c.Recovering(), s.diskFull
+	st.Recovering, st.Unfit = c.Recovering(), c.unfit()
 }
 
 // sendStatus reports to the leader, while aligned: on progress, and when it has been silent for StatusNs.

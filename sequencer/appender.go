@@ -15,20 +15,33 @@ type Appender struct {
 	record   wire.Record   // the last one appended
 	commit   wire.Position // as last told
 	prepared wire.Position // the ring takes bytes up to here
+	held     wire.Refusal  // why clients' records are not taken now; RefusalNone: they are
+	diskBad  bool          // the own disk is full or hangs
 }
 
 // start takes over behind chain, the verified end of the log.
 func (a *Appender) start(nowNs, wallNs int64, term wire.Term, chain wire.Chain) {
 	a.chain, a.term = chain, term
-	a.commit, a.prepared = 0, chain.Position
+	a.commit, a.prepared, a.held = 0, chain.Position, wire.RefusalNone
 	a.stamper.Start(nowNs, wallNs, chain.Timestamp)
 }
 
-// Admits says whether a client's record with a payload of so many bytes may be appended: clients may have a quarter of
-// the ring beyond what is committed.
-func (a *Appender) Admits(payload int) bool {
+// Admits says whether a client's record with a payload of so many bytes may be appended, RefusalNone, or why not:
+// clients may have a quarter of the ring beyond what is committed, and what the disk has not taken yet stays in the ring.
+func (a *Appender) Admits(payload int) wire.Refusal {
 	end := a.chain.Position + wire.Position(wire.Padded(uint32(wire.RecordHeaderSize+payload)))
-	return end <= a.commit+wire.Position(a.ring.Size()/4) && a.ring.Fits(uint64(end))
+	switch {
+	case a.held != wire.RefusalNone:
+		return a.held
+	case !a.ring.Fits(uint64(end)):
+		return wire.RefusalBusyDisk
+	case end > a.commit+wire.Position(a.ring.Size()/4):
+		if a.diskBad {
+			return wire.RefusalBusyDisk
+		}
+		return wire.RefusalBusyLog
+	}
+	return wire.RefusalNone
 }
 
 // Append stamps and encodes the next record into the ring, and returns where it ends; ok is false, and nothing

@@ -144,8 +144,8 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 	}
 	record := wire.SessionOpen{Token: p.Token, Window: s.window(p.Window), Name: p.Name}
 	n := record.Put(s.payload[:])
-	if !s.log.Admits(n) {
-		return wire.RefusalBusyLog
+	if busy := s.log.Admits(n); busy != wire.RefusalNone {
+		return busy
 	}
 	slot, ok := s.table.take()
 	if !ok {
@@ -154,7 +154,7 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 	x := s.table.begin(slot, s.newID(), p.Token, record.Window, s.o.MaxPayload)
 	if _, ok = s.log.Append(s.nowNs, wire.RecordSessionOpen, x.id, 0, 0, 0, s.payload[:n]); !ok {
 		s.table.release(slot)
-		return wire.RefusalBusyLog
+		return wire.RefusalBusyDisk
 	}
 	x.state = sessionOpening
 	s.prove(x, from)

@@ -195,7 +195,7 @@ func TestNoSessionWhileTheLogIsBusy(t *testing.T) {
 	l.prove(addr(2), p)
 	l.cycle()
 	id := l.one(addr(2)).accept.Session
-	for c := uint64(1); l.s.log.Admits(wire.SessionOpenSize + len(p.Name)); c++ {
+	for c := uint64(1); l.s.log.Admits(wire.SessionOpenSize+len(p.Name)) == wire.RefusalNone; c++ {
 		l.messages(addr(2), id, 0, data(c, 0))
 	}
 	l.prove(addr(3), l.proof(addr(3), 2, 0))

@@ -67,7 +67,7 @@ func (s *Sequencer) hear(x *session, received uint64) {
 
 // logReceived puts into the log what a client has acknowledged by a lot, if no message has done so.
 func (s *Sequencer) logReceived(x *session) {
-	if x.received-x.logged < s.o.Limits.AcksEvery || !s.log.Admits(0) {
+	if x.received-x.logged < s.o.Limits.AcksEvery || s.log.Admits(0) != wire.RefusalNone {
 		return
 	}
 	if _, ok := s.log.Append(s.nowNs, wire.RecordAcks, x.id, 0, 0, uint32(x.received), nil); ok {
@@ -132,12 +132,13 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 		return wire.RefusalBusyWindow
 	case s.acks.full():
 		return wire.RefusalBusyAcks
-	case !s.log.Admits(len(payload)):
-		return wire.RefusalBusyLog
+	}
+	if busy := s.log.Admits(len(payload)); busy != wire.RefusalNone {
+		return busy
 	}
 	end, ok := s.log.Append(s.nowNs, wire.RecordMessage, x.id, m.Correlation, to, uint32(x.received), payload)
 	if !ok {
-		return wire.RefusalBusyLog
+		return wire.RefusalBusyDisk
 	}
 	r := &s.log.record
 	e := &x.entries[m.Correlation&x.mask]

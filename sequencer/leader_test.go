@@ -147,6 +147,7 @@ type got struct {
 	challenge wire.Challenge
 	accept    wire.Accept
 	reject    wire.Reject
+	redirect  wire.Redirect
 	committed uint64
 	answers   []wire.Answer
 	payloads  []string
@@ -189,6 +190,8 @@ func (g *got) decode(t testing.TB, body []byte) {
 		ok = g.accept.Decode(body)
 	case wire.DatagramReject:
 		ok = g.reject.Decode(body)
+	case wire.DatagramRedirect:
+		ok = g.redirect.Decode(body)
 	case wire.DatagramAnswers:
 		var head wire.Answers
 		ok = head.Decode(body)

@@ -37,12 +37,41 @@ func (r *Redirector) Redirect(h *wire.Header, body []byte, from transport.Addr,
 	case h.Kind == wire.DatagramProve && p.Decode(body):
 		answer.Token = p.Token
 	}
-	b := r.sender.Next()
+	r.identity.redirect(r.sender, &answer, from)
+}
+
+// redirect sends one REDIRECT; false when the transmit side is full.
+func (i *Identity) redirect(sender *transport.Sender, answer *wire.Redirect, to transport.Addr) bool {
+	b := sender.Next()
 	if b == nil {
-		return
+		return false
 	}
 	n := wire.DatagramHeaderSize + answer.Put(b[wire.DatagramHeaderSize:])
-	head := r.identity.header(wire.DatagramRedirect, term)
+	head := i.header(wire.DatagramRedirect, answer.Term)
 	wire.Seal(b[:n], &head)
-	r.sender.Commit(n, from)
+	sender.Commit(n, to)
+	return true
+}
+
+// noteClients keeps where the clients are whose sessions this leader served.
+func (s *Sequencer) noteClients() {
+	s.clients = s.clients[:0]
+	for i := range s.table.slots {
+		if x := &s.table.slots[i]; x.state != sessionFree && x.proven {
+			s.clients = append(s.clients, x.addr)
+		}
+	}
+}
+
+// Farewell tells the clients of a leadership that is over who leads now, once each, so that they need not find out by
+// silence. It reports whether all were told: the transmit side may be full. A client that misses it asks.
+func (s *Sequencer) Farewell(leader wire.NodeID, at transport.Addr, term wire.Term) bool {
+	answer := wire.Redirect{Leader: leader, Term: term, IP: at.IP, Port: at.Port}
+	for n := len(s.clients); n > 0; n = len(s.clients) {
+		if !s.o.Identity.redirect(s.o.Sender, &answer, s.clients[n-1]) {
+			return false
+		}
+		s.clients = s.clients[:n-1]
+	}
+	return true
 }

@@ -3,6 +3,7 @@ package sequencer
 import (
 	"lockstep/internal/simbug"
 	"lockstep/service"
+	"lockstep/transport"
 	"lockstep/wire"
 )
 
@@ -26,10 +27,11 @@ type Sequencer struct {
 	durable    wire.Position
 	syncTo     wire.Position
 
-	dirty   []int32 // slots with answers packed
-	owed    []int32 // slots to be told what is committed
-	scan    int     // slot to be looked at next for silence
-	held    []byte  // egress message that found no room in a datagram
+	dirty   []int32          // slots with answers packed
+	owed    []int32          // slots to be told what is committed
+	clients []transport.Addr // of the leadership before, to be told who leads now
+	scan    int              // slot to be looked at next for silence
+	held    []byte           // egress message that found no room in a datagram
 	egress  service.Egress
 	command service.Command
 	payload [wire.MaxConfigSize + wire.SessionOpenSize + wire.MaxName]byte // of our own records, while being built
@@ -55,6 +57,7 @@ func New(o Options) (*Sequencer, error) {
 		meters:     m,
 		dirty:      make([]int32, 0, o.Limits.Sessions),
 		owed:       make([]int32, 0, o.Limits.Sessions),
+		clients:    make([]transport.Addr, 0, o.Limits.Sessions),
 	}, nil
 }
 
@@ -63,6 +66,7 @@ func New(o Options) (*Sequencer, error) {
 // which is to be told to lead with the end of the term record, has written EgressReady for this term.
 func (s *Sequencer) Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain) {
 	s.forget()
+	s.clients = s.clients[:0]
 	s.nowNs, s.adjustedNs = nowNs, nowNs
 	s.leading, s.term = true, term
 	s.ready = simbug.On(simbug.ClientsBeforeApplied)
@@ -70,8 +74,9 @@ func (s *Sequencer) Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain) 
 }
 
 // Resign ends the leadership: every table is thrown away. It returns the end of the log as appended; what was not
-// published may still be, or be cut.
+// published may still be, or be cut. Who its clients were is kept for Farewell.
 func (s *Sequencer) Resign() wire.Chain {
+	s.noteClients()
 	s.forget()
 	s.log.discard()
 	return s.log.chain
@@ -85,6 +90,13 @@ func (s *Sequencer) forget() {
 	s.acks.reset()
 	s.meters.sessions.Set(0)
 }
+
+// Hold has every client record refused with why, until it is RefusalNone: while this node hands over, nothing may be
+// appended for clients. They are told BUSY and send again, so that nothing is lost.
+func (s *Sequencer) Hold(why wire.Refusal) { s.log.held = why }
+
+// DiskBad says whether this node's disk is full or hangs: clients that find no room hear that then.
+func (s *Sequencer) DiskBad(bad bool) { s.log.diskBad = bad }
 
 // AppendTerm appends the term record, the first of a leadership. It reports false, and has appended nothing, while a
 // gate of the ring leaves no room: to be tried again.
@@ -183,7 +195,7 @@ func (s *Sequencer) lookForSilence() {
 
 // appendClose appends the session-close record; false when there is no room for it now.
 func (s *Sequencer) appendClose(x *session, code wire.Refusal) bool {
-	if !s.log.Admits(wire.ReasonSize) {
+	if s.log.Admits(wire.ReasonSize) != wire.RefusalNone {
 		return false
 	}
 	n := 0

@@ -25,7 +25,7 @@ var bodies = []struct {
 	flags  []string
 }{
 	{layout: "LogHeader", make: func() body { return new(Log) }},
-	{layout: "Status", make: func() body { return new(Status) }, flags: []string{"recovering", "disk_full"}},
+	{layout: "Status", make: func() body { return new(Status) }, flags: []string{"recovering", "unfit"}},
 	{layout: "Nak", make: func() body { return new(Nak) }, fix: func(t *rapid.T, x body) {
 		n := x.(*Nak)
 		n.From = Position(rapid.Uint64Range(0, 1<<63).Draw(t, "from"))

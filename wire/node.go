@@ -27,6 +27,7 @@ type Log struct {
 	SyncTo       Position // somebody waits for durability up to here
 	Floor        Position // lowest position that the leader's ring still holds
 	ConfigDigest uint32   // Config.Digest of the config record; 0 before the first
+	Clock        uint32   // the cluster's clock as the leader reckons it, ms since the Unix epoch, low 32 bits; 0 unknown
 }
 
 // Put writes the fixed part.
@@ -39,7 +40,7 @@ func (x *Log) Put(b []byte) int {
 	w.MutateSyncTo(uint64(x.SyncTo))
 	w.MutateFloor(uint64(x.Floor))
 	w.MutateConfigDigest(x.ConfigDigest)
-	w.MutateReserved(0)
+	w.MutateClock(x.Clock)
 	return LogHeaderSize
 }
 
@@ -56,7 +57,8 @@ func (x *Log) Decode(b []byte) bool {
 	x.SyncTo = Position(w.SyncTo())
 	x.Floor = Position(w.Floor())
 	x.ConfigDigest = w.ConfigDigest()
-	return w.Reserved() == 0
+	x.Clock = w.Clock()
+	return true
 }
 
 // Status is what a follower reports to the leader.
@@ -71,7 +73,7 @@ type Status struct {
 	Window       uint64   // bytes it can take beyond Append
 	Wall         int64    // its wall clock, ns since the Unix epoch
 	Recovering   bool     // it may have forgotten
-	DiskFull     bool     // it cannot prepare space
+	Unfit        bool     // it must not lead: its disk is full or hangs, its clock is off
 	Version      uint32   // highest behaviour version that its build has
 }
 
@@ -89,7 +91,7 @@ func (x *Status) Put(b []byte) int {
 	w.MutateWindow(x.Window)
 	w.MutateWall(uint64(x.Wall))
 	w.MutateRecovering(flag(x.Recovering))
-	w.MutateDiskFull(flag(x.DiskFull))
+	w.MutateUnfit(flag(x.Unfit))
 	w.MutateReserved0(0)
 	w.MutateVersion(x.Version)
 	return StatusSize
@@ -112,9 +114,9 @@ func (x *Status) Decode(b []byte) bool {
 	x.Window = w.Window()
 	x.Wall = int64(w.Wall())
 	x.Recovering = w.Recovering() == 1
-	x.DiskFull = w.DiskFull() == 1
+	x.Unfit = w.Unfit() == 1
 	x.Version = w.Version()
-	return w.Recovering() <= 1 && w.DiskFull() <= 1 && w.Reserved0() == 0
+	return w.Recovering() <= 1 && w.Unfit() <= 1 && w.Reserved0() == 0
 }
 
 // Nak asks for the log's bytes [From, To) again.

@@ -28,8 +28,9 @@ const (
 	RefusalBusyHalted      Refusal = 19
 	RefusalBusyDiverged    Refusal = 20
 	RefusalSkipped         Refusal = 21
+	RefusalBusyHandOver    Refusal = 22
 
-	NumRefusals = 22
+	NumRefusals = 23
 )
 
 // refusals holds name and sentence of every refusal.
@@ -69,7 +70,7 @@ var refusals = [NumRefusals]struct{ name, sentence string }{
 	RefusalBusyAcks: {"busy-acks",
 		"The leader has as many acknowledgements pending as it can hold: send again later."},
 	RefusalBusyDisk: {"busy-disk",
-		"The leader's disk is full: send again when there is space."},
+		"The leader's disk is full or does not answer: send again later."},
 	RefusalBusyStarting: {"busy-starting",
 		"The leader has just been elected and is not ready yet: send again at once."},
 	RefusalBusyHalted: {"busy-halted",
@@ -78,6 +79,8 @@ var refusals = [NumRefusals]struct{ name, sentence string }{
 		"The nodes disagree about what the services answered: an operator has to see to it; send again later."},
 	RefusalSkipped: {"skipped",
 		"The record was passed over at an operator's request: it has no effect."},
+	RefusalBusyHandOver: {"busy-hand-over",
+		"The leader is handing over to another node: send again, to the leader that there is then."},
 }
 
 // Name is the refusal's name as docs, logs and command lines have it.
@@ -100,4 +103,6 @@ func (r Refusal) Sentence() string {
 func (r Refusal) String() string { return r.Name() }
 
 // Busy says whether the same can simply be tried again later: nothing was consumed.
-func (r Refusal) Busy() bool { return r >= RefusalBusyWindow && r <= RefusalBusyDiverged }
+func (r Refusal) Busy() bool {
+	return r >= RefusalBusyWindow && r <= RefusalBusyDiverged || r == RefusalBusyHandOver
+}

@@ -39,7 +39,7 @@ const (
 	flagLastPage
 	flagTransfer
 	flagDigest
-	flagDiskFull
+	flagUnfit
 	flagFailed
 )
 
@@ -74,7 +74,7 @@ func messageOf(out *replica.Output) message {
 	case wire.DatagramStatus:
 		st := &out.Status
 		m.nonce, m.append, m.durable, m.generation = st.Aligned, records(st.Append), records(st.Durable), uint8(st.Generation)
-		m.flags = flag(st.Recovering, flagRecovering) | flag(st.DiskFull, flagDiskFull)
+		m.flags = flag(st.Recovering, flagRecovering) | flag(st.Unfit, flagUnfit)
 	case wire.DatagramNak:
 		m.at, m.append = records(out.Nak.From), records(out.Nak.To)
 	case wire.DatagramAlign:
@@ -120,7 +120,7 @@ func (m *message) input(in *replica.Input, digest uint32) {
 		in.LogLength = int(m.count) * recordBytes
 	case replica.InStatus:
 		in.Status = wire.Status{Aligned: m.nonce, Append: position(m.append), Durable: position(m.durable),
-			Generation: uint64(m.generation), Recovering: m.has(flagRecovering), DiskFull: m.has(flagDiskFull)}
+			Generation: uint64(m.generation), Recovering: m.has(flagRecovering), Unfit: m.has(flagUnfit)}
 	case replica.InNak:
 		in.Nak = wire.Nak{From: position(m.at), To: position(m.append)}
 	case replica.InAlign:

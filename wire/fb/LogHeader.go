@@ -61,16 +61,16 @@ func (rcv *LogHeader) MutateConfigDigest(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(40), n)
 }
 
-func (rcv *LogHeader) Reserved() uint32 {
+func (rcv *LogHeader) Clock() uint32 {
 	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(44))
 }
-func (rcv *LogHeader) MutateReserved(n uint32) bool {
+func (rcv *LogHeader) MutateClock(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(44), n)
 }
 
-func CreateLogHeader(builder *flatbuffers.Builder, position uint64, append uint64, commit uint64, syncTo uint64, floor uint64, configDigest uint32, reserved uint32) flatbuffers.UOffsetT {
+func CreateLogHeader(builder *flatbuffers.Builder, position uint64, append uint64, commit uint64, syncTo uint64, floor uint64, configDigest uint32, clock uint32) flatbuffers.UOffsetT {
 	builder.Prep(8, 48)
-	builder.PrependUint32(reserved)
+	builder.PrependUint32(clock)
 	builder.PrependUint32(configDigest)
 	builder.PrependUint64(floor)
 	builder.PrependUint64(syncTo)

@@ -89,10 +89,10 @@ func (rcv *Status) MutateRecovering(n byte) bool {
 	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(72), n)
 }
 
-func (rcv *Status) DiskFull() byte {
+func (rcv *Status) Unfit() byte {
 	return rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(73))
 }
-func (rcv *Status) MutateDiskFull(n byte) bool {
+func (rcv *Status) MutateUnfit(n byte) bool {
 	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(73), n)
 }
 
@@ -110,11 +110,11 @@ func (rcv *Status) MutateVersion(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(76), n)
 }
 
-func CreateStatus(builder *flatbuffers.Builder, aligned uint64, append uint64, durable uint64, generation uint64, applied uint64, hash uint64, hashPosition uint64, window uint64, wall uint64, recovering byte, diskFull byte, reserved0 uint16, version uint32) flatbuffers.UOffsetT {
+func CreateStatus(builder *flatbuffers.Builder, aligned uint64, append uint64, durable uint64, generation uint64, applied uint64, hash uint64, hashPosition uint64, window uint64, wall uint64, recovering byte, unfit byte, reserved0 uint16, version uint32) flatbuffers.UOffsetT {
 	builder.Prep(8, 80)
 	builder.PrependUint32(version)
 	builder.PrependUint16(reserved0)
-	builder.PrependByte(diskFull)
+	builder.PrependByte(unfit)
 	builder.PrependByte(recovering)
 	builder.PrependUint64(wall)
 	builder.PrependUint64(window)
