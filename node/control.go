@@ -41,7 +41,7 @@ func (n *Node) startControl() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
-	mux.HandleFunc("POST "+pathTransfer, n.serveTransfer)
+	mux.HandleFunc("POST "+TransferPath, n.serveTransfer)
 	mux.HandleFunc("POST "+pathSkip, n.serveSkip)
 	mux.HandleFunc("POST "+pathRecover, n.serveRecover)
 	registry := prometheus.NewRegistry()

@@ -16,7 +16,7 @@ import (
 
 // Paths of what operators ask of a node, by POST.
 const (
-	pathTransfer = "/leader/transfer"
+	TransferPath = "/leader/transfer"
 	pathSkip     = "/skip"
 )
 
@@ -139,9 +139,11 @@ func operateWith(ctx context.Context, client *http.Client, control, path string,
 }
 
 // OperateLeader finds the leader among the nodes at controls and asks it. A node that does not lead says who does; while
-// nobody is known to, it goes on looking until ctx ends.
-func OperateLeader(ctx context.Context, client *http.Client, controls []string, path string) (Operation, error) {
+// nobody is known to, it goes on looking until patience ends, or ctx.
+func OperateLeader(ctx context.Context, client *http.Client, controls []string, path string,
+	patience time.Duration) (Operation, error) {
 	const pause = 20 * time.Millisecond
+	enough := time.After(patience)
 	for next := 0; ; next++ {
 		control := controls[next%len(controls)]
 		o, code, err := Operate(ctx, client, control, path)
@@ -156,6 +158,8 @@ func OperateLeader(ctx context.Context, client *http.Client, controls []string, 
 		}
 		select {
 		case <-ctx.Done():
+			return o, ctx.Err()
+		case <-enough:
 			return o, fmt.Errorf("%w: %w", ErrNobodyLeads, err)
 		case <-time.After(pause):
 		}

@@ -1,7 +1,11 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,5 +110,36 @@ func TestMailboxHasOneSlotAndADeadline(t *testing.T) {
 	o.Withdraw(call)
 	if o.Begin(request) == nil || woken != 3 {
 		t.Fatalf("the slot stays taken, or the core thread was woken %d times, not 3", woken)
+	}
+}
+
+// TestTheCommandFindsTheLeader has the first node down, the second one say who leads, and the third lead.
+func TestTheCommandFindsTheLeader(t *testing.T) {
+	serve := func(code int, o *Operation) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodPost || r.URL.Path != TransferPath || r.FormValue("to") != "2" {
+				t.Errorf("asked by %s %s", r.Method, r.URL)
+			}
+			w.WriteHeader(code)
+			_ = json.NewEncoder(w).Encode(o)
+		}))
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	leader := serve(http.StatusOK, &Operation{Node: 3, Done: "node 2 leads term 5"})
+	follower := serve(http.StatusConflict, &Operation{Node: 2, Control: leader, Error: "this node does not lead"})
+	ask := func(controls ...string) (Operation, error) {
+		return OperateLeader(t.Context(), http.DefaultClient, controls, TransferPath+"?to=2", 50*time.Millisecond)
+	}
+	if o, err := ask("127.0.0.1:1", follower); err != nil || o.Node != 3 {
+		t.Errorf("%+v, %v: want the answer of node 3", o, err)
+	}
+	refuses := serve(http.StatusUnprocessableEntity, &Operation{Node: 3, Error: "refused: node 2 is far behind"})
+	if _, err := ask(refuses); !errors.Is(err, ErrOperation) || !strings.Contains(err.Error(), "far behind") {
+		t.Errorf("%v: want why it was refused", err)
+	}
+	lost := serve(http.StatusConflict, &Operation{Node: 2, Error: "this node does not lead"})
+	if _, err := ask("127.0.0.1:1", lost); !errors.Is(err, ErrNobodyLeads) {
+		t.Errorf("%v: want %v", err, ErrNobodyLeads)
 	}
 }

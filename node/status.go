@@ -26,6 +26,7 @@ type Status struct {
 	Role        string            `json:"role"`
 	Term        uint64            `json:"term"`
 	Leader      int               `json:"leader"`
+	LeaderSince *time.Time        `json:"leader_since,omitempty"`
 	Recovering  string            `json:"recovering,omitempty"`
 	DiskFull    bool              `json:"disk_full"`
 	LastTerm    uint64            `json:"last_term"`
@@ -77,6 +78,10 @@ func (n *Node) Status() Status {
 		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,
 		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: gcCycles(),
 		Host: n.findings,
+	}
+	if ms := n.gauge("lockstep_leader_since_ms"); ms != 0 {
+		since := time.UnixMilli(int64(ms)).UTC()
+		s.LeaderSince = &since
 	}
 	if n.gauge("lockstep_recovering") == 1 {
 		s.Recovering = n.whyRecovering()

@@ -7,11 +7,11 @@ import (
 
 // metrics are the agent's counters. Gauges are set about once a millisecond, never per message.
 type metrics struct {
-	role, term, leader, appendAt, commit, applied, recovering, aligned *counters.Counter
-	lastTerm, lastChecksum                                             *counters.Counter
-	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull     *counters.Counter
-	diskHung, diskHangs, clockOffset, clockSkewed, clockSkews          *counters.Counter
-	drops                                                              [wire.NumDrops]*counters.Counter
+	role, term, leader, appendAt, commit, applied, recovering, aligned     *counters.Counter
+	lastTerm, lastChecksum                                                 *counters.Counter
+	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull         *counters.Counter
+	leaderSince, diskHung, diskHangs, clockOffset, clockSkewed, clockSkews *counters.Counter
+	drops                                                                  [wire.NumDrops]*counters.Counter
 }
 
 func (m *metrics) init(f *counters.File) {
@@ -32,6 +32,7 @@ func (m *metrics) init(f *counters.File) {
 	m.caughtUp = gauge("caught_up_bytes_total", "bytes fetched from another node's disk")
 	m.ringFull = gauge("ring_full_total", "LOG datagrams dropped because the ring had no room")
 	m.diskFull = gauge("disk_full", "1 while there is no space for the next segment")
+	m.leaderSince = gauge("leader_since_ms", "when this node learned of the leader it knows, ms since the Unix epoch; 0: none")
 	m.diskHung = gauge("disk_hung", "1 while the disk does not get on with what it is to sync")
 	m.diskHangs = gauge("disk_hangs_total", "times that the disk hung for longer than journal.hung_ms")
 	m.clockOffset = gauge("clock_offset_us", "how far this node's wall clock is from the cluster's, either way, microseconds")
@@ -47,7 +48,12 @@ func (m *metrics) dropped(d wire.Drop) { m.drops[d].Inc() }
 
 // lead sets what says who leads, at once: before anything that follows from it (a cut) can have happened, nobody may
 // take this node for the leader it was.
-func (m *metrics) lead(out *Output) {
+func (m *metrics) lead(out *Output, wallNs int64) {
+	if out.Leader == 0 {
+		m.leaderSince.Set(0)
+	} else if uint64(out.Leader) != m.leader.Load() || uint64(out.Term) != m.term.Load() {
+		m.leaderSince.Set(uint64(wallNs / 1e6))
+	}
 	m.role.Set(uint64(out.Role))
 	m.term.Set(uint64(out.Term))
 	m.leader.Set(uint64(out.Leader))

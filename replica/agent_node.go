@@ -131,7 +131,7 @@ func (a *Agent) onRole(out *Output) {
 	lead := out.Role == Leader
 	a.o.Log("term %d: %s, leader %d", out.Term, out.Role, out.Leader)
 	a.m.roleChanges.Inc()
-	a.m.lead(out)
+	a.m.lead(out, a.o.WallNs())
 	if a.leading && (!lead || out.Term != a.ledTerm) {
 		a.resign()
 	}

@@ -52,7 +52,8 @@ Start with:  lockstep demo`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
 	})
-	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), recoverCommand(),
+	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), leaderCommand(),
+		recoverCommand(),
 		orderCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
