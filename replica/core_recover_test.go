@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -296,7 +295,7 @@ func TestRule8OrderBringsAClusterBack(t *testing.T) {
 			t.Fatal("logs differ")
 		}
 		if !c.leader().propose(1, 10) {
-			t.Fatal(fmt.Sprintf("seed %d: the leader by order takes nothing", seed))
+			t.Fatalf("seed %d: the leader by order takes nothing", seed)
 		}
 	}
 }
