@@ -14,7 +14,9 @@
 //	|             bridge, no snooping                 |   hub
 //	+-------------------------------------------------+
 //
-// Functions run and processes start inside a member; a member can be cut off, one way or both, and healed. The bridge
+// Functions run and processes start inside a member; a member can be cut off, one way or both, and healed. Disturb has
+// datagrams of all members get lost, come twice, late, again or changed: a program on the bridge drops them, and this
+// process carries them in its place. The bridge
 // floods multicast to every port: there is no querier that would keep memberships alive.
 //
 // # Thread ownership
@@ -36,5 +38,6 @@
 // # Limits
 //
 // Linux, CAP_SYS_ADMIN and CAP_NET_ADMIN (Available says what is missing), up to 64 members, IPv4; IPv6 is off inside.
-// Cutting needs CAP_BPF as well, and cls_bpf in the kernel.
+// Cutting and disturbing need CAP_BPF as well, and cls_bpf in the kernel; disturbing carries tens of thousands of
+// datagrams a second.
 package testnet
