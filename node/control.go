@@ -42,7 +42,7 @@ func (n *Node) startControl() error {
 	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
 	mux.HandleFunc("POST "+TransferPath, n.serveTransfer)
-	mux.HandleFunc("POST "+pathSkip, n.serveSkip)
+	mux.HandleFunc("POST "+SkipPath, n.serveSkip)
 	mux.HandleFunc("POST "+pathRecover, n.serveRecover)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(counterCollector{n.counters}, collectors.NewGoCollector())

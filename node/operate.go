@@ -17,7 +17,7 @@ import (
 // Paths of what operators ask of a node, by POST.
 const (
 	TransferPath = "/leader/transfer"
-	pathSkip     = "/skip"
+	SkipPath     = "/skip"
 )
 
 // Operation is what a node answers to an operator.

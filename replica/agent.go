@@ -26,6 +26,9 @@ type Leading interface {
 	OnClient(nowNs int64, h *wire.Header, body []byte, from transport.Addr)
 	// OnProgress tells how far a majority holds, has synced, and has committed the log.
 	OnProgress(nowNs int64, replicated, durable, commit wire.Position)
+	// Disputed says whether nodes differ about what the services have put out and no majority agrees: no client is
+	// answered then.
+	Disputed(disputed bool)
 	// DoWork drains what the service has to say to clients and fills frames with answers.
 	DoWork(nowNs int64) int
 	// Publish makes what was appended visible to the ring's readers and returns the end of it.
@@ -130,7 +133,7 @@ type Agent struct {
 }
 
 // progressSeen is what Leading.OnProgress was last told.
-type progressSeen struct{ replicated, durable, commit wire.Position }
+type progressSeen struct{ replicated, durable, commit, disputed wire.Position }
 
 // NewAgent returns the agent, and the agent that ends its duty cycle: run it last on the same thread, behind the
 // service driver where that shares the thread, so that responses leave in the cycle that made them.

@@ -11,6 +11,7 @@ type metrics struct {
 	lastTerm, lastChecksum                                                 *counters.Counter
 	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull         *counters.Counter
 	leaderSince, diskHung, diskHangs, clockOffset, clockSkewed, clockSkews *counters.Counter
+	diverged, disputed                                                     *counters.Counter
 	drops                                                                  [wire.NumDrops]*counters.Counter
 }
 
@@ -31,6 +32,8 @@ func (m *metrics) init(f *counters.File) {
 	m.retransmitted = gauge("retransmitted_bytes_total", "bytes sent again for a NAK")
 	m.caughtUp = gauge("caught_up_bytes_total", "bytes fetched from another node's disk")
 	m.ringFull = gauge("ring_full_total", "LOG datagrams dropped because the ring had no room")
+	m.diverged = gauge("diverged_told_total", "followers told that a majority has another hash of the services' outputs")
+	m.disputed = gauge("disputed", "1 while nodes differ about the services' outputs and no majority agrees")
 	m.diskFull = gauge("disk_full", "1 while there is no space for the next segment")
 	m.leaderSince = gauge("leader_since_ms", "when this node learned of the leader it knows, ms since the Unix epoch; 0: none")
 	m.diskHung = gauge("disk_hung", "1 while the disk does not get on with what it is to sync")

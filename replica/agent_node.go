@@ -44,6 +44,9 @@ func (a *Agent) onNode(h *wire.Header, body []byte) {
 			in.Kind = InVote
 		}
 		ok = in.Answer.Decode(body)
+	case wire.DatagramDiverged:
+		in.Kind = InDiverged
+		ok = in.Diverged.Decode(body)
 	case wire.DatagramTransfer:
 		in.Kind = InTransfer
 		var t wire.Transfer
@@ -146,6 +149,7 @@ func (a *Agent) onRole(out *Output) {
 // node, nor a client has seen any of it.
 func (a *Agent) resign() {
 	a.leading, a.owed.kind, a.farewell = false, 0, true
+	a.m.disputed.Set(0)
 	a.o.Leading.Resign()
 	a.o.Services.Resign()
 }
@@ -224,9 +228,24 @@ func (a *Agent) tellProgress() {
 	if !a.leading {
 		return
 	}
-	seen := progressSeen{a.core.Replicated(), a.core.Durable(), a.core.Commit()}
+	seen := progressSeen{a.core.Replicated(), a.core.Durable(), a.core.Commit(), a.core.Disputed()}
 	if seen != a.progress {
+		if seen.disputed != a.progress.disputed {
+			a.onDisputed(seen.disputed)
+		}
 		a.progress = seen
 		a.o.Leading.OnProgress(a.nowNs, seen.replicated, seen.durable, seen.commit)
 	}
+}
+
+// onDisputed has clients wait while nobody knows which node is right.
+func (a *Agent) onDisputed(at wire.Position) {
+	a.m.disputed.Set(gauge01(at != 0))
+	a.o.Leading.Disputed(at != 0)
+	if at != 0 {
+		a.o.Log("the nodes disagree about what the services have put out up to position %d, and no majority agrees: "+
+			"no client is answered until one does; stop the nodes whose hash in /status is wrong", at)
+		return
+	}
+	a.o.Log("a majority agrees again about what the services have put out")
 }

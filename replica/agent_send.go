@@ -48,6 +48,9 @@ func (a *Agent) send(out *Output) {
 		n = out.Ballot.Put(body)
 	case wire.DatagramCanvassAnswer, wire.DatagramVote:
 		n = out.Answer.Put(body)
+	case wire.DatagramDiverged:
+		a.m.diverged.Inc()
+		n = out.Diverged.Put(body)
 	case wire.DatagramTransfer:
 		t := wire.Transfer{Append: out.Position}
 		n = t.Put(body)

@@ -58,6 +58,10 @@ func (c *Core) onStatus(in *Input) {
 	p.counted = true
 	p.heardNs = s.nowNs
 	c.count(in.From.Node, p.append, p.durable)
+	c.compareStatus(p, st)
+	if s.stopped {
+		return
+	}
 	if s.lead.target != 0 {
 		c.checkHandOver()
 	}

@@ -55,8 +55,7 @@ type state struct {
 	checksum   uint32
 	floor      wire.Position // where the log begins
 	applied    wire.Position
-	hash       uint64
-	hashAt     wire.Position
+	points     points // at which this node has reported hashes
 
 	configs  configHistory
 	amnesia  bool // recovering: the directory may have forgotten; until this very run is admitted
@@ -132,6 +131,9 @@ type peer struct {
 	lagAppend wire.Position // append when the lag timer last fired
 	heardNs   int64         // when it was last counted
 
+	points  points        // at which it has reported hashes, since its alignment
+	wrongAt wire.Position // where it differs from a majority; 0: it does not
+
 	// Kept from term to term: what its disk was seen to hold.
 	seenGeneration uint64
 	seenDurable    wire.Position
@@ -153,7 +155,8 @@ type lead struct {
 	durable     wire.Position // a majority has synced it
 	appendOf    [wire.MaxNodes + 1]wire.Position
 	durableOf   [wire.MaxNodes + 1]wire.Position
-	asked       bool // OutAppendConfig is under way
+	asked       bool          // OutAppendConfig is under way
+	disputed    wire.Position // where no majority agrees about the services; 0: nowhere
 	lagAppend   wire.Position
 	group       sent        // what was retransmitted to the group
 	target      wire.NodeID // of the hand-over under way; 0: there is none
@@ -382,8 +385,3 @@ func mix(x uint64) uint64 {
 
 // onTick does nothing: the deadlines have been handled.
 func (c *Core) onTick(*Input) {}
-
-// onApplied keeps what STATUS reports of the service.
-func (c *Core) onApplied(in *Input) {
-	c.s.applied, c.s.hashAt, c.s.hash = in.Position, in.HashPosition, in.Hash
-}

@@ -419,7 +419,9 @@ func (n *testNode) send(out *Output) {
 	in.Kind = map[wire.DatagramKind]InputKind{wire.DatagramStatus: InStatus, wire.DatagramNak: InNak,
 		wire.DatagramAlign: InAlign, wire.DatagramAlignAnswer: InAlignAnswer, wire.DatagramCanvass: InCanvass,
 		wire.DatagramCanvassAnswer: InCanvassAnswer, wire.DatagramVoteRequest: InVoteRequest,
-		wire.DatagramVote: InVote, wire.DatagramTransfer: InTransfer}[out.Message]
+		wire.DatagramVote: InVote, wire.DatagramTransfer: InTransfer,
+		wire.DatagramDiverged: InDiverged}[out.Message]
+	in.Diverged = out.Diverged
 	in.Terms = slices.Clone(out.Terms)
 	if out.Message == wire.DatagramStatus && !out.Status.Recovering {
 		n.claimed = slices.Clone(n.mem[:out.Status.Append])

@@ -35,6 +35,7 @@ import (
 //	partition from=N to=N | heal                  one way
 //	hold node=N what=persist|sync|cut|fetch | release
 //	report node=N position=P generation=G         the journal's word comes late, or again
+//	applied node=N at=POSITION hash=H             its services report their hash at a fixed point
 //	disk-full | disk-space | skew | hand-over node=N [to=N]
 //	recover node=N [asked=(N,N)]                  an operator's order to lead, after asking these nodes (all that are up)
 //	status | log node=N | refused node=N
@@ -233,6 +234,11 @@ func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
 		d.ScanArgs(t, "position", &position)
 		d.ScanArgs(t, "generation", &generation)
 		n.step(Input{Kind: InDurable, Position: wire.Position(position), Generation: uint64(generation)})
+	case "applied":
+		var at, hash int
+		d.ScanArgs(t, "at", &at)
+		d.ScanArgs(t, "hash", &hash)
+		n.step(Input{Kind: InApplied, Position: n.core.Commit(), HashPosition: wire.Position(at), Hash: uint64(hash)})
 	case "disk-full", "disk-space":
 		n.step(Input{Kind: InDiskFull, Flag: d.Cmd == "disk-full"})
 	case "disk-hung", "disk-goes-on":
@@ -379,6 +385,9 @@ func describe(d *datagram) string {
 			words("recovering", in.Answer.Recovering))
 	case InTransfer:
 		return head + fmt.Sprintf("TRANSFER append=%d", in.Position)
+	case InDiverged:
+		return head + fmt.Sprintf("DIVERGED at=%d hash=%x majority=%x", in.Diverged.Position, in.Diverged.Hash,
+			in.Diverged.Majority)
 	}
 	return head + "unknown"
 }
@@ -415,7 +424,8 @@ func (c *cluster) status() string {
 		fmt.Fprintf(&b, "%d: %v t%d leader=%d append=%d durable=%d commit=%d terms=%s%s\n", id, k.Role(), k.Term(),
 			k.Leader(), k.Append(), k.s.durable, k.Commit(), termStarts(k.terms),
 			words("aligned", k.Aligned(), "recovering", k.Recovering(), "cutting", k.s.follow.cutting,
-				"disk-full", k.s.diskFull, "disk-hung", k.s.diskHung, "skewed", k.s.skewed, "handing-over", k.HandingOver()))
+				"disk-full", k.s.diskFull, "disk-hung", k.s.diskHung, "skewed", k.s.skewed, "handing-over", k.HandingOver(),
+				"disputed", k.Disputed() != 0))
 	}
 	return b.String()
 }

@@ -38,6 +38,7 @@ var cells = [numRoles][numInputs]cell{
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      refuse(RefusedNotLeader),
 		InRecover:       do((*Core).onRecover),
+		InDiverged:      do((*Core).onDiverged),
 	},
 	Canvassing: {
 		InTick:          do((*Core).onTick),
@@ -65,6 +66,7 @@ var cells = [numRoles][numInputs]cell{
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      refuse(RefusedNotLeader),
 		InRecover:       do((*Core).onRecover),
+		InDiverged:      refuse(RefusedNotFollower),
 	},
 	Candidate: {
 		InTick:          do((*Core).onTick),
@@ -92,6 +94,7 @@ var cells = [numRoles][numInputs]cell{
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      refuse(RefusedNotLeader),
 		InRecover:       do((*Core).onRecover),
+		InDiverged:      refuse(RefusedNotFollower),
 	},
 	Leader: {
 		InTick:          do((*Core).onTick),
@@ -119,5 +122,6 @@ var cells = [numRoles][numInputs]cell{
 		InClockSkew:     do((*Core).onClockSkew),
 		InHandOver:      do((*Core).onHandOver),
 		InRecover:       refuse(RefusedLeading),
+		InDiverged:      refuse(RefusedLeading),
 	},
 }

@@ -89,6 +89,9 @@ func randomInput(rng *rand.Rand, kind InputKind) Input {
 	in.LogLength = rng.IntN(3) * firstTerm
 	in.Status = wire.Status{Aligned: rng.Uint64N(4), Append: position(), Durable: position(), Recovering: yes(),
 		Generation: rng.Uint64N(2), Unfit: yes()}
+	in.Diverged = wire.Diverged{Position: position(), Hash: rng.Uint64N(3), Majority: rng.Uint64N(3)}
+	in.HashPosition, in.Hash = position(), rng.Uint64N(3)
+	in.Status.HashPosition, in.Status.Hash = position(), rng.Uint64N(3)
 	in.Nak = wire.Nak{From: position(), To: position()}
 	in.Align = wire.Align{Nonce: rng.Uint64N(3), Append: position(), Floor: position(), Page: uint32(rng.IntN(2)),
 		LastPage: yes(), Recovering: yes()}
@@ -133,7 +136,7 @@ func TestDocumentShowsTheTable(t *testing.T) {
 var inputNames = [numInputs]string{"tick", "LOG", "STATUS", "NAK", "ALIGN", "ALIGN_ANSWER", "CANVASS", "CANVASS_ANSWER",
 	"VOTE_REQUEST", "VOTE", "TRANSFER", "term and vote stored", "records appended", "a term begins", "config record",
 	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "disk hung", "clock skew", "hand-over",
-	"order to lead"}
+	"order to lead", "DIVERGED"}
 
 func TestNamesAreThereAndDiffer(t *testing.T) {
 	seen := map[string]bool{}

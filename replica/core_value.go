@@ -28,8 +28,9 @@ func (c *Core) Hash() uint64 {
 	h.peer(s.self)
 	h.words(uint64(s.stored.term), uint64(s.stored.vote), bit(s.storing), bit(s.voteOwed), bit(s.asked))
 	h.words(uint64(s.announced.role), uint64(s.announced.term), uint64(s.announced.leader))
-	h.positions(s.append, s.received, s.durable, s.commit, s.floor, s.applied, s.hashAt)
-	h.words(s.generation, uint64(s.lastTerm), uint64(s.checksum), s.hash)
+	h.positions(s.append, s.received, s.durable, s.commit, s.floor, s.applied)
+	h.words(s.generation, uint64(s.lastTerm), uint64(s.checksum))
+	h.points(&s.points)
 	h.words(bit(s.amnesia), bit(s.unlisted), bit(s.diskFull), bit(s.diskHung), bit(s.skewed), bit(s.transfer))
 	h.words(uint64(s.timeoutNs), uint64(s.heardNs), uint64(s.oldTermNs), uint64(s.window.n))
 	for i := range s.window.at {
@@ -68,6 +69,17 @@ func (h *digest) positions(positions ...wire.Position) {
 
 func (h *digest) peer(p Peer) { h.words(uint64(p.Node), p.Incarnation, uint64(p.Run)) }
 
+// points costs little while there are none, as in every state that is explored.
+func (h *digest) points(p *points) {
+	h.words(bit(*p == points{}))
+	if *p == (points{}) {
+		return
+	}
+	for i := range p {
+		h.words(uint64(p[i].at), p[i].hash)
+	}
+}
+
 func (h *digest) sent(x *sent) { h.words(uint64(x.atNs), uint64(x.from), uint64(x.until)) }
 
 func (h *digest) configs(c *configHistory) {
@@ -96,7 +108,7 @@ func (h *digest) follow(f *follow) {
 }
 
 func (h *digest) lead(l *lead) {
-	h.positions(l.countFrom, l.streamed, l.replicated, l.durable, l.lagAppend)
+	h.positions(l.countFrom, l.streamed, l.replicated, l.durable, l.lagAppend, l.disputed)
 	h.positions(l.appendOf[:]...)
 	h.positions(l.durableOf[:]...)
 	h.words(bit(l.asked), uint64(l.target), bit(l.transferred), uint64(l.failed))
@@ -107,7 +119,8 @@ func (h *digest) progress(p *peer) {
 	h.words(p.incarnation, uint64(p.run), uint64(p.identityNs), bit(p.admitted), bit(p.answered), bit(p.granted))
 	h.words(p.nonce, bit(p.reported), bit(p.counted), bit(p.unfit))
 	h.positions(p.append, p.durable, p.lagAppend, p.seenDurable)
-	h.words(uint64(p.heardNs), p.seenGeneration)
+	h.words(uint64(p.heardNs), p.seenGeneration, uint64(p.wrongAt))
+	h.points(&p.points)
 	h.sent(&p.sent)
 }
 

@@ -52,6 +52,10 @@ func (c *Core) CatchingUp() uint64 {
 // HandingOver says whether this leader waits for another node to take over: it takes no client message meanwhile.
 func (c *Core) HandingOver() bool { return c.s.lead.target != 0 }
 
+// Disputed is a point at which nodes differ about what the services have put out and no majority agrees; 0 if there is
+// none, or on any but a leader. No client is to be answered meanwhile.
+func (c *Core) Disputed() wire.Position { return c.s.lead.disputed }
+
 // Refused is how many inputs were refused for a reason. It is no part of the state.
 func (c *Core) Refused(r Refusal) uint64 { return c.refused[r] }
 

@@ -44,6 +44,7 @@ const (
 	InHandOver                       // Node: a leader lets it lead; 0: whoever is furthest
 	InRecover                        // an operator's order to lead without votes. Term: the highest seen; LastTerm,
 	// Position, Checksum: the log that was chosen, this one; Config: Member lists the processes that were asked
+	InDiverged // From, Term, Diverged
 	numInputs
 )
 
@@ -70,6 +71,7 @@ type Input struct {
 	Ballot       wire.Ballot
 	Answer       wire.BallotAnswer
 	Config       wire.Config
+	Diverged     wire.Diverged
 }
 
 // OutputKind names an output.
@@ -137,6 +139,7 @@ type Output struct {
 	Ballot      wire.Ballot
 	Answer      wire.BallotAnswer
 	Config      wire.Config
+	Diverged    wire.Diverged
 }
 
 // AlignPage is how many entries of a term index one ALIGN carries.

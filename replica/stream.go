@@ -108,7 +108,7 @@ func (c *Core) fillStatus(st *wire.Status) {
 	if simbug.On(simbug.AckBeforeSync) {
 		st.Durable = s.append
 	}
-	st.Applied, st.Hash, st.HashPosition = s.applied, s.hash, s.hashAt
+	st.Applied, st.Hash, st.HashPosition = s.applied, s.points[0].hash, s.points[0].at
 	st.Recovering, st.Unfit = c.Recovering(), c.unfit()
 }
 

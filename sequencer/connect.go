@@ -131,16 +131,14 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 			s.accept(x)
 		case sessionOpening:
 			s.prove(x, from)
-			if s.halted {
-				return wire.RefusalBusyHalted // its record waits for apply
-			}
+			return s.obstacle // its record waits for apply
 		case sessionClosed:
 			return x.code
 		}
 		return wire.RefusalNone
 	}
-	if s.halted {
-		return wire.RefusalBusyHalted
+	if s.obstacle != wire.RefusalNone {
+		return s.obstacle
 	}
 	record := wire.SessionOpen{Token: p.Token, Window: s.window(p.Window), Name: p.Name}
 	n := record.Put(s.payload[:])

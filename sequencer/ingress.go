@@ -126,8 +126,8 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 		payload, to = s.payload[:why.Put(s.payload[:])], service.None
 	}
 	switch {
-	case s.halted:
-		return wire.RefusalBusyHalted
+	case s.obstacle != wire.RefusalNone:
+		return s.obstacle
 	case m.Correlation > x.committed+uint64(x.window) || m.Correlation > x.applied+x.mask+1:
 		return wire.RefusalBusyWindow
 	case s.acks.full():
@@ -192,9 +192,9 @@ func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
 	case !m.Levels.Has(wire.LevelApplied):
 		return
 	case m.Correlation > x.applied:
-		if s.halted {
-			s.meters.refuse(wire.RefusalBusyHalted)
-			s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: m.Correlation, Code: wire.RefusalBusyHalted}, nil)
+		if s.obstacle != wire.RefusalNone {
+			s.meters.refuse(s.obstacle)
+			s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: m.Correlation, Code: s.obstacle}, nil)
 		}
 		return // its answer is to come
 	case final(e.code):

@@ -19,8 +19,9 @@ type Sequencer struct {
 	nowNs      int64
 	adjustedNs int64 // when the stamper last saw the wall clock
 	leading    bool
-	ready      bool // the tables are complete: client messages are taken
-	halted     bool // apply has halted: no message can be answered
+	ready      bool         // the tables are complete: client messages are taken
+	disputed   bool         // nodes differ about what the services have put out: no message may be answered
+	obstacle   wire.Refusal // why no message can be answered now; RefusalNone: it can
 	term       wire.Term
 	termEnd    wire.Position // end of the own term record; 0 before it is appended
 	replicated wire.Position
@@ -85,6 +86,7 @@ func (s *Sequencer) Resign() wire.Chain {
 func (s *Sequencer) forget() {
 	s.leading, s.ready, s.term, s.termEnd = false, false, 0, 0
 	s.replicated, s.durable, s.syncTo = 0, 0, 0
+	s.disputed, s.obstacle = false, wire.RefusalNone
 	s.dirty, s.owed, s.held, s.scan = s.dirty[:0], s.owed[:0], nil, 0
 	s.table.reset()
 	s.acks.reset()
@@ -149,7 +151,9 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 		s.log.stamper.Adjust(nowNs, s.o.WallNs())
 		s.meters.clamps.Set(s.log.stamper.Clamps())
 	}
-	work = s.drain()
+	if !s.disputed {
+		work = s.drain()
+	}
 	if s.ready {
 		s.lookForSilence()
 	}
@@ -158,17 +162,29 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 	return work
 }
 
-// lookAtApply sees whether apply has halted. Clients are then told so, instead of waiting for answers.
+// Disputed has what the services say held back while nobody knows which node's services are right.
+func (s *Sequencer) Disputed(disputed bool) {
+	s.disputed = disputed
+	s.lookAtApply()
+}
+
+// lookAtApply sees whether anything keeps messages from being answered. Clients are then told so, instead of waiting.
 func (s *Sequencer) lookAtApply() {
+	s.obstacle = wire.RefusalNone
+	if s.disputed {
+		s.obstacle = wire.RefusalBusyDiverged
+	}
 	if s.o.Progress != nil {
-		_, s.halted = s.o.Progress.Halted()
+		if _, halted := s.o.Progress.Halted(); halted {
+			s.obstacle = wire.RefusalBusyHalted
+		}
 	}
 }
 
 // starting is why client messages are not taken while the tables are not complete.
 func (s *Sequencer) starting() wire.Refusal {
-	if s.halted {
-		return wire.RefusalBusyHalted
+	if s.obstacle != wire.RefusalNone {
+		return s.obstacle
 	}
 	return wire.RefusalBusyStarting
 }

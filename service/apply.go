@@ -255,7 +255,8 @@ func (d *Driver) extendHash(r *wire.Record) {
 		}
 	}
 	d.hash = h
-	if uint64(end)/HashEvery != uint64(r.Position)/HashEvery && end > d.quiet {
+	every := uint64(d.o.Limits.HashEvery)
+	if d.reported = uint64(end)/every != uint64(r.Position)/every && end > d.quiet; d.reported {
 		d.progress.hash.set(end, h)
 	}
 }

@@ -34,6 +34,7 @@ type Limits struct {
 	Sessions      int // open at once: 1024
 	KeptResponses int // per session, a power of two: 4096
 	KeptBytes     int // of their payloads, per session, a power of two: 1 MiB
+	HashEvery     int // bytes of log between two points at which the chained hash is reported: 1 MiB
 }
 
 const defaultBatch = 256
@@ -48,7 +49,10 @@ func (l *Limits) defaults() error {
 	if l.KeptBytes == 0 {
 		l.KeptBytes = 1 << 20
 	}
-	if l.Sessions < 0 || !powerOfTwo(l.KeptResponses) || !powerOfTwo(l.KeptBytes) {
+	if l.HashEvery == 0 {
+		l.HashEvery = HashEvery
+	}
+	if l.HashEvery < 0 || l.Sessions < 0 || !powerOfTwo(l.KeptResponses) || !powerOfTwo(l.KeptBytes) {
 		return fmt.Errorf("%w: limits %+v: sessions must be positive, the others powers of two", ErrOptions, *l)
 	}
 	return nil
@@ -72,11 +76,12 @@ type Driver struct {
 	hash   uint64
 	table  *table
 
-	context Context
-	stage   *stage
-	calling uint16 // service whose code is running; 0: ours
-	passing bool   // the record being applied is passed over: no service hears of it
-	closing []*session
+	context  Context
+	stage    *stage
+	calling  uint16 // service whose code is running; 0: ours
+	reported bool   // its end is a point at which the chained hash was reported
+	passing  bool   // the record being applied is passed over: no service hears of it
+	closing  []*session
 
 	ahead   ahead
 	quiet   wire.Position // records below were applied before, in this run: nobody is told of them again
@@ -194,6 +199,9 @@ func (d *Driver) applyRecords(commit wire.Position) (applied int, err error) {
 			break
 		}
 		d.done = d.chain.Position
+		if d.reported {
+			break // so that the replica, which looks between two calls, sees every point
+		}
 	}
 	return applied, nil
 }

@@ -2,7 +2,7 @@ package service
 
 import "encoding/binary"
 
-// HashEvery is the distance of the points at which the chained hash is reported: the first record end at or past
+// HashEvery is the default distance of the points at which the chained hash is reported: the first record end at or past
 // each multiple of it, in bytes of log.
 const HashEvery = 1 << 20
 

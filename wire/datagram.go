@@ -34,6 +34,7 @@ const (
 	DatagramVoteRequest   DatagramKind = 8  // candidate to all: Ballot
 	DatagramVote          DatagramKind = 9  // to the candidate: BallotAnswer
 	DatagramTransfer      DatagramKind = 10 // leader to follower: Transfer
+	DatagramDiverged      DatagramKind = 11 // leader to follower: Diverged
 
 	DatagramConnect    DatagramKind = 32 // Connect, with the client's name
 	DatagramProve      DatagramKind = 33 // Prove, with the client's name
@@ -55,7 +56,8 @@ var datagramKindNames = [NumDatagramKinds]string{
 	DatagramLog: "LOG", DatagramStatus: "STATUS", DatagramNak: "NAK", DatagramAlign: "ALIGN",
 	DatagramAlignAnswer: "ALIGN_ANSWER", DatagramCanvass: "CANVASS", DatagramCanvassAnswer: "CANVASS_ANSWER",
 	DatagramVoteRequest: "VOTE_REQUEST", DatagramVote: "VOTE", DatagramTransfer: "TRANSFER",
-	DatagramConnect: "CONNECT", DatagramProve: "PROVE", DatagramMessages: "MESSAGES",
+	DatagramDiverged: "DIVERGED",
+	DatagramConnect:  "CONNECT", DatagramProve: "PROVE", DatagramMessages: "MESSAGES",
 	DatagramDisconnect: "DISCONNECT", DatagramKeepalive: "KEEPALIVE",
 	DatagramChallenge: "CHALLENGE", DatagramAccept: "ACCEPT", DatagramReject: "REJECT",
 	DatagramRedirect: "REDIRECT", DatagramAnswers: "ANSWERS",
@@ -70,7 +72,7 @@ func (k DatagramKind) String() string {
 }
 
 // FromNode says whether nodes send this kind to each other.
-func (k DatagramKind) FromNode() bool { return k >= DatagramLog && k <= DatagramTransfer }
+func (k DatagramKind) FromNode() bool { return k >= DatagramLog && k <= DatagramDiverged }
 
 // FromClient says whether clients send this kind.
 func (k DatagramKind) FromClient() bool { return k >= DatagramConnect && k <= DatagramKeepalive }

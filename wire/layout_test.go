@@ -34,6 +34,7 @@ var fixed = map[string]struct {
 	"Ballot":         {new(fb.Ballot), BallotSize},
 	"BallotAnswer":   {new(fb.BallotAnswer), BallotAnswerSize},
 	"Transfer":       {new(fb.Transfer), TransferSize},
+	"Diverged":       {new(fb.Diverged), DivergedSize},
 	"Connect":        {new(fb.Connect), ConnectSize},
 	"Challenge":      {new(fb.Challenge), ChallengeSize},
 	"Prove":          {new(fb.Prove), ProveSize},

@@ -13,6 +13,7 @@ const (
 	BallotSize       = 24
 	BallotAnswerSize = 8
 	TransferSize     = 8
+	DivergedSize     = 24
 )
 
 // Every Put writes the whole body into the start of b, which must be long enough (it panics if not), and returns how
@@ -164,6 +165,34 @@ func (x *Transfer) Decode(b []byte) bool {
 	var w fb.Transfer
 	w.Init(b, 0)
 	x.Append = Position(w.Append())
+	return true
+}
+
+// Diverged tells a follower that a majority has another hash at a fixed point than it reported.
+type Diverged struct {
+	Position Position // of the point
+	Hash     uint64   // that the follower reported
+	Majority uint64   // that a majority has
+}
+
+// Put writes the body.
+func (x *Diverged) Put(b []byte) int {
+	var w fb.Diverged
+	w.Init(b[:DivergedSize], 0)
+	w.MutatePosition(uint64(x.Position))
+	w.MutateHash(x.Hash)
+	w.MutateMajority(x.Majority)
+	return DivergedSize
+}
+
+// Decode reads the body.
+func (x *Diverged) Decode(b []byte) bool {
+	if len(b) < DivergedSize {
+		return false
+	}
+	var w fb.Diverged
+	w.Init(b, 0)
+	x.Position, x.Hash, x.Majority = Position(w.Position()), w.Hash(), w.Majority()
 	return true
 }
 

@@ -73,6 +73,7 @@ var bodySizes = [NumDatagramKinds]bodySize{
 	DatagramVoteRequest:   {BallotSize, false},
 	DatagramVote:          {BallotAnswerSize, false},
 	DatagramTransfer:      {TransferSize, false},
+	DatagramDiverged:      {DivergedSize, false},
 	DatagramConnect:       {ConnectSize, true},
 	DatagramProve:         {ProveSize, true},
 	DatagramMessages:      {MessagesHeaderSize, true},

@@ -45,7 +45,7 @@ func kinds() (all []DatagramKind) {
 }
 
 func TestEveryKindPassesItsOwnEnd(t *testing.T) {
-	if len(kinds()) != 20 {
+	if len(kinds()) != 21 {
 		t.Fatalf("%d kinds have names", len(kinds()))
 	}
 	for _, k := range kinds() {
@@ -102,7 +102,7 @@ func TestEveryDropOfValidate(t *testing.T) {
 		{DropMagic, &nodeEnd, change(func(b []byte) { b[8] = 'X' })},
 		{DropVersion, &nodeEnd, change(func(b []byte) { b[12] = 2 })},
 		{DropKind, &nodeEnd, change(func(b []byte) { b[13] = 0 })},
-		{DropKind, &nodeEnd, change(func(b []byte) { b[13] = 11 })},
+		{DropKind, &nodeEnd, change(func(b []byte) { b[13] = 12 })},
 		{DropKind, &nodeEnd, change(func(b []byte) { b[13] = 255 })},
 		{DropKind, &nodeEnd, change(func(b []byte) { b[13] = byte(DatagramAnswers) })},
 		{DropKind, &clientEnd, change(func(b []byte) {})},

@@ -58,7 +58,7 @@ answer do not agree.`,
 		},
 	}
 	f.register(c)
-	c.AddCommand(leaderTransferCommand())
+	c.AddCommand(leaderTransferCommand(), leaderSkipCommand())
 	return c
 }
 

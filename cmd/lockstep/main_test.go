@@ -94,6 +94,8 @@ func TestUsageErrorsExitWith2AndNameTheFlaw(t *testing.T) {
 		{"recover now", `"now"`},
 		{"leader", "--config FILE"},
 		{"leader transfer", "--config FILE"},
+		{"leader skip 5", "--config FILE"},
+		{"leader skip here --config /nonexistent.toml", "want a number"},
 		{"leader transfer --config /nonexistent.toml", "/nonexistent.toml"},
 		{"journal verify", "1 arg"},
 		{"journal verify " + dir, dir},
