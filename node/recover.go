@@ -169,7 +169,8 @@ func needed(voters []Asked, answers []Status) error {
 	}
 	running := answered(voters)
 	for _, s := range running {
-		if s.Recovering == "" {
+		// A voter whose log is still empty does not know of any admission: where others hold a log, its vote does not count.
+		if s.Recovering == "" && (s.Append > 0 || slices.MaxFunc(running, newer).Append == 0) {
 			fit++
 		}
 	}
@@ -222,7 +223,7 @@ func lost(chosen *Status, asked []Asked) (list []string) {
 			list = append(list, fmt.Sprintf("node %d could not be asked: what only it holds beyond %d is lost; when it comes "+
 				"back it is cut to the new log, and stops if it still knows more to be committed. If it can be had, start it first",
 				a.Node.ID, chosen.Append))
-		case s.Node == chosen.Node:
+		case s.Node == chosen.Node, s.Append == 0:
 		case s.LastTerm != chosen.LastTerm:
 			list = append(list, fmt.Sprintf("node %d has a log up to %d that ends in term %d: what of it is not in the chosen "+
 				"log is cut", s.Node, s.Append, s.LastTerm))

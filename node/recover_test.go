@@ -121,10 +121,14 @@ func TestPlanTakesTheNewestLog(t *testing.T) {
 		chosen int
 		lost   string
 	}{
-		"all the same":        {func([]Asked) {}, 1, "may have held more"},
-		"one is intact":       {func(a []Asked) { a[2].Status.Recovering = "" }, 3, "may have held more"},
-		"one is longer":       {func(a []Asked) { a[1].Status.Append = 1100 }, 2, ""},
-		"a later last term":   {func(a []Asked) { a[0].Status.Append, a[2].Status.LastTerm = 9000, 4 }, 3, "up to 9000 that ends in term 3"},
+		"all the same":      {func([]Asked) {}, 1, "may have held more"},
+		"one is intact":     {func(a []Asked) { a[2].Status.Recovering = "" }, 3, "may have held more"},
+		"one is longer":     {func(a []Asked) { a[1].Status.Append = 1100 }, 2, ""},
+		"a later last term": {func(a []Asked) { a[0].Status.Append, a[2].Status.LastTerm = 9000, 4 }, 3, "up to 9000 that ends in term 3"},
+		"one is new": {func(a []Asked) { // it counts as little as those that may have forgotten
+			a[1].Status.Recovering = ""
+			a[2].Status.Recovering, a[2].Status.Append, a[2].Status.LastTerm, a[2].Status.LastCheck = "", 0, 0, 0
+		}, 2, "may have held more"},
 		"one does not answer": {func(a []Asked) { a[0].Err = errors.New("down") }, 2, "node 1 could not be asked"},
 	} {
 		asked := waiting()

@@ -20,6 +20,7 @@ const (
 	actCut     // the journal has cut
 	actSync    // the disk has all that is verified
 	actReport  // the core hears what the disk has
+	actFailed  // a catch-up fails: whoever fetches says so in the end
 	actPropose // a client record
 	actCrash   // how many records survive; flags for what was under way
 	actRestart // an orderly stop, and a new run
@@ -29,11 +30,11 @@ const (
 )
 
 var actNames = [numActions]string{"deliver", "again", "lose", "tick", "jump", "stored", "cut", "sync", "report",
-	"propose", "crash", "restart", "hand-over", "wipe"}
+	"failed fetch", "propose", "crash", "restart", "hand-over", "wipe"}
 
 // costs is which budget an action draws on.
-var costs = [numActions]uint8{costNothing, costDup, costNothing, costTick, costJump, costNothing, costNothing, costNothing,
-	costNothing, costProposal, costCrash, costCrash, costHandOver, costWipe}
+var costs = [numActions]uint8{costNothing, costDup, costNothing, costTick, costJump, costNothing, costNothing,
+	costNothing, costNothing, costNothing, costProposal, costCrash, costCrash, costHandOver, costWipe}
 
 // What had reached the disk when a process died: bits of a crash's argument above the number of records.
 const (
@@ -73,6 +74,9 @@ func (s *site) possible(list []action) []action {
 	}
 	if sh.reports[0] != (report{}) {
 		add(actReport, 0)
+	}
+	if s.core.CatchingUp() != 0 && w.Bug != FetchHangs {
+		add(actFailed, 0)
 	}
 	if s.core.Role() == replica.Leader {
 		if (w.Proposals > 0 || w.Begin == Behind) && sh.n < w.MaxRecords && !s.core.HandingOver() {
@@ -139,6 +143,8 @@ func (s *site) do(a action, m *message) {
 		s.sync(sh.n)
 	case actReport:
 		s.report()
+	case actFailed:
+		s.fetchFailed()
 	case actPropose:
 		s.append(newRecord(s.core.Term(), kindMessage))
 	case actCrash:
@@ -308,7 +314,14 @@ func (s *site) take(m *message) {
 		s.verify()
 	}
 	if m.has(flagFailed) {
-		s.input().Generation = uint64(m.generation)
+		s.fetchFailed()
+	}
+}
+
+// fetchFailed ends the catch-up under way, if there is one still.
+func (s *site) fetchFailed() {
+	if generation := s.core.CatchingUp(); generation != 0 {
+		s.input().Generation = generation
 		s.step(replica.InCatchUpFailed)
 	}
 }

@@ -4,10 +4,11 @@
 //
 // The consensus core is a pure state machine (package replica): what ships can be walked like a model. A World is three
 // nodes and bounds on what may happen to them. Explore walks, breadth first, every order of what may happen next: any
-// datagram under way is delivered (or never is), or is delivered and stays under way; a node's time-out passes; the state
-// file, the disk or a cut completes; a client record is proposed; a process dies, with any part of what was not synced
+// datagram under way is delivered (or never is), or is delivered and stays under way; a node's time-out passes; the
+// state file, the disk or a cut completes; a client record is proposed; a process dies, with any part of what was not synced
 // left, and starts again; a leader is told to hand over; a disk is lost. In every state it checks what must always hold
-// between nodes, in every step what must always hold of one (check.go, watch.go). docs/consensus.md has the figures.
+// between nodes, in every step what must always hold of one (check.go, watch.go), and from some states that the cluster
+// gets well again when nothing goes wrong any more (calm.go). docs/consensus.md has the figures.
 //
 // # Diagram
 //
@@ -18,8 +19,8 @@
 //	        |                                                             v
 //	layer at depth d+1 <--new?-- visited: hash, least of all renamings <--check: the three nodes against each other
 //
-// What happens to a node depends on nothing but the node, so that each (node, action) pair is stepped once, however many
-// states it occurs in: some ten thousand nodes make some ten million states.
+// What happens to a node depends on nothing but the node, so that each (node, action) pair is stepped once, however
+// many states it occurs in: some ten thousand nodes make some ten million states.
 //
 // # Thread ownership
 //
@@ -27,8 +28,9 @@
 //
 // # Failure behaviour
 //
-// The walk ends at the first thing that is wrong. As it is breadth first, Result.Script is a shortest way there, in lines
-// to be read. A world that cannot begin, and one with more than 65,536 different messages, are programmer's errors: panics.
+// The walk ends at the first thing that is wrong. As it is breadth first, Result.Script is a shortest way there, in
+// lines to be read. A world that cannot begin, one with more than 65,536 different messages, and a datagram that no
+// world knows are programmer's errors: panics.
 //
 // # Limits
 //
@@ -39,6 +41,8 @@
 //   - A record is 64 bytes and a datagram carries one: the core sees positions only. Ranges that begin or end elsewhere
 //     are walked by the random schedules of package replica and by the simulator.
 //   - Equal datagrams under way are one. Delivering one twice is an action of its own, with a budget.
+//   - A crash and the start after it are one step; a node that is down is one to which nothing happens.
+//   - Full and hung disks, clocks that are off, hashes of the service and orders of an operator are not walked.
 //   - Clocks. A node's clock stands but for two actions: on to its next deadline, and on by the shortest election
 //     time-out with all deadlines passed at once. Clocks of different nodes are never compared, as in the core. All
 //     waits are of one to three steps of time, so that random delays draw from few values.
@@ -48,6 +52,6 @@
 //     replica and here hold that), but in which server a failed catch-up tries next. A world with catch-ups tells nodes
 //     apart (World.Distinct).
 //   - Hashes. A state is known by 64 bits, the least of six (one a renaming) where nodes are not told apart. Two of n
-//     states have the same with a probability below 3.3 n^2 / 2^65: less than one in 1,000 for 100 million. A state lost so
-//     would have to be the only way to something wrong.
+//     states have the same with a probability below 3.3 n^2 / 2^65: less than one in 1,000 for 100 million. A state
+//     lost so would have to be the only way to something wrong.
 package explore

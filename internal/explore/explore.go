@@ -26,6 +26,8 @@ type Result struct {
 	Widest      int  // most states at one depth
 	Overflowed  int  // messages for which even the room of those to be lost was full
 	UpToNames   int  // of World.Distinct: states up to renaming
+	Calmed      int  // states from which the cluster was seen to come to rest when nothing goes wrong any more
+	Unknown     int  // states of which that could not be seen: no room, or a majority that may have forgotten
 	Elapsed     time.Duration
 	Seen        [NumEvents]int // how many different steps of one node each happened in
 
@@ -43,6 +45,7 @@ type explorer struct {
 	result    Result
 	start     state
 	next      layer // the states at the depth that comes next
+	calm      *calm
 
 	from    uint32 // the state at hand
 	sums    hashes // of it
@@ -53,7 +56,7 @@ type explorer struct {
 // Explore walks all states of a world. progress, if not nil, is called after every depth.
 func Explore(w World, progress func(r *Result)) Result {
 	began := time.Now()
-	x := &explorer{w: &w, t: newTables(&w), visited: newVisited(), upToNames: newVisited()}
+	x := &explorer{w: &w, t: newTables(&w), visited: newVisited(), upToNames: newVisited(), calm: newCalm(&w)}
 	x.result = Result{World: w.Name}
 	r := &x.result
 	x.start = x.begin()
@@ -63,6 +66,9 @@ func Explore(w World, progress func(r *Result)) Result {
 		from := uint32(x.steps.n - x.next.n)
 		x.next.drain(func(s *state) bool {
 			x.expand(from, s)
+			if w.CalmEvery > 0 && int(from)%w.CalmEvery == 0 && !x.stopped {
+				x.calmFrom(from, s)
+			}
 			from++
 			return !x.stopped
 		})
@@ -118,6 +124,18 @@ func (x *explorer) expand(from uint32, s *state) {
 				x.take(e.action, &effect, -1, left)
 			}
 		}
+	}
+}
+
+// calmFrom sees what comes of a state when nothing goes wrong any more.
+func (x *explorer) calmFrom(at uint32, s *state) {
+	switch x.calm.from(x.t, s) {
+	case wellAgain:
+		x.result.Calmed++
+	case deadEnd, brokenRule:
+		x.violated(x.calm.why, at)
+	default:
+		x.result.Unknown++
 	}
 }
 

@@ -36,7 +36,11 @@ func TestWorlds(t *testing.T) {
 		if !r.Complete || r.Overflowed > 0 {
 			t.Errorf("world %q: not walked to its end", w.Name)
 		}
+		if r.Calmed == 0 || r.Unknown > 0 && w.Rule == wire.RuleDurable {
+			t.Errorf("world %q: from %d states it came to rest, from %d it is not known", w.Name, r.Calmed, r.Unknown)
+		}
 		sum.States, sum.Transitions, sum.Elapsed = sum.States+r.States, sum.Transitions+r.Transitions, sum.Elapsed+r.Elapsed
+		sum.Calmed, sum.Unknown = sum.Calmed+r.Calmed, sum.Unknown+r.Unknown
 		sum.Depth = max(sum.Depth, r.Depth)
 		for e := range r.Seen {
 			sum.Seen[e] += r.Seen[e]
@@ -76,10 +80,11 @@ func TestDocumentNamesWorldsAndBugs(t *testing.T) {
 
 // logFigures logs one line of figures, and begins to look for the next peak of memory.
 func logFigures(t *testing.T, r *Result) {
-	t.Logf("%-20s %11d states %12d transitions, depth %2d, %6d nodes, %5d messages, %6.1f s, peak %s",
-		r.World, r.States, r.Transitions, r.Depth, r.Nodes, r.Messages, r.Elapsed.Seconds(), peak())
+	t.Logf("%-20s %11d states %12d transitions, depth %2d, %6d nodes, %5d messages, %6d calmed, %d unknown, "+
+		"%6.1f s, peak %s",
+		r.World, r.States, r.Transitions, r.Depth, r.Nodes, r.Messages, r.Calmed, r.Unknown, r.Elapsed.Seconds(), peak())
 	debug.FreeOSMemory()
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew; where it may not, it is of all so far
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where it may
 }
 
 // progress logs a long walk now and then.

@@ -1,6 +1,8 @@
 package explore
 
 import (
+	"fmt"
+
 	"lockstep/replica"
 	"lockstep/wire"
 )
@@ -67,7 +69,11 @@ var inputOf = map[wire.DatagramKind]replica.InputKind{
 
 // messageOf is what an OutSend puts on the network, but for its sender.
 func messageOf(out *replica.Output) message {
-	m := message{kind: uint8(inputOf[out.Message]), to: uint8(out.To), term: uint8(out.Term)}
+	kind, known := inputOf[out.Message]
+	if !known {
+		panic(fmt.Sprintf("explore: no world knows %v", out.Message))
+	}
+	m := message{kind: uint8(kind), to: uint8(out.To), term: uint8(out.Term)}
 	switch out.Message {
 	case wire.DatagramLog:
 		m.log(&out.Log)

@@ -19,11 +19,12 @@ const (
 	GhostTail        // what was cut comes back with the next run
 	LateDurable      // a durable report of before a cut is taken for one of after it
 	MarkLost         // a new run does not know that it may have forgotten
+	FetchHangs       // a catch-up of which nothing comes is not said to have failed
 	numBugs
 )
 
 var bugNames = [numBugs]string{"none", "forget-vote", "forget-term", "vote-unstored", "stale-status", "ghost-tail",
-	"late-durable", "mark-lost"}
+	"late-durable", "mark-lost", "fetch-hangs"}
 
 // String is the bug's name.
 func (b Bug) String() string { return bugNames[b] }

@@ -33,6 +33,8 @@ func rivals() World {
 func findables() []findable {
 	slowVotes, memory, restart, slow, ghost := votes(), led(), led(), rivals(), rivals()
 	slowVotes.FastVotes = false
+	fetch := World{Rule: wire.RuleDurable, MaxTerm: 3, MaxRecords: 7, InFlight: 2, Ticks: 2, Jumps: 1, FastVotes: true,
+		FastSync: true, Ring: 1, Begin: Behind, CalmEvery: 10}
 	memory.Rule = wire.RuleReplicated
 	restart.Ticks, restart.Jumps = 1, 1
 	slow.SlowReport = true
@@ -44,6 +46,7 @@ func findables() []findable {
 		{bug: LateDurable, w: slow, want: "not synced at a majority"},
 		{bug: GhostTail, w: ghost, want: "terms of a log go down", long: true},
 		{bug: MarkLost, w: memory, want: "leader completeness"},
+		{bug: FetchHangs, w: fetch, want: "dead end"},
 		{bug: StaleStatus, w: restart, want: "not synced at a majority", long: true},
 	}
 }

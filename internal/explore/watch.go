@@ -50,8 +50,8 @@ const (
 	NumEvents
 )
 
-var eventNames = [NumEvents]string{"elected", "stepped down", "moved commit", "repaired", "cut", "cut late", "caught up",
-	"readmitted", "handed over", "refused a vote", "late report", "old run"}
+var eventNames = [NumEvents]string{"elected", "stepped down", "moved commit", "repaired", "cut", "cut late",
+	"caught up", "readmitted", "handed over", "refused a vote", "late report", "old run"}
 
 // String is the event's name.
 func (e Event) String() string { return eventNames[e] }

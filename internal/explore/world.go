@@ -37,6 +37,8 @@ type World struct {
 	FastVotes  bool  // the state file has what it is given at once
 	FastSync   bool  // the disk has what it is given at once
 
+	CalmEvery int // every so many states, see whether the cluster comes to rest from there; 0: never
+
 	Distinct bool // states that differ by the names of nodes alone are different
 
 	Begin Begin
@@ -91,8 +93,8 @@ func (w *World) String() string {
 
 // The bounds of all worlds.
 const (
-	maxTerm    = 6
-	maxRecords = 8
+	maxTerm    = 9
+	maxRecords = 12
 	maxNet     = 16 // datagrams under way, with those to be lost at once
 )
 

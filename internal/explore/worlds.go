@@ -6,7 +6,7 @@ import "lockstep/wire"
 // for everything else to interfere.
 func Full() []World {
 	d, r := wire.RuleDurable, wire.RuleReplicated
-	return []World{
+	worlds := []World{
 		{Name: "election", Rule: d, MaxTerm: 3, MaxRecords: 5, InFlight: 3, Ticks: 2, Crashes: 1},
 		{Name: "four terms", Rule: d, MaxTerm: 4, MaxRecords: 6, InFlight: 3, Ticks: 3, FastVotes: true, FastSync: true},
 		{Name: "founding", Rule: d, MaxTerm: 3, MaxRecords: 5, InFlight: 3, Ticks: 2, Crashes: 1, FastVotes: true,
@@ -36,6 +36,10 @@ func Full() []World {
 		{Name: "catch-up", Rule: d, MaxTerm: 3, MaxRecords: 7, InFlight: 4, Ticks: 2, Jumps: 1, Crashes: 1, FastVotes: true,
 			FastSync: true, Ring: 1, Begin: Behind, Distinct: true},
 	}
+	for i := range worlds {
+		worlds[i].CalmEvery = 500
+	}
+	return worlds
 }
 
 // Short is the same worlds with tighter bounds: what every change can afford.
@@ -43,7 +47,7 @@ func Short() []World {
 	worlds := Full()
 	for i := range worlds {
 		w := &worlds[i]
-		w.InFlight = 2
+		w.InFlight, w.CalmEvery = 2, 1000
 		if w.Wipes == 0 {
 			w.Jumps = min(1, w.Jumps)
 		}
