@@ -1,6 +1,9 @@
 package client
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // watch looks after the clocks of a session that goes on.
 func (c *Client) watch() {
@@ -38,7 +41,7 @@ func (c *Client) transmit() {
 	used := 0
 	for ; c.cursor < until; c.cursor++ {
 		m := w.open(c.cursor)
-		if m == nil || m.sentNs != 0 && c.nowNs-m.sentNs < c.o.ResendNs {
+		if m == nil || m.sentNs != 0 && c.nowNs-m.sentNs < c.o.ResendNs || m.sent && simbug.On(simbug.NoResend) {
 			continue
 		}
 		if b == nil {

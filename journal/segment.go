@@ -61,7 +61,11 @@ func (s *segment) writeAt(b []byte, offset int64) error {
 	if s.dsync {
 		return nil
 	}
-	if err := s.file.Sync(); err != nil && !simbug.On(simbug.IgnoreFailedSync) {
+	err := s.file.Sync()
+	if err != nil && simbug.On(simbug.RetryFailedSync) {
+		err = s.file.Sync()
+	}
+	if err != nil && !simbug.On(simbug.IgnoreFailedSync) {
 		return fmt.Errorf("journal: sync %s after writing at offset %d: %w", s.name, offset, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"lockstep/agent"
+	"lockstep/internal/simbug"
 	"lockstep/ringbuf"
 	"lockstep/wire"
 )
@@ -164,6 +165,9 @@ func (w *Writer) writeBatch() (int, error) {
 	}
 	until = min(until, room)
 	view := w.ring.View(uint64(j.written), uint64(until))
+	if simbug.On(simbug.RingWithoutReserve) {
+		w.gate.Store(w.ring.Append())
+	}
 	b, err := walkBatch(view, j.written, j.current.end())
 	if err != nil {
 		return 0, err

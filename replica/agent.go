@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"lockstep/internal/counters"
+	"lockstep/internal/simbug"
 	"lockstep/journal"
 	"lockstep/ringbuf"
 	"lockstep/transport"
@@ -161,6 +162,9 @@ func (a *Agent) OnStart(nowNs int64) error {
 
 // DoWork is one duty cycle: what arrived, what other threads report, what is due, what was appended, and one flush.
 func (a *Agent) DoWork(nowNs int64) (int, error) {
+	if simbug.On(simbug.ElectByWallClock) {
+		nowNs = a.o.WallNs()
+	}
 	a.nowNs = nowNs
 	work := a.receive()
 	work += a.pollJournal()

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"lockstep/internal/simbug"
 	"lockstep/journal"
 	"lockstep/wire"
 )
@@ -91,7 +92,7 @@ func (a *Agent) onChunk(c *chunk) bool {
 		a.step(in)
 		return true
 	}
-	if c.generation != a.core.CatchingUp() {
+	if c.generation != a.core.CatchingUp() && !simbug.On(simbug.TakeLateCatchUp) {
 		return true // of a catch-up that the core has given up: dropped
 	}
 	end := c.from + wire.Position(len(c.bytes))

@@ -122,6 +122,9 @@ func (c *Core) cut(p wire.Position) {
 	s.follow.cutting, s.follow.cutTo = true, p
 	out := c.emit(OutCut)
 	out.Position, out.Generation = p, s.generation+1
+	if simbug.On(simbug.CountBeforeCut) {
+		c.sendStatus()
+	}
 }
 
 // onCutDone goes on when the cut is durable. The alignment that asked for it may be over.
@@ -134,7 +137,9 @@ func (c *Core) onCutDone(in *Input) {
 	}
 	f.cutting, f.cutTo = false, 0
 	s.append, s.received = in.Position, in.Position
-	s.durable = min(s.durable, in.Position)
+	if !simbug.On(simbug.KeepDurableOverCut) {
+		s.durable = min(s.durable, in.Position)
+	}
 	s.generation = in.Generation
 	c.terms.cut(in.Position)
 	s.lastTerm, s.checksum = c.terms.last(), in.Checksum

@@ -16,6 +16,10 @@ func (c *Core) onStatus(in *Input) {
 		return
 	}
 	s := &c.s
+	if simbug.On(simbug.CountStaleTerm) && in.Term < s.term {
+		c.count(in.From.Node, min(in.Status.Append, s.append), min(in.Status.Durable, s.append))
+		return
+	}
 	if in.Term != s.term {
 		c.onStatusOfTerm(in, p)
 		return
@@ -82,6 +86,7 @@ func (c *Core) onStatusOfTerm(in *Input, p *peer) {
 	case !p.admitted:
 		c.refuse(RefusedIncarnation)
 		c.admit(in.From.Node, p)
+	case simbug.On(simbug.IgnoreHigherTerm):
 	default:
 		c.enter(in.Term)
 		if c.fit() {
@@ -123,7 +128,11 @@ func (c *Core) majorityAt(of *[wire.MaxNodes + 1]wire.Position, held wire.Positi
 		p[n&wire.MaxNodes] = of[v&wire.MaxNodes]
 		n++
 	}
-	at := kthLargest(p[:n], c.majority)
+	k := c.majority
+	if simbug.On(simbug.CommitByMinority) {
+		k = max(1, k-1)
+	}
+	at := kthLargest(p[:n], k)
 	if at < c.s.lead.countFrom && !simbug.On(simbug.CommitOldTerm) {
 		return held
 	}

@@ -225,7 +225,7 @@ func (c *Core) onVoteRequest(in *Input) {
 		why = VoteConfig
 	case in.Term < s.term:
 		why = VoteTermOld
-	case c.Recovering():
+	case c.Recovering() && !simbug.On(simbug.CountForeignIncarnation):
 		why = VoteRecovering
 	}
 	if why == VoteGranted {
@@ -242,13 +242,17 @@ func (c *Core) onVoteRequest(in *Input) {
 // vote gives this term's vote, if it may. The answer leaves when the vote is stored.
 func (c *Core) vote(in *Input) VoteRefusal {
 	s := &c.s
-	if s.vote != 0 && s.vote != in.From.Node || s.follow.from.Node != 0 {
+	if s.vote != 0 && s.vote != in.From.Node && !simbug.On(simbug.VoteTwice) || s.follow.from.Node != 0 {
 		return VoteTaken
 	}
 	if c.logOlder(&in.Ballot) {
 		return VoteLogOlder
 	}
 	s.vote, s.voteOwed = in.From.Node, true
+	if simbug.On(simbug.SendUnstored) {
+		c.onVoteStored()
+		return VoteGranted
+	}
 	c.waitElection()
 	if s.stored == (stored{s.term, s.vote}) {
 		c.onVoteStored()

@@ -167,7 +167,7 @@ func (c *Core) onNak(in *Input) {
 	}
 	s := &c.s
 	from, until := in.Nak.From, min(in.Nak.To, s.append)
-	if from >= until {
+	if from >= until || simbug.On(simbug.IgnoreNak) {
 		c.refuse(RefusedMalformed)
 		return
 	}

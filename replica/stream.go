@@ -22,6 +22,10 @@ func (c *Core) onLogFollower(in *Input) {
 	s.heardNs = s.nowNs
 	c.after(timerElection, s.timeoutNs)
 	if !f.aligned {
+		if simbug.On(simbug.CommitUnaligned) {
+			f.commit = max(f.commit, in.Log.Commit)
+			c.followCommit()
+		}
 		c.startAlignment()
 		c.refuse(RefusedUnaligned)
 		return
@@ -101,12 +105,15 @@ func (c *Core) answerOldTerm(to wire.NodeID) {
 func (c *Core) fillStatus(st *wire.Status) {
 	s := &c.s
 	st.Aligned = 0
-	if s.follow.aligned {
+	if s.follow.aligned || simbug.On(simbug.CountBeforeCut) {
 		st.Aligned = s.follow.nonce
 	}
 	st.Append, st.Durable, st.Generation = s.append, s.durable, s.generation
 	if simbug.On(simbug.AckBeforeSync) {
 		st.Durable = s.append
+	}
+	if simbug.On(simbug.KeepDurableOverCut) {
+		st.Durable = min(s.durable, s.append)
 	}
 	st.Applied, st.Hash, st.HashPosition = s.applied, s.points[0].hash, s.points[0].at
 	st.Recovering, st.Unfit = c.Recovering(), c.unfit()
@@ -115,7 +122,7 @@ func (c *Core) fillStatus(st *wire.Status) {
 // sendStatus reports to the leader, while aligned: on progress, and when it has been silent for StatusNs.
 func (c *Core) sendStatus() {
 	s := &c.s
-	if !s.follow.aligned || s.role != Follower || s.leader == 0 {
+	if !s.follow.aligned && !(simbug.On(simbug.CountBeforeCut) && s.follow.cutting) || s.role != Follower || s.leader == 0 {
 		return
 	}
 	out := c.send(wire.DatagramStatus, s.leader, s.term)
@@ -256,11 +263,12 @@ func (c *Core) otherServer(turn uint32) wire.NodeID {
 func (c *Core) onCaughtUp(in *Input) {
 	s := &c.s
 	f := &s.follow
-	if !f.catchUp.active || in.Generation != f.catchUp.generation {
+	late := !f.catchUp.active || in.Generation != f.catchUp.generation
+	if late && !simbug.On(simbug.TakeLateCatchUp) {
 		c.refuse(RefusedGeneration)
 		return
 	}
-	if in.Position > f.catchUp.until {
+	if in.Position > f.catchUp.until && !late {
 		c.refuse(RefusedMalformed)
 		return
 	}
@@ -355,7 +363,7 @@ func (c *Core) synced(in *Input) bool {
 // followCommit moves commit as far as the leader says and this node holds.
 func (c *Core) followCommit() {
 	s := &c.s
-	if !s.follow.aligned {
+	if !s.follow.aligned && !simbug.On(simbug.CommitUnaligned) {
 		return
 	}
 	if p := min(s.follow.commit, s.append); p > s.commit {

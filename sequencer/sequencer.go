@@ -88,7 +88,9 @@ func (s *Sequencer) forget() {
 	s.replicated, s.durable, s.syncTo = 0, 0, 0
 	s.disputed, s.obstacle = false, wire.RefusalNone
 	s.dirty, s.owed, s.held, s.scan = s.dirty[:0], s.owed[:0], nil, 0
-	s.table.reset()
+	if !simbug.On(simbug.KeepTables) {
+		s.table.reset()
+	}
 	s.acks.reset()
 	s.meters.sessions.Set(0)
 }

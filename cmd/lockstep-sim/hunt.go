@@ -9,6 +9,19 @@ import (
 	"lockstep/internal/simbug"
 )
 
+// profiles are what worlds are made of in which a bug shows sooner.
+var profiles = map[simbug.Bug]sim.Profile{
+	simbug.VoteOneCopy:        sim.ProfileDisk,
+	simbug.CountStaleTerm:     sim.ProfileUnrest,
+	simbug.IgnoreHigherTerm:   sim.ProfileUnrest,
+	simbug.KeepTables:         sim.ProfileUnrest,
+	simbug.TakeLateCatchUp:    sim.ProfileBehind,
+	simbug.RetryFailedSync:    sim.ProfileDisk,
+	simbug.IgnoreFailedSync:   sim.ProfileDisk,
+	simbug.MarkCleanUnsynced:  sim.ProfileDisk,
+	simbug.RingWithoutReserve: sim.ProfileBehind,
+}
+
 // hunt plants one bug after the other and runs worlds until one of them shows it: the exit code says whether every bug
 // was caught within the given number of seeds.
 func hunt(from uint64, within, workers int, only string) int {
@@ -24,15 +37,16 @@ func hunt(from uint64, within, workers int, only string) int {
 		}
 		planted++
 		simbug.Plant(bug)
-		t := sim.Campaign{From: from, Seeds: within, Workers: workers}.Run()
+		t := sim.Campaign{From: from, Seeds: within, Workers: workers, Profile: profiles[bug]}.Run()
 		if len(t.Failed) == 0 {
 			missed++
-			fmt.Printf("%-24s MISSED in %d seeds, %.1f s\n", bug, t.Seeds, t.Elapsed.Seconds())
+			fmt.Printf("%-26s MISSED in %d seeds, %.1f s\n", bug, t.Seeds, t.Elapsed.Seconds())
 			continue
 		}
 		first := t.Failed[0]
 		what, _, _ := strings.Cut(first.Failure.Error(), "\n")
-		fmt.Printf("%-24s caught in %3d seeds, %5.1f s: %.110s\n", bug, first.Seed-from+1, t.Elapsed.Seconds(), what)
+		fmt.Printf("%-26s caught in %3d seeds, %5.1f s, by world %d (%v): %.110s\n", bug, first.Seed-from+1,
+			t.Elapsed.Seconds(), first.Seed, first.Options.Profile, what)
 	}
 	fmt.Printf("%d bugs planted, %d missed, %.1f s\n", planted, missed, time.Since(begin).Seconds())
 	if planted == 0 || missed > 0 {

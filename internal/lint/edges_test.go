@@ -47,7 +47,7 @@ var edges = map[string][]string{
 	"internal/simbug":    {},
 	"internal/explore":   {"wire", "replica"},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
-		"transport", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
+		"transport", "journal", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},

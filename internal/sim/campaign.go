@@ -14,6 +14,7 @@ type Campaign struct {
 	For     time.Duration // 0: no limit
 	Workers int
 	Failure int // ends it after so many failures; 0: 1
+	Profile Profile
 }
 
 // Totals add up a campaign.
@@ -46,7 +47,7 @@ func (c Campaign) Run() *Totals {
 	for range max(c.Workers, 1) {
 		wg.Go(func() {
 			for seed, ok := take(); ok; seed, ok = take() {
-				r := Run(seed)
+				r := RunWith(seed, DrawAs(seed, c.Profile))
 				mu.Lock()
 				t.add(r)
 				mu.Unlock()
@@ -64,7 +65,7 @@ func (t *Totals) add(r *Result) {
 		t.Failed = append(t.Failed, r)
 	}
 	t.Counts.add(&r.Counts)
-	t.SettleNs = max(t.SettleNs, r.world.check.settleNs)
+	t.SettleNs = max(t.SettleNs, r.settleNs)
 }
 
 // add adds what happened in another run.

@@ -30,8 +30,19 @@ type observed struct {
 	journalG uint64
 	cuts     uint64
 	leadNs   int64 // when it began to lead
-	stateAt  wire.Position
-	hashAt   wire.Position
+	status   report
+
+	replicated, majority wire.Position // what a leader takes for held and synced by a majority
+	caughtUp, fetches    uint64
+	stateAt              wire.Position
+	hashAt               wire.Position
+}
+
+// report is what a STATUS said.
+type report struct {
+	term            wire.Term
+	generation      uint64
+	append, durable wire.Position
 }
 
 // committed is a record that the cluster has committed.
@@ -95,98 +106,6 @@ func (c *checker) init(w *World) {
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
 	for i := 1; i <= w.o.Nodes; i++ {
 		c.valid.Nodes[i] = true
-	}
-}
-
-// kindOffset is where a datagram says what it is.
-const kindOffset = 13
-
-// onDatagram looks at what a node sends: one sender of LOG a term, one vote a term.
-func (c *checker) onDatagram(from *endpoint, to transport.Addr, b []byte) {
-	if from.number >= len(c.w.members) {
-		return
-	}
-	var h wire.Header
-	body, drop := c.valid.Validate(b, &h)
-	if drop != wire.DropNone {
-		if len(b) >= wire.DatagramHeaderSize && wire.DatagramKind(b[kindOffset]) == wire.DatagramRedirect {
-			c.w.sometimes(sometimesRedirects)
-		}
-		return // for clients
-	}
-	if h.Kind != wire.DatagramCanvass { // which asks about a term that is nobody's yet
-		c.shown[h.Incarnation] = max(c.shown[h.Incarnation], h.Term)
-	}
-	m := c.w.members[from.number]
-	switch h.Kind {
-	case wire.DatagramStatus:
-		var st wire.Status
-		if st.Decode(body) && m.process != nil && uint64(st.Durable) > m.process.durable.Load() {
-			c.w.fail("node %d reports %d as durable, and has synced %d", m.id, st.Durable, m.process.durable.Load())
-		}
-	case wire.DatagramLog:
-		c.leads(h.Term, leadership{wire.NodeID(h.Sender), h.Incarnation, h.Run})
-	case wire.DatagramVote:
-		var a wire.BallotAnswer
-		if !a.Decode(body) || !a.Granted {
-			return
-		}
-		key := ballot{h.Incarnation, a.Term}
-		if other, voted := c.votes[key]; voted && other != to {
-			c.w.fail("node %d votes twice in term %d: for %v, then for %v", h.Sender, a.Term, other, to)
-		}
-		c.votes[key] = to
-	}
-}
-
-// leads takes note of who leads a term: one process, once.
-func (c *checker) leads(term wire.Term, who leadership) {
-	before, known := c.leaders[term]
-	if known && before != who {
-		c.w.fail("two leaders in term %d: node %d run %d and node %d run %d",
-			term, before.node, before.run, who.node, who.run)
-	}
-	if !known {
-		c.leaders[term] = who
-		c.w.count.Leaders++
-	}
-}
-
-// holders counts who has a record, for the commit rule: those that are down by what they had reported. One that has
-// lost its disk since may have reported it before: the budget has room for it.
-func (c *checker) holders(i int, e *entry) int {
-	n := 0
-	for _, m := range c.w.members {
-		if m.impaired {
-			n++
-			continue
-		}
-		if i >= len(m.seen.log) || m.seen.log[i].chain != e.chain {
-			continue
-		}
-		if m.process == nil || m.process.durable.Load() >= uint64(e.chain.Position) {
-			n++
-		}
-	}
-	return n
-}
-
-// heard looks at a leader that nobody speaks to: it must have stepped down.
-func (c *checker) heard(m *member) {
-	w := c.w
-	patience := 2*w.o.TimeoutMaxMs*1e6 + 10*w.o.IdleTickNs
-	if m.process.in.Core.Role() != replica.Leader || w.nowNs-m.seen.leadNs < patience {
-		return
-	}
-	near := 1
-	for _, other := range w.members {
-		if other != m && w.nowNs-w.net.heardNs[m.end.number][other.end.number] < patience {
-			near++
-		}
-	}
-	if near <= w.o.Nodes/2 {
-		w.fail("node %d leads term %d and has heard %d of %d nodes for %d ms",
-			m.id, m.process.in.Core.Term(), near, w.o.Nodes, patience/1e6)
 	}
 }
 
@@ -256,11 +175,14 @@ func (m *member) observe() {
 	}
 	c.onCommit(m, core.Commit())
 	c.onApplied(m)
+	c.progress(m)
 	if core.Recovering() {
 		m.impaired = true
 	} else if core.Commit() > 0 {
 		m.wiped = false
-		m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad)
+		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad); !m.impaired {
+			m.lost = nil
+		}
 	}
 	m.marked = min(m.marked, core.Append())
 }
@@ -299,6 +221,9 @@ func (c *checker) afterCut(m *member) {
 func (c *checker) onRole(m *member, role replica.Role, term wire.Term) {
 	s := &m.seen
 	id := m.process.in.Identity
+	if s.role == replica.Leader && role != replica.Leader {
+		c.w.sometimes(sometimesStepDowns)
+	}
 	if role == replica.Leader {
 		s.leadNs = c.w.nowNs
 		c.leads(term, leadership{id.Node, id.Incarnation, id.Run})

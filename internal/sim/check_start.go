@@ -1,10 +1,24 @@
 package sim
 
+import "bytes"
+
 // onStart reads the log that a process begins with.
 func (c *checker) onStart(m *member) {
 	end := m.process.in.Core.Append()
 	prior := m.seen.log
+	m.past = append(m.past, prior)
+	if m.impaired {
+		m.lost = append(m.lost, prior)
+	}
+	if m.process.in.Core.Recovering() && !m.impaired && !m.diskBad {
+		c.w.fail("node %d starts as if it had forgotten something, and nothing happened to it:\n%s", m.id, m.log.Bytes()[m.said:])
+	}
 	m.seen = observed{}
+	for what, outcome := range map[int]string{sometimesTorn: ": torn at ", sometimesDamaged: ": damaged at "} {
+		if bytes.Contains(m.log.Bytes()[m.said:], []byte(outcome)) {
+			c.w.sometimes(what)
+		}
+	}
 	b, err := m.readLog(end)
 	if err != nil {
 		c.w.fail("node %d: the log that it starts with cannot be read: %v", m.id, err)

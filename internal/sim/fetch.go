@@ -14,6 +14,8 @@ var errServer = errors.New("sim: no answer")
 func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
 	sink func([]byte) error) error {
 	m.w.count.Fetches++
+	m.fetches++
+	m.fetchTerm = term
 	s := m.w.members[server-1]
 	for from < until {
 		cut := m.w.net.links[m.end.number][s.end.number].cut || m.w.net.links[s.end.number][m.end.number].cut

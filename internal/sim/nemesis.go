@@ -1,12 +1,10 @@
 package sim
 
 import (
-	"path"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"lockstep/internal/vfs"
+	"lockstep/replica"
 	"lockstep/wire"
 )
 
@@ -28,11 +26,13 @@ const (
 	faultFinish           // the process is told to stop
 	faultStorm            // the network is much worse for a while
 	faultDepose           // the leader hears clients and no node, until another one leads
+	faultHandOver         // an operator has the leader hand over
+	faultRaise            // the process dies, and had campaigned alone in higher terms
 	numFaults
 )
 
 var faultNames = [numFaults]string{"kill", "power", "power-at-io", "pause", "hang", "partition", "isolate", "clog",
-	"clock-step", "eio", "full", "rot", "wipe", "finish", "storm", "depose"}
+	"clock-step", "eio", "full", "rot", "wipe", "finish", "storm", "depose", "hand-over", "raise"}
 
 // strike brings one fault, and comes again.
 func (w *World) strike() {
@@ -79,7 +79,7 @@ func (w *World) bring(kind int, m *member) bool {
 	r := w.faultRng
 	forNs := r.Int64N(pick[int64](r, 20e6, 400e6, 1500e6)) + 1e6
 	switch kind {
-	case faultKill, faultPower, faultPowerAtIO, faultEIO, faultFinish:
+	case faultKill, faultPower, faultPowerAtIO, faultEIO, faultFinish, faultRaise:
 		return m.process != nil && w.mayCrash(m) && w.stopProcess(kind, m)
 	case faultPause, faultHang:
 		if m.process == nil {
@@ -107,12 +107,13 @@ func (w *World) bring(kind int, m *member) bool {
 		if !w.mayImpair(m) || w.o.Nodes == 1 || m.starting && m.process == nil && m.epoch == 0 {
 			return false
 		}
-		m.impaired = true
 		m.wipe()
 	case faultStorm:
 		w.storm(forNs)
 	case faultDepose:
 		return w.depose()
+	case faultHandOver:
+		return w.handOver(pick(r, 0, m.id))
 	}
 	return true
 }
@@ -127,13 +128,18 @@ func (w *World) stopProcess(kind int, m *member) bool {
 		m.crash(false)
 	case faultPower:
 		m.crash(true)
+	case faultRaise:
+		m.raise(m.process.in.Core.Term() + 1 + wire.Term(r.IntN(3)))
 	case faultPowerAtIO:
 		m.stepsLeft = 1 + r.IntN(40)
 	case faultEIO:
 		m.diskBad = true
 		m.failing.Inject(vfs.Fault{Ops: pick(r, vfs.OpWrite, vfs.OpSync, vfs.OpWrite|vfs.OpSync|vfs.OpAllocate),
 			Path: pick(r, "", "journal", "vote", "watermark"), Skip: r.IntN(10), Times: pick(r, 1, -1),
-			Err: syscall.EIO, Short: r.IntN(4) == 0})
+			Err: syscall.EIO, Short: r.IntN(4) == 0, Drop: true})
+		if r.IntN(2) == 0 { // in case it goes on
+			w.powerSoon(m, 30e6)
+		}
 	case faultFinish:
 		if w.crashForgets() {
 			m.impaired = true // if it cannot be marked clean
@@ -215,16 +221,23 @@ func (w *World) storm(forNs int64) {
 	})
 }
 
-// depose parts the leader from the other nodes, and leaves it its clients: what they send it becomes a tail to be cut.
+// depose parts the leader from the other nodes, or from most of them, and leaves it its clients: what they send it
+// becomes a tail to be cut. Later it may be asked to lead again.
 func (w *World) depose() bool {
-	m := w.leader()
+	m, r := w.leader(), w.faultRng
 	if m == nil || w.o.Nodes == 1 {
 		return false
 	}
-	n := m.end.number
-	w.cut(w.o.TimeoutMaxMs*1e6*(1+w.faultRng.Int64N(5)), func(from, to int) bool {
-		return (from == n || to == n) && from < len(w.members) && to < len(w.members)
-	})
+	with := make([]bool, w.o.Nodes) // the leader's side
+	with[m.end.number] = true
+	if w.o.Nodes > 3 && r.IntN(2) == 0 {
+		with[r.IntN(w.o.Nodes)] = true
+	}
+	forNs := w.o.TimeoutMaxMs * 1e6 * (1 + r.Int64N(5))
+	w.cut(forNs, func(from, to int) bool { return from < w.o.Nodes && to < w.o.Nodes && with[from] != with[to] })
+	if r.IntN(2) == 0 {
+		w.later(forNs+w.o.TimeoutMaxMs*1e6, func() { w.handOver(m.id) })
+	}
 	return true
 }
 
@@ -233,57 +246,39 @@ func (w *World) afterCut(m *member) {
 	if w.healed || w.o.Faults.Kinds == 0 || w.faultRng.IntN(2) != 0 {
 		return
 	}
+	w.powerSoon(m, 50e3)
+}
+
+// powerSoon has the power of a process fail within some time.
+func (w *World) powerSoon(m *member, withinNs int64) {
 	epoch := m.epoch
-	w.later(w.faultRng.Int64N(50e3), func() {
+	w.later(w.faultRng.Int64N(withinNs), func() {
 		if m.epoch == epoch && m.process != nil && !w.healed && w.mayCrash(m) && w.stopProcess(faultPower, m) {
 			w.count.Faults[faultPower]++
 		}
 	})
 }
 
-// fill leaves next to no room on a disk, for a while.
-func (w *World) fill(m *member, forNs int64) {
-	used := int64(0)
-	for _, f := range m.disk.Files() {
-		size, _ := m.disk.Stat(f)
-		used += size
-	}
-	m.disk.SetCapacity(used + w.faultRng.Int64N(64<<10))
-	m.full, m.diskBad = true, true
-	disk := m.disk
-	w.later(forNs, func() {
-		disk.SetCapacity(0)
-		if m.disk == disk {
-			m.full = false
-		}
-	})
-}
-
-// rot cuts the power of a node and spoils what it had synced long ago, or one copy of its vote.
-func (w *World) rot(m *member) bool {
-	r := w.faultRng
-	if m.marked < 4096 || w.o.Nodes == 1 {
+// handOver has the leader hand over: to a node, or, 0, to whoever holds most.
+func (w *World) handOver(to wire.NodeID) bool {
+	m := w.leader()
+	if m == nil || w.healed {
 		return false
 	}
-	m.impaired = true
-	m.crash(true)
-	m.reported = 0
-	if r.IntN(3) == 0 {
-		at := int64(r.IntN(2))*vfs.BlockBytes + int64(r.IntN(64))
-		return m.disk.Rot(path.Join(nodeDir, "vote"), at, 1<<r.IntN(8)) == nil
+	operator := m.process.in.Operator
+	call := operator.Begin(replica.OperatorRequest{Kind: replica.OperatorHandOver, Node: to})
+	if call == nil {
+		return false
 	}
-	at := wire.Position(r.Int64N(int64(m.marked)))
-	for _, f := range m.disk.Files() {
-		first, err := strconv.ParseUint(strings.TrimSuffix(path.Base(f), ".seg"), 10, 64)
-		size, _ := m.disk.Stat(f)
-		offset := int64(at-wire.Position(first)) + vfs.BlockBytes
-		if err != nil || path.Base(path.Dir(f)) != "journal" || uint64(at) < first || offset >= size {
-			continue
+	w.later(3*w.o.TimeoutMaxMs*1e6, func() {
+		select {
+		case a := <-call.Done():
+			if a.Err == nil {
+				w.sometimes(sometimesHandOvers)
+			}
+		default:
+			operator.Withdraw(call)
 		}
-		if r.IntN(3) == 0 {
-			return m.disk.Spoil(f, offset) == nil
-		}
-		return m.disk.Rot(f, offset, 1<<r.IntN(8)) == nil
-	}
-	return false
+	})
+	return true
 }

@@ -8,6 +8,7 @@ import (
 
 // Options are one world's: drawn from its seed.
 type Options struct {
+	Profile   Profile
 	Nodes     int
 	Rule      string // commit rule
 	Unlimited bool   // faults beyond the budget: only safety is checked
@@ -72,8 +73,21 @@ var limits = struct {
 }{service.Limits{Sessions: 12, KeptResponses: 256, KeptBytes: 64 << 10}}
 
 // Draw draws the options of a seed.
-func Draw(seed uint64) Options {
+func Draw(seed uint64) Options { return DrawAs(seed, ProfileAny) }
+
+// DrawAs draws the options of a seed that are to have a profile.
+func DrawAs(seed uint64, profile Profile) Options {
 	r := fork(seed, "options")
+	o := draw(r)
+	if drawn := r.IntN(4 * int(NumProfiles)); profile == ProfileAny && drawn < int(NumProfiles) {
+		profile = Profile(drawn)
+	}
+	o.as(profile, r)
+	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
+	return o
+}
+
+func draw(r *rand.Rand) Options {
 	o := Options{
 		Rule: pick(r, "durable", "durable", "replicated"), SafetyNs: between(r, 1500e6, 4000e6),
 		MTU: pick(r, 1472, 1472, 1472, 640), IdleTickNs: pick[int64](r, 500e3, 1e6, 4e6),
@@ -109,7 +123,6 @@ func Draw(seed uint64) Options {
 		o.RingBytes, o.Clients.Payload, o.Clients.Window = 64<<10, 1200, 64
 		o.Clients.Messages, o.Clients.Books, o.Clients.Burst = 700, 0, 8
 	}
-	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
 	o.Faults.EveryNs = pick[int64](r, 20e6, 60e6, 60e6, 200e6, 1e12)
 	for k := range numFaults {
 		if r.IntN(2) == 0 {

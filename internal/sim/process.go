@@ -42,6 +42,7 @@ type member struct {
 	random  *rand.ChaCha8
 	rng     *rand.Rand
 	log     bytes.Buffer // what the node prints for operators
+	said    int          // length of log when the process began
 	epoch   uint32
 	process *process // nil while it is down
 
@@ -55,6 +56,10 @@ type member struct {
 	crashed   bool          // the process before did not end in order
 	reported  wire.Position // what the process before had reported as durable
 	complete  bool          // its log, as last seen, is all that its disk can hold
+	lost      [][]entry     // logs that processes had which ended while it was impaired
+	past      [][]entry     // logs of all processes before
+	fetches   uint64        // catch-ups that were begun
+	fetchTerm wire.Term     // of the last
 	marked    wire.Position
 	seen      observed
 }
@@ -70,6 +75,7 @@ type process struct {
 	durable  *counters.Counter
 	cuts     *counters.Counter
 	cutsDone *counters.Counter
+	caughtUp *counters.Counter
 	journalG *counters.Counter
 }
 
@@ -130,6 +136,7 @@ func (m *member) start() {
 		return
 	}
 	m.epoch++
+	m.said = m.log.Len()
 	p := &process{}
 	cut, err := m.guard(func() (err error) {
 		if p.node, err = node.OpenOn(m.machine(), m.config, &m.log); err != nil {
@@ -156,6 +163,7 @@ func (m *member) start() {
 	p.durable = p.in.Counters.Counter("lockstep_journal_durable_position", "")
 	p.cuts = p.in.Counters.Counter("lockstep_cuts_total", "")
 	p.cutsDone = p.in.Counters.Counter("lockstep_journal_cuts_total", "")
+	p.caughtUp = p.in.Counters.Counter("lockstep_caught_up_bytes_total", "")
 	p.journalG = p.in.Counters.Counter("lockstep_journal_generation", "")
 	m.process = p
 	m.diskBad = m.full
@@ -209,7 +217,7 @@ func (m *member) turn(e *event) {
 		m.schedule(i, p.pausedNs[i])
 		return
 	}
-	work := 0
+	work, term := 0, p.in.Core.Term()
 	cut, err := m.guard(func() (err error) {
 		work, err = p.agents[i].Invoke(m.clock.NowNs())
 		return err
@@ -225,6 +233,7 @@ func (m *member) turn(e *event) {
 		m.observe()
 		if i == agentNode {
 			m.w.check.heard(m)
+			m.w.check.caughtUp(m, term)
 		}
 	}
 }
@@ -320,7 +329,7 @@ func (m *member) finish() {
 	p := m.process
 	marking := false
 	cut, err := m.guard(func() error {
-		for range 200 {
+		for range pick(m.w.faultRng, 200, 200, 1) { // the process does not wait for ever
 			if p.durable.Load() == p.in.Ring.Append() {
 				break
 			}
@@ -340,7 +349,7 @@ func (m *member) finish() {
 		}
 		m.w.collect(p)
 		m.remember(p)
-		marking = true
+		marking, m.crashed = true, p.durable.Load() != p.in.Ring.Append()
 		_ = p.node.Finish() // not marked clean when the log is not all synced
 		return nil
 	})
@@ -354,13 +363,15 @@ func (m *member) finish() {
 		m.w.startLater(m, 20e6)
 		return
 	}
-	m.process, m.crashed = nil, !marking // the mark may be there or not
+	m.process, m.crashed = nil, m.crashed || !marking // the mark may be there or not
 	_ = p.node.Abandon()
 	m.crash(cut)
 }
 
 // wipe loses the directory; a new one is made that joins the cluster.
 func (m *member) wipe() {
+	m.impaired = true
+	m.lost = append(m.lost, m.seen.log)
 	m.crash(true)
 	m.mount(vfs.NewMem())
 	m.marked, m.reported, m.wiped, m.complete = 0, 0, true, false

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"io"
 	"runtime/debug"
 	"strings"
@@ -26,13 +27,19 @@ const (
 	sometimesClamps
 	sometimesBusy
 	sometimesRingFull
+	sometimesHandOvers
+	sometimesStepDowns
+	sometimesTorn
+	sometimesDamaged
+	sometimesMisdirected
 	sometimesHistory
 	numSometimes
 )
 
 var sometimesNames = [numSometimes]string{"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes",
 	"recovering", "repeats", "resumed", "redirects", "expired", "gaps", "replays", "disk-full",
-	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "operations-checked"}
+	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
+	"operations-checked"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{
@@ -69,12 +76,12 @@ func (w *World) collect(p *process) {
 
 // Result is what became of a run.
 type Result struct {
-	Seed    uint64
-	Options Options
-	Counts  Counts
-	Hash    uint64 // over all events: the same seed gives the same
-	Failure error
-	world   *World
+	Seed     uint64
+	Options  Options
+	Counts   Counts
+	Hash     uint64 // over all events: the same seed gives the same
+	Failure  error
+	settleNs int64
 }
 
 // Run runs the world of a seed.
@@ -83,13 +90,15 @@ func Run(seed uint64) *Result { return RunWith(seed, Draw(seed)) }
 // RunWith runs a world with other options than its seed has.
 func RunWith(seed uint64, o Options) *Result {
 	w := newWorld(seed, o)
+	w.trace.silent = true
 	if w.failure == nil {
 		w.guarded()
 	}
 	w.count.Sometimes[sometimesElections] = w.count.Leaders
 	w.count.Sometimes[sometimesRecovering] = w.count.Recovered
 	w.count.Sometimes[sometimesFetches] = w.count.Fetches
-	return &Result{Seed: seed, Options: o, Counts: w.count, Hash: w.trace.hash, Failure: w.failure, world: w}
+	return &Result{Seed: seed, Options: o, Counts: w.count, Hash: w.trace.hash, Failure: w.failure,
+		settleNs: w.check.settleNs}
 }
 
 // guarded runs a world; a panic outside the agents, in a client, is a failure like any other.
@@ -102,7 +111,18 @@ func (w *World) guarded() {
 	w.run()
 }
 
-// Trace prints the last events, and what the nodes said to operators.
+// Trace runs the world once more and prints its last events, one a line, and what the nodes said to operators last.
 func (r *Result) Trace(out io.Writer, most int) {
-	r.world.trace.write(out, most)
+	w := newWorld(r.Seed, r.Options)
+	if w.failure == nil {
+		w.guarded()
+	}
+	w.trace.write(out, most)
+	for _, m := range w.members {
+		text := m.log.Bytes()
+		fmt.Fprintf(out, "node %d said last:\n%s\n", m.id, text[max(0, len(text)-600):])
+	}
+	if w.trace.hash != r.Hash {
+		fmt.Fprintln(out, "this run was not the one that failed: something in it is not deterministic")
+	}
 }

@@ -63,6 +63,7 @@ func TestP3PowerCutAtAnyOperationOfADisk(t *testing.T) {
 // rotAt flips a bit of what a node that is down had synced, or makes it unreadable.
 func (s *scene) rotAt(m *member, at wire.Position, unreadable bool) {
 	s.t.Helper()
+	m.impaired = true
 	for _, f := range m.disk.Files() {
 		first, err := strconv.ParseUint(strings.TrimSuffix(path.Base(f), ".seg"), 10, 64)
 		size, _ := m.disk.Stat(f)

@@ -3,60 +3,161 @@ package simbug
 // Bug names a planted bug.
 type Bug uint8
 
-// The bugs.
+// The bugs. What upholds a rule twice is broken twice, as the comment then says.
 const (
-	None                 Bug = iota
-	CommitOldTerm            // a leader commits bytes of older terms by counting them alone
-	CommitMidRecord          // commit stops inside a record
-	AckBeforeSync            // a follower reports what it holds as durable
-	CountUnadmitted          // a node that the config does not list counts
-	TakeReplayedAlign        // any answer to ALIGN is taken, whenever it was asked for
-	VoteForOlderLog          // a candidate's log may be older than the voter's
-	ReuseTerm                // a leader that stepped down leads its term again
-	SkipStepDown             // a leader that hears nobody goes on
-	ApplyPastCommit          // the service applies what is not committed
-	ServeUncommitted         // anybody serves what it holds beyond commit
-	ForgetVote               // term and vote stay in memory
-	VoteOneCopy              // the second copy of the vote is not written
-	IgnoreFailedSync         // a write or sync that failed counts as done
-	ResurrectCutTail         // a cut leaves the bytes on the disk
-	LeaveClean               // the marker of a clean end stays
-	ForgetAmnesia            // a directory that was made anew does not say so
-	SkipDedup                // a new leader takes the last message of a session again, and it is applied again
-	ClientsBeforeApplied     // a new leader takes clients before it has applied its term record
-	AcceptBeforeCommit       // a session is accepted before its record is committed
-	AckBeforeCommit          // a message is acknowledged as durable when it is sequenced
-	StampByWallClock         // stamps follow the wall clock back
-	AnswersOfAnySession      // a client takes answers to an earlier session of its address
-	RepeatResponses          // a client hands responses out again
+	None Bug = iota
+
+	// Rules 1 to 3: terms, votes, elections.
+
+	// ReuseTerm: a leader that stepped down leads its term again, and reuses its positions.
+	ReuseTerm
+	// ForgetVote: term and vote stay in memory.
+	ForgetVote
+	// VoteOneCopy: the second copy of the vote is not written.
+	VoteOneCopy
+	// VoteTwice: a vote may be given again in a term.
+	VoteTwice
+	// SendUnstored: a vote leaves before it is stored.
+	SendUnstored
+	// VoteForOlderLog: a candidate's log may be older than the voter's.
+	VoteForOlderLog
+	// IgnoreHigherTerm: a leader that hears of a higher term goes on.
+	IgnoreHigherTerm
+	// SkipStepDown: a leader that hears nobody goes on.
+	SkipStepDown
+	// ElectByWallClock: deadlines of elections and of check-quorum are on the wall clock.
+	ElectByWallClock
+
+	// Rules 4 to 7: alignment, the stream, commit.
+
+	// CommitOldTerm: a leader commits bytes of older terms by counting them alone.
+	CommitOldTerm
+	// CommitMidRecord: commit stops inside a record.
+	CommitMidRecord
+	// CommitByMinority: one less than a majority commits.
+	CommitByMinority
+	// CommitUnaligned: a follower takes commit before it is aligned.
+	CommitUnaligned
+	// AckBeforeSync: a follower reports what it holds as durable.
+	AckBeforeSync
+	// CountStaleTerm: a STATUS of an older term counts. Its nonce and generation, which would give it away, are not
+	// looked at.
+	CountStaleTerm
+	// CountBeforeCut: a follower reports, under the nonce of the alignment, before its cut is carried out.
+	CountBeforeCut
+	// KeepDurableOverCut: a durable report of before a cut stands behind it. Reports come in order, so that one
+	// that comes late cannot be planted at the port: the core keeps the position.
+	KeepDurableOverCut
+	// TakeReplayedAlign: any answer to ALIGN is taken, whenever it was asked for.
+	TakeReplayedAlign
+	// TakeLateCatchUp: bytes of a catch-up are taken after the term or the alignment has changed.
+	TakeLateCatchUp
+	// ServeUncommitted: anybody serves what it holds beyond commit.
+	ServeUncommitted
+	// IgnoreNak: a leader sends nothing again.
+	IgnoreNak
+
+	// Rule 8: amnesia.
+
+	// CountUnadmitted: a node that the config does not list, or that may have forgotten, counts.
+	CountUnadmitted
+	// CountForeignIncarnation: the vote of a directory that was made anew is given and counts. The voter refuses
+	// and the candidate does not count: both are broken.
+	CountForeignIncarnation
+	// ForgetAmnesia: a directory that was made anew does not say so.
+	ForgetAmnesia
+	// LeaveClean: the marker of a clean end stays.
+	LeaveClean
+
+	// Rule 9 and clients.
+
+	// ApplyPastCommit: the service applies what is not committed.
+	ApplyPastCommit
+	// SkipJournalRecords: messages that are read from the journal and not from the ring are not applied.
+	SkipJournalRecords
+	// SkipDedup: a new leader takes the last message of a session again, and it is applied again. The ingress and
+	// apply both look for duplicates: both are broken.
+	SkipDedup
+	// KeepTables: a leader keeps the sessions of an earlier leadership.
+	KeepTables
+	// ClientsBeforeApplied: a new leader takes clients before it has applied its term record.
+	ClientsBeforeApplied
+	// AcceptBeforeCommit: a session is accepted before its record is committed.
+	AcceptBeforeCommit
+	// AckBeforeCommit: a message is acknowledged as durable when it is sequenced.
+	AckBeforeCommit
+	// StampByWallClock: stamps follow the wall clock back.
+	StampByWallClock
+	// AnswersOfAnySession: a client takes answers to an earlier session of its address.
+	AnswersOfAnySession
+	// RepeatResponses: a client hands responses out again.
+	RepeatResponses
+	// NoResend: a client sends no message twice.
+	NoResend
+
+	// The journal and the ring.
+
+	// IgnoreFailedSync: a write or sync that failed counts as done.
+	IgnoreFailedSync
+	// RetryFailedSync: a sync that failed is tried again, and believed.
+	RetryFailedSync
+	// ResurrectCutTail: a cut leaves the bytes on the disk.
+	ResurrectCutTail
+	// KeepWatermark: a cut does not lower the watermark.
+	KeepWatermark
+	// MarkCleanUnsynced: a log that is not all synced is marked clean, and that is believed. The mark says where the
+	// log ends, and is compared with it: both are broken.
+	MarkCleanUnsynced
+	// RingWithoutReserve: the ring does not keep what the journal has not written.
+	RingWithoutReserve
+
 	NumBugs
 )
 
 var names = [NumBugs]string{
-	None:                 "none",
-	CommitOldTerm:        "commit-old-term",
-	CommitMidRecord:      "commit-mid-record",
-	AckBeforeSync:        "ack-before-sync",
-	CountUnadmitted:      "count-unadmitted",
-	TakeReplayedAlign:    "take-replayed-align",
-	VoteForOlderLog:      "vote-for-older-log",
-	ReuseTerm:            "reuse-term",
-	SkipStepDown:         "skip-step-down",
-	ApplyPastCommit:      "apply-past-commit",
-	ServeUncommitted:     "serve-uncommitted",
-	ForgetVote:           "forget-vote",
-	VoteOneCopy:          "vote-one-copy",
-	IgnoreFailedSync:     "ignore-failed-sync",
-	ResurrectCutTail:     "resurrect-cut-tail",
-	LeaveClean:           "leave-clean",
-	ForgetAmnesia:        "forget-amnesia",
-	SkipDedup:            "skip-dedup",
-	ClientsBeforeApplied: "clients-before-applied",
-	AcceptBeforeCommit:   "accept-before-commit",
-	AckBeforeCommit:      "ack-before-commit",
-	StampByWallClock:     "stamp-by-wall-clock",
-	AnswersOfAnySession:  "answers-of-any-session",
-	RepeatResponses:      "repeat-responses",
+	None:                    "none",
+	ReuseTerm:               "reuse-term",
+	ForgetVote:              "forget-vote",
+	VoteOneCopy:             "vote-one-copy",
+	VoteTwice:               "vote-twice",
+	SendUnstored:            "send-unstored",
+	VoteForOlderLog:         "vote-for-older-log",
+	IgnoreHigherTerm:        "ignore-higher-term",
+	SkipStepDown:            "skip-step-down",
+	ElectByWallClock:        "elect-by-wall-clock",
+	CommitOldTerm:           "commit-old-term",
+	CommitMidRecord:         "commit-mid-record",
+	CommitByMinority:        "commit-by-minority",
+	CommitUnaligned:         "commit-unaligned",
+	AckBeforeSync:           "ack-before-sync",
+	CountStaleTerm:          "count-stale-term",
+	CountBeforeCut:          "count-before-cut",
+	KeepDurableOverCut:      "keep-durable-over-cut",
+	TakeReplayedAlign:       "take-replayed-align",
+	TakeLateCatchUp:         "take-late-catch-up",
+	ServeUncommitted:        "serve-uncommitted",
+	IgnoreNak:               "ignore-nak",
+	CountUnadmitted:         "count-unadmitted",
+	CountForeignIncarnation: "count-foreign-incarnation",
+	ForgetAmnesia:           "forget-amnesia",
+	LeaveClean:              "leave-clean",
+	ApplyPastCommit:         "apply-past-commit",
+	SkipJournalRecords:      "skip-journal-records",
+	SkipDedup:               "skip-dedup",
+	KeepTables:              "keep-tables",
+	ClientsBeforeApplied:    "clients-before-applied",
+	AcceptBeforeCommit:      "accept-before-commit",
+	AckBeforeCommit:         "ack-before-commit",
+	StampByWallClock:        "stamp-by-wall-clock",
+	AnswersOfAnySession:     "answers-of-any-session",
+	RepeatResponses:         "repeat-responses",
+	NoResend:                "no-resend",
+	IgnoreFailedSync:        "ignore-failed-sync",
+	RetryFailedSync:         "retry-failed-sync",
+	ResurrectCutTail:        "resurrect-cut-tail",
+	KeepWatermark:           "keep-watermark",
+	MarkCleanUnsynced:       "mark-clean-unsynced",
+	RingWithoutReserve:      "ring-without-reserve",
 }
 
 // String is the bug's name.

@@ -57,6 +57,7 @@ type Fault struct {
 	// What happens, in this order. With Err nil and nothing else set the operation only waits.
 	Hang  <-chan struct{} // it waits until this is closed
 	Short bool            // WriteAt stores the first half
+	Drop  bool            // Sync loses all that was not synced, though reads still show it: what kernels do with Err
 	Shift int64           // WriteAt stores so many bytes further on, and says that all is well
 	Lie   bool            // it does nothing, and says that all is well
 	Err   error           // it fails with this, in an os.PathError
@@ -261,8 +262,18 @@ func (f *failingFile) WriteAt(b []byte, offset int64) (int, error) {
 }
 
 func (f *failingFile) Sync() error {
-	if do, err := f.f.check(OpSync, f.path); !do {
-		return err
+	x := f.f.hit(OpSync, f.path)
+	if x == nil {
+		return f.File.Sync()
+	}
+	if mem, ok := f.File.(*memFile); ok && x.Drop {
+		mem.drop()
+	}
+	switch {
+	case x.Err != nil:
+		return failed(OpSync, f.path, x.Err)
+	case x.Lie:
+		return nil
 	}
 	return f.File.Sync()
 }

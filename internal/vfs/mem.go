@@ -37,6 +37,8 @@ type node struct {
 	// dirty has, for each sector that was written since the last sync, what was written there, in order.
 	dirty map[int64][][]byte
 	bad   map[int64]bool // sectors that cannot be read
+	// resized: the file became shorter since the last sync, so that dirty does not tell all.
+	resized bool
 }
 
 // naming is one atomic change of names; a nil node removes.
@@ -336,6 +338,24 @@ func (m *Mem) Rot(name string, offset int64, mask byte) error {
 	n.data[offset] ^= mask
 	if offset < int64(len(n.synced)) {
 		n.synced[offset] ^= mask
+	}
+	return nil
+}
+
+// Misdirect has what was written to one block of a file be where it does not belong, on the disk: at to is what was at
+// from, and at from is nothing.
+func (m *Mem) Misdirect(name string, from, to int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.names[clean(name)]
+	if n == nil || n.dir || max(from, to)+BlockBytes > int64(len(n.data)) || from == to {
+		return &os.PathError{Op: "misdirect", Path: name, Err: os.ErrNotExist}
+	}
+	for _, b := range [][]byte{n.data, n.synced} {
+		if int64(len(b)) >= max(from, to)+BlockBytes {
+			copy(b[to:to+BlockBytes], b[from:])
+			clear(b[from : from+BlockBytes])
+		}
 	}
 	return nil
 }

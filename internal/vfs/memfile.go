@@ -89,9 +89,31 @@ func (f *memFile) Sync() error {
 	f.fs.step(OpSync, f.path)
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	f.node.synced = append(f.node.synced[:0], f.node.data...)
-	clear(f.node.dirty)
+	f.node.sync()
 	return nil
+}
+
+// sync makes everything durable that is dirty.
+func (n *node) sync() {
+	if n.resized {
+		n.synced, n.resized = append(n.synced[:0], n.data...), false
+		clear(n.dirty)
+		return
+	}
+	if missing := len(n.data) - len(n.synced); missing > 0 {
+		n.synced = append(n.synced, make([]byte, missing)...)
+	}
+	for s := range n.dirty {
+		copy(n.synced[s*SectorBytes:min((s+1)*SectorBytes, int64(len(n.synced)))], n.data[s*SectorBytes:])
+	}
+	clear(n.dirty)
+}
+
+// drop has what was not synced never reach the disk.
+func (f *memFile) drop() {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	clear(f.node.dirty)
 }
 
 // syncRange makes the sectors of [from, until) durable, and the size if they need it.
@@ -120,7 +142,7 @@ func (f *memFile) Truncate(size int64) error {
 	if err := f.grow(size); err != nil {
 		return err
 	}
-	f.node.data = f.node.data[:size:size]
+	f.node.data, f.node.resized = f.node.data[:size:size], true
 	for s := range f.node.dirty {
 		if s*SectorBytes >= size {
 			delete(f.node.dirty, s)

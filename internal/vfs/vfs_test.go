@@ -306,3 +306,65 @@ func TestFaults(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestDropLosesWhatTheFailedSyncWasFor(t *testing.T) {
+	mem := NewMem()
+	fs := NewFailing(mem, Fault{Ops: OpSync, Skip: 1, Err: syscall.EIO, Drop: true})
+	f, err := fs.OpenFile("/a", Write|Create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string, offset int64) {
+		t.Helper()
+		if _, err := f.WriteAt([]byte(text), offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first", 0)
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	write("other", 0)
+	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("sync: %v", err)
+	}
+	if err := errors.Join(f.Sync(), mem.SyncDir("/")); err != nil {
+		t.Fatalf("the sync after it: %v", err)
+	}
+	b := make([]byte, 5)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b) != "other" {
+		t.Fatalf("the page cache has %q, %v", b, err)
+	}
+	after, err := mem.Crash(KeepAll).OpenFile("/a", ReadOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := after.ReadAt(b, 0); err != nil || string(b) != "first" {
+		t.Fatalf("the disk has %q, %v: a sync that is tried again must not help", b, err)
+	}
+}
+
+func TestMisdirectPutsABlockWhereItDoesNotBelong(t *testing.T) {
+	mem := NewMem()
+	f, err := mem.OpenFile("/a", Write|Create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []byte("abc") {
+		if _, err := f.WriteAt(bytes.Repeat([]byte{c}, BlockBytes), int64(i)*BlockBytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(f.Sync(), mem.Misdirect("/a", 0, 2*BlockBytes)); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []byte{0, 'b', 'a'} {
+		b := make([]byte, 1)
+		if _, err := f.ReadAt(b, int64(i)*BlockBytes); err != nil || b[0] != want {
+			t.Errorf("block %d holds %q, %v, not %q", i, b, err, want)
+		}
+	}
+	if mem.Misdirect("/a", 0, 3*BlockBytes) == nil {
+		t.Error("a block beyond the file took something")
+	}
+}
