@@ -1,9 +1,11 @@
 package replica
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -130,6 +132,17 @@ func TestDocumentShowsTheTable(t *testing.T) {
 	}
 	if !strings.Contains(string(document), table.String()) {
 		t.Errorf("docs/consensus.md has another table than:\n%s", table.String())
+	}
+}
+
+// No rule is without a test, and none that is pending without its reason.
+func TestDocumentHasTestsOfEveryRule(t *testing.T) {
+	document := readText(t, "../docs/consensus.md")
+	for rule := 1; rule <= 17; rule++ {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| (.*)$`, rule)).FindString(document)
+		if !strings.Contains(row, "`Test") && !strings.Contains(row, "pending: ") {
+			t.Errorf("docs/consensus.md: no test holds rule %d: %q", rule, row)
+		}
 	}
 }
 
