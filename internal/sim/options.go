@@ -21,6 +21,7 @@ type Options struct {
 	Faults    FaultOptions
 
 	TimeoutMinMs, TimeoutMaxMs, HeartbeatMs int64
+	HungMs, ClockSkewMs                     int64 // when a disk counts as hung, a clock as wrong; 0: never
 	IdleTickNs                              int64 // an agent with nothing to do looks again after this at the latest
 	BusyTickNs                              int64 // an agent that did something has its next turn within this
 	SegmentBytes, RingBytes                 int64
@@ -83,6 +84,8 @@ func DrawAs(seed uint64, profile Profile) Options {
 		profile = Profile(drawn)
 	}
 	o.as(profile, r)
+	unfit := fork(seed, "unfit")
+	o.HungMs, o.ClockSkewMs = pick[int64](unfit, 0, 100, 500), pick[int64](unfit, 0, 0, 200, 5000)
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
 	return o
 }

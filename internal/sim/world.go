@@ -77,9 +77,9 @@ func (w *World) config() node.Config {
 	c := node.Defaults()
 	c.Cluster.Rule, c.Cluster.RingBytes = o.Rule, o.RingBytes
 	c.Journal = node.JournalConfig{SegmentBytes: o.SegmentBytes, SyncIntervalUs: o.SyncIntervalUs,
-		SyncBytes: o.RingBytes / 4}
+		SyncBytes: o.RingBytes / 4, HungMs: o.HungMs}
 	c.Election = node.ElectionConfig{TimeoutMinMs: o.TimeoutMinMs, TimeoutMaxMs: o.TimeoutMaxMs,
-		HeartbeatMs: o.HeartbeatMs}
+		HeartbeatMs: o.HeartbeatMs, ClockSkewMs: o.ClockSkewMs}
 	c.Threads.Idle, c.Limits.Window, c.Dir = "yield", o.Window, nodeDir
 	for i := 1; i <= o.Nodes; i++ {
 		c.Cluster.Nodes = append(c.Cluster.Nodes, node.NodeConfig{ID: i,
