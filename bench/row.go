@@ -50,6 +50,11 @@ type Row struct {
 	Clients     int     `json:"clients"`
 	Window      int     `json:"window"`
 	GCCycles    uint64  `json:"gc_cycles"`
+	Events      int     `json:"events"`
+	ElectionMin int64   `json:"election_min_ms"`
+	ElectionMax int64   `json:"election_max_ms"`
+	Heartbeat   int64   `json:"heartbeat_ms"`
+	Elections   int64   `json:"elections_more"`
 	Revision    string  `json:"revision"`
 	Host        string  `json:"host"`
 }

@@ -48,9 +48,13 @@ type Client struct {
 	node       int // index of the node to be tried next
 	hops       int // redirects followed since a node was last tried in turn
 	nonce      uint64
-	attemptNs  int64 // when the peer began to be tried
-	retryNs    int64 // CONNECT, PROVE or DISCONNECT is due again
-	startingNs int64 // pause before a leader that is not ready yet is asked again; 0: none so far
+	attemptNs  int64          // when the peer began to be tried
+	retryNs    int64          // CONNECT, PROVE or DISCONNECT is due again
+	probeNs    int64          // not before this is another node asked who leads
+	silent     bool           // the leader that was last known has fallen silent
+	gone       transport.Addr // where that was
+	spared     int            // times that it was not tried for that
+	startingNs int64          // pause before a leader that is not ready yet is asked again; 0: none so far
 	closingNs  int64
 
 	// What is sent.

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"slices"
+
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -11,11 +13,16 @@ func (c *Client) tryNext() {
 	c.try(c.nextNode())
 }
 
-// nextNode is the next node in turn, other than the one just tried if there is one.
+// nextNode is the next node in turn, other than the one just tried if there is one, and other than the leader that has
+// fallen silent as long as that is news.
 func (c *Client) nextNode() transport.Addr {
-	for range 2 {
+	for range 3 {
 		next := c.o.Nodes[c.node]
 		c.node = (c.node + 1) % len(c.o.Nodes)
+		if c.silent && next == c.gone && c.spared < 4*len(c.o.Nodes) {
+			c.spared++
+			continue
+		}
 		if next != c.peer {
 			return next
 		}
@@ -35,6 +42,9 @@ func (c *Client) pause(peer transport.Addr, full bool) {
 	c.peer, c.hops = peer, 0
 	c.state = stateConnecting
 	half := c.o.ResendNs / 2
+	if c.silent {
+		half /= 2 // somebody is about to be elected
+	}
 	if full {
 		c.busyNs = min(max(2*c.busyNs, c.o.ResendNs), c.o.ResendMaxNs)
 		half = c.busyNs / 2
@@ -120,7 +130,7 @@ func (c *Client) onAccept(body []byte) {
 	c.session, c.leader, c.term = m.Session, m.Leader, m.Term
 	c.granted = min(uint64(c.o.Window), uint64(max(m.Window, 1)))
 	c.maxMessage = min(c.maxMessage, int(m.MaxMessage))
-	c.state, c.hops, c.startingNs = stateConnected, 0, 0
+	c.state, c.hops, c.startingNs, c.silent = stateConnected, 0, 0, false
 	c.window.commit(m.Correlation)
 	c.window.advance()
 	c.window.again(c.window.oldest, c.window.next)
@@ -147,13 +157,37 @@ func (c *Client) onRedirect(body []byte) {
 	}
 	c.lost()
 	at := transport.Addr{IP: m.IP, Port: m.Port}
-	if m.Leader == 0 || at.Port == 0 || c.hops > len(c.o.Nodes) {
+	gone := c.silent && m.Leader == c.leader && m.Term == c.term // who says so has not noticed yet
+	if m.Leader == 0 || at.Port == 0 || gone || c.hops > len(c.o.Nodes) {
 		c.pause(c.nextNode(), false)
 		return
 	}
 	c.hops++
 	c.try(at)
 }
+
+// onProbed takes what another node than the leader says while that owes an answer. Only a later term counts: a node that
+// redirects names its leader, one that rejects leads itself.
+func (c *Client) onProbed(h *wire.Header, body []byte, from transport.Addr) {
+	var redirect wire.Redirect
+	var reject wire.Reject
+	switch {
+	case c.state != stateConnected || c.owedNs == 0 || h.Term <= c.term || !c.isNode(from):
+	case h.Kind == wire.DatagramReject && reject.Decode(body) && reject.Session == c.session:
+		c.lost()
+		c.try(from)
+		return
+	case h.Kind == wire.DatagramRedirect && redirect.Decode(body) && redirect.Leader != 0 && redirect.Port != 0:
+		c.lost()
+		c.hops++
+		c.try(transport.Addr{IP: redirect.IP, Port: redirect.Port})
+		return
+	}
+	c.stats.Dropped++
+}
+
+// isNode says whether an address is one of the cluster's nodes, as far as this client was told.
+func (c *Client) isNode(a transport.Addr) bool { return slices.Contains(c.o.Nodes, a) }
 
 // onReject takes no for an answer where it is one.
 func (c *Client) onReject(body []byte) {

@@ -56,6 +56,9 @@
 // CONNECT goes to one node after the other until one answers as the leader or says (REDIRECT) where the leader is. The
 // same happens when the leader falls silent while something is due from it. The session goes on where it stopped.
 //
+// Before that, from a quarter of the silence allowed on, other nodes are asked in passing: one that knows of a later term
+// ends the wait. A leader that hands over says at once where the next one is.
+//
 // # Thread ownership
 //
 // A Client, its transport and its handler belong to one thread at a time; the handler is called inside Poll and may

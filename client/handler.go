@@ -92,6 +92,7 @@ type Stats struct {
 	Busy         uint64       // times that the leader was busy
 	BusyCode     wire.Refusal // why it last was
 	Disconnects  uint64
+	Probes       uint64 // times that another node was asked who leads, because the leader owed an answer
 	Dropped      uint64 // datagrams that were not the cluster's, or from somebody else than the node being spoken to
 	Stale        uint64 // datagrams of an older term, or of an earlier attempt to connect
 	TransmitFull uint64 // times that the transport had no room

@@ -23,12 +23,16 @@ func (c *Client) receive() (work int) {
 	return work
 }
 
-// onDatagram takes what the node being spoken to sends, and nothing else.
+// onDatagram takes what the node being spoken to sends, and what others say while that one is silent.
 func (c *Client) onDatagram(i int) {
 	var h wire.Header
 	body, drop := c.validator.Validate(c.rx[i].Payload, &h)
-	if drop != wire.DropNone || c.rx[i].From != c.peer || c.state == stateClosed {
+	if drop != wire.DropNone || c.state == stateClosed {
 		c.stats.Dropped++
+		return
+	}
+	if c.rx[i].From != c.peer {
+		c.onProbed(&h, body, c.rx[i].From)
 		return
 	}
 	switch h.Kind {

@@ -2,15 +2,21 @@ package client
 
 import (
 	"lockstep/internal/simbug"
+	"lockstep/transport"
 	"lockstep/wire"
 )
 
 // watch looks after the clocks of a session that goes on.
 func (c *Client) watch() {
-	if c.owedNs != 0 && c.nowNs-c.owedNs >= c.o.SilenceNs {
+	switch owed := c.nowNs - c.owedNs; {
+	case c.owedNs == 0:
+	case owed >= c.o.SilenceNs:
+		c.silent, c.gone, c.spared = true, c.peer, 0
 		c.lost()
 		c.tryNext()
 		return
+	case owed >= c.o.SilenceNs/4 && c.nowNs >= c.probeNs:
+		c.probe()
 	}
 	if c.window.oldest < c.window.next && c.nowNs-c.movedNs >= c.resendNs && c.nowNs >= c.pausedNs {
 		c.movedNs = c.nowNs
@@ -20,6 +26,19 @@ func (c *Client) watch() {
 	if c.nowNs-c.sentNs >= c.o.KeepaliveNs || c.received-c.told >= ackEvery {
 		c.sendKeepalive()
 	}
+}
+
+// probe asks another node, in turn, while the leader owes an answer: it says who leads, and by a later term than the
+// session's that the leader is another one by now. Until then the session stays where it is.
+func (c *Client) probe() {
+	c.probeNs = c.nowNs + c.o.SilenceNs/20
+	at := c.nextNode()
+	b := c.buffer()
+	if b == nil || at == c.peer {
+		return
+	}
+	c.stats.Probes++
+	c.sendTo(wire.DatagramKeepalive, b, c.putReceived(b), at)
 }
 
 func (c *Client) sendKeepalive() {
@@ -103,9 +122,11 @@ func (c *Client) buffer() []byte {
 }
 
 // send completes the datagram in b, whose body of n bytes is in place.
-func (c *Client) send(kind wire.DatagramKind, b []byte, n int) {
+func (c *Client) send(kind wire.DatagramKind, b []byte, n int) { c.sendTo(kind, b, n, c.peer) }
+
+func (c *Client) sendTo(kind wire.DatagramKind, b []byte, n int, to transport.Addr) {
 	n += wire.DatagramHeaderSize
 	h := wire.Header{Kind: kind, Cluster: c.o.Cluster, Sender: uint64(c.session), Term: c.term}
 	wire.Seal(b[:n], &h)
-	c.sender.Commit(n, c.peer)
+	c.sender.Commit(n, to)
 }

@@ -234,8 +234,10 @@ func (c *Config) checkJournal() error {
 	return nil
 }
 
-func (c *Config) checkElection() error {
-	e := &c.Election
+func (c *Config) checkElection() error { return c.Election.Check() }
+
+// Check says which time cannot be: too short to be safe on a machine that others use too, or out of proportion.
+func (e *ElectionConfig) Check() error {
 	// A stop-the-world waits for the safe point of a pinned thread (10 ms): nothing below five of those.
 	if e.TimeoutMinMs < 50 || e.TimeoutMaxMs < e.TimeoutMinMs*3/2 || e.TimeoutMaxMs > 60_000 {
 		return fmt.Errorf(`keys "election.timeout_min_ms" and "election.timeout_max_ms" are %d and %d: `+

@@ -22,7 +22,8 @@ func benchCommand() *cobra.Command {
 		Short: "Measure round trips as percentiles, beside the floor of the same machine",
 	}
 	group(parent)
-	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchRelayCommand())
+	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchFailoverCommand(),
+		benchRelayCommand())
 	return parent
 }
 

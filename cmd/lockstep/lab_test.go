@@ -53,6 +53,12 @@ func TestLabFromTheShell(t *testing.T) {
 	lockstep(t, inLab("exec", "sh", "-c", "exit 7")...).want(t, 7)
 	lockstep(t, inLab("exec", "--client", "2", "true")...).want(t, exitUsage, "clients 1 to 1")
 
+	lockstep(t, inLab("exec", self, "leader", "--config", filepath.Join(dir, "node1.toml"))...).want(t, 0, "leads term",
+		"3 of 3 nodes say so")
+	transfer := []string{"exec", "--", self, "leader", "transfer", "--config", filepath.Join(dir, "node3.toml")}
+	lockstep(t, inLab(transfer...)...).want(t, 0, "handed over", "from the request to hearing the new leader")
+	lockstep(t, inLab(append(transfer, "--to", "9")...)...).want(t, exitUsage, "--to 9")
+
 	lockstep(t, inLab("kill", "2")...).want(t, 0)
 	lockstep(t, inLab("status")...).want(t, 0, "node 2 does not answer")
 	lockstep(t, inLab("start", "2")...).want(t, 0)

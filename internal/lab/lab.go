@@ -395,8 +395,12 @@ func (l *Lab) Status(ctx context.Context, id int) (node.Status, error) {
 	if err != nil {
 		return s, err
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: l.dial, DisableKeepAlives: true}}
-	return node.FetchStatusBy(ctx, client, n.Control)
+	return node.FetchStatusBy(ctx, l.HTTPClient(), n.Control)
+}
+
+// HTTPClient reaches control planes, from where the first client is.
+func (l *Lab) HTTPClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: l.dial, DisableKeepAlives: true}}
 }
 
 // AwaitStatus asks a node until it answers: one that was just started does not yet. It gives up when ctx ends, or when

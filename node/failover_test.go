@@ -1,0 +1,108 @@
+package node
+
+import (
+	"testing"
+
+	"lockstep/client"
+	"lockstep/replica"
+	"lockstep/service"
+	"lockstep/wire"
+)
+
+// gaps has the client of a cluster send one message at a time and notes the longest virtual time between two answers.
+type gaps struct {
+	c         *cluster
+	answered  uint64
+	lastNs    int64
+	longestNs int64
+}
+
+func (g *gaps) cycle(stepNs int64) {
+	c := g.c
+	if c.acks[wire.LevelApplied] != g.answered {
+		g.answered = c.acks[wire.LevelApplied]
+		g.longestNs = max(g.longestNs, c.clock.NowNs()-g.lastNs)
+		g.lastNs = c.clock.NowNs()
+	}
+	if c.client.Open() < 4 {
+		if _, err := c.client.Send(c.clock.NowNs(), service.Echo, wire.LevelsOf(wire.LevelApplied), []byte("x")); err != nil &&
+			err != client.ErrWindow {
+			c.t.Fatal(err)
+		}
+	}
+	c.cycle(stepNs)
+}
+
+// TestHandOverTakesAFewRoundTrips counts time in cycles of 10 microseconds, in which every datagram moves once: what a
+// client waits for is hops, not timers. One of them would be 20 ms.
+func TestHandOverTakesAFewRoundTrips(t *testing.T) {
+	for _, rule := range []string{"durable", "replicated"} {
+		t.Run(rule, func(t *testing.T) {
+			c := newCluster(t, 3, rule, t.TempDir())
+			c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+			const stepNs = 10_000
+			g := &gaps{c: c, lastNs: c.clock.NowNs()}
+			for range 3 {
+				for range 500 {
+					g.cycle(stepNs)
+				}
+				from := c.leaderOf()
+				g.longestNs = 0
+				call := c.nodes[from].operator.Begin(replica.OperatorRequest{Kind: replica.OperatorHandOver})
+				for range 500 {
+					g.cycle(stepNs)
+				}
+				if answer := <-call.Done(); answer.Err != nil {
+					t.Fatal(answer.Err)
+				}
+				if g.longestNs > 100*stepNs {
+					t.Errorf("the client waited %d cycles for an answer, want at most 100", g.longestNs/stepNs)
+				}
+			}
+		})
+	}
+}
+
+// TestClientFindsTheNextLeaderSoon stops the leader for good and counts the time from the first leadership after that to
+// the client's next answer: it does not wait for its own time-outs, nor is it sent back to the node that is gone.
+func TestClientFindsTheNextLeaderSoon(t *testing.T) {
+	c := newCluster(t, 3, "replicated", t.TempDir())
+	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+	const stepNs = 50_000
+	for range 6 {
+		g := &gaps{c: c, lastNs: c.clock.NowNs()}
+		for range 2000 {
+			g.cycle(stepNs)
+		}
+		old := c.leaderOf()
+		c.stop(old)
+		electedNs, answered := int64(0), g.answered
+		for limit := 40_000; g.answered <= answered+1; limit-- {
+			if now := c.leaderBut(old); now >= 0 && electedNs == 0 {
+				electedNs, answered = c.clock.NowNs(), c.acks[wire.LevelApplied]
+			}
+			if limit == 0 {
+				t.Fatal("no answer after the leader is gone")
+			}
+			g.cycle(stepNs)
+		}
+		t.Logf("found %d us after the election, outage %d us", (c.clock.NowNs()-electedNs)/1000, g.longestNs/1000)
+		if found := c.clock.NowNs() - electedNs; found > 25e6 {
+			t.Errorf("answered %d ms after the election, want at most 25", found/1e6)
+		}
+		c.restart(old)
+		c.until("the node is back", 200_000, 50_000, func() bool {
+			return !c.nodes[old].core.Recovering() && c.nodes[old].core.Aligned()
+		})
+	}
+}
+
+// leaderBut is the index of the node that leads, other than one; -1: none.
+func (c *cluster) leaderBut(but int) int {
+	for i, n := range c.nodes {
+		if i != but && n.core.Role() == replica.Leader {
+			return i
+		}
+	}
+	return -1
+}
