@@ -44,9 +44,10 @@ type ClusterConfig struct {
 	Nodes     []NodeConfig `toml:"nodes"`
 }
 
-// NodeConfig is one voter.
+// NodeConfig is one node.
 type NodeConfig struct {
 	ID      int    `toml:"id"`
+	Learner bool   `toml:"learner"`
 	Data    string `toml:"data"`
 	Control string `toml:"control"`
 }
@@ -191,6 +192,9 @@ func (c *Config) checkNodes() error {
 		}
 		ids, addrs = append(ids, n.ID), append(addrs, n.Data)
 	}
+	if c.voters() == 0 {
+		return errors.New(`key "cluster.nodes" lists learners only: somebody has to lead`)
+	}
 	if !slices.Contains(ids, c.Node) {
 		return fmt.Errorf(`key "node" is %d, which "cluster.nodes" does not list`, c.Node)
 	}
@@ -287,6 +291,16 @@ func (c *Config) Rule() (wire.CommitRule, error) {
 		return wire.RuleReplicated, nil
 	}
 	return 0, fmt.Errorf(`key "cluster.rule" is %q: want "durable" or "replicated"`, c.Cluster.Rule)
+}
+
+// voters is how many nodes vote.
+func (c *Config) voters() (count int) {
+	for _, n := range c.Cluster.Nodes {
+		if !n.Learner {
+			count++
+		}
+	}
+	return count
 }
 
 // Self is this node's own entry.

@@ -147,6 +147,11 @@ func TestValidationNamesTheKey(t *testing.T) {
 		{"cluster.ring_bytes", func(c *Config) { c.Cluster.RingBytes = 3 << 20 }},
 		{"cluster.ring_bytes", func(c *Config) { c.Cluster.RingBytes = 1 << 19 }},
 		{"cluster.nodes", func(c *Config) { c.Cluster.Nodes = nil }},
+		{"cluster.nodes", func(c *Config) {
+			for i := range c.Cluster.Nodes {
+				c.Cluster.Nodes[i].Learner = true
+			}
+		}},
 		{"cluster.nodes", func(c *Config) { c.Cluster.Nodes[0].ID = 8 }},
 		{"cluster.nodes", func(c *Config) { c.Cluster.Nodes[0].ID = 2 }},
 		{"cluster.nodes", func(c *Config) { c.Cluster.Nodes[0].Data = c.Cluster.Nodes[1].Data }},

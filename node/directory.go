@@ -117,7 +117,8 @@ func (n *Node) openJournal(identity journal.Identity) error {
 }
 
 func (n *Node) decideRecovering(identity journal.Identity, clean bool) error {
-	alone := len(n.config.Cluster.Nodes) == 1
+	learner := n.config.Self().Learner // nothing of it counts: it takes from the others what it may have forgotten
+	alone := n.config.voters() == 1 && !learner
 	if n.recovered.Outcome.Forgot() {
 		if alone {
 			return fmt.Errorf("%w: %s; this node is alone, so nobody has the bytes: lockstep journal verify %s shows "+
@@ -133,7 +134,7 @@ func (n *Node) decideRecovering(identity journal.Identity, clean bool) error {
 	case n.recovering != "":
 	case n.recovered.Marked != "":
 		n.recovering = n.recovered.Marked
-	case rule == wire.RuleReplicated && identity.Run > 0 && !clean && !alone:
+	case rule == wire.RuleReplicated && identity.Run > 0 && !clean && !alone && !learner:
 		n.recovering = "this node did not end cleanly, and under rule replicated it may have held more than its disk has"
 		if err := journal.MarkRecovering(n.machine.FS, n.config.Dir, n.recovering); err != nil {
 			return fmt.Errorf("node: %w", err)

@@ -51,6 +51,12 @@ func newCluster(t testing.TB, nodes int, rule, dir string) *cluster {
 // newClusterOn is newCluster on machines that alter has changed.
 func newClusterOn(t testing.TB, nodes int, rule, dir string, alter func(i int, m *Machine)) *cluster {
 	t.Helper()
+	return newClusterOf(t, nodes, rule, dir, alter, func(*Config) {})
+}
+
+// newClusterOf is newClusterOn with configs that edit has changed.
+func newClusterOf(t testing.TB, nodes int, rule, dir string, alter func(int, *Machine), edit func(*Config)) *cluster {
+	t.Helper()
 	c := &cluster{t: t, alter: alter, clock: agent.NewVirtual(1e9, 1_700_000_000e9), net: transport.NewMemory(transport.MemoryOptions{})}
 	config := Defaults()
 	config.Cluster.Rule = rule
@@ -60,6 +66,7 @@ func newClusterOn(t testing.TB, nodes int, rule, dir string, alter func(i int, m
 		config.Cluster.Nodes = append(config.Cluster.Nodes, NodeConfig{ID: i,
 			Data: fmt.Sprintf("10.0.0.%d:7400", i), Control: fmt.Sprintf("10.0.0.%d:7500", i)})
 	}
+	edit(&config)
 	group, err := transport.ParseAddr(config.Cluster.Group)
 	if err != nil {
 		t.Fatal(err)

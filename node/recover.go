@@ -122,13 +122,18 @@ type Recovery struct {
 // ranked.
 func PlanRecovery(asked []Asked) (Recovery, error) {
 	var r Recovery
-	voters := asked
+	var voters []Asked
+	for _, a := range asked {
+		if !a.Node.Learner {
+			voters = append(voters, a)
+		}
+	}
 	answers := answered(asked)
 	if err := needed(voters, answers); err != nil {
 		return r, err
 	}
 	r.Chosen = slices.MaxFunc(answered(voters), newer)
-	if err := ranked(&r.Chosen, answers); err != nil {
+	if err := ranked(&r.Chosen, answered(voters)); err != nil {
 		return r, err
 	}
 	r.Order = RecoverOrder{Cluster: r.Chosen.Cluster, LastTerm: r.Chosen.LastTerm, Append: r.Chosen.Append,
@@ -224,6 +229,9 @@ func lost(chosen *Status, asked []Asked) (list []string) {
 				"back it is cut to the new log, and stops if it still knows more to be committed. If it can be had, start it first",
 				a.Node.ID, chosen.Append))
 		case s.Node == chosen.Node, s.Append == 0:
+		case a.Node.Learner && s.Append > chosen.Append:
+			list = append(list, fmt.Sprintf("node %d, a learner, has a log up to %d: a learner cannot lead, and what it holds "+
+				"beyond %d is cut; it stops if it knows more to be committed", s.Node, s.Append, chosen.Append))
 		case s.LastTerm != chosen.LastTerm:
 			list = append(list, fmt.Sprintf("node %d has a log up to %d that ends in term %d: what of it is not in the chosen "+
 				"log is cut", s.Node, s.Append, s.LastTerm))

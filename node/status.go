@@ -23,7 +23,7 @@ type Status struct {
 	Run         uint32            `json:"run"`
 	Revision    string            `json:"revision"`
 	Uptime      string            `json:"uptime"`
-	Role        string            `json:"role"`
+	Role        string            `json:"role"` // of consensus; learner: a follower without a say
 	Term        uint64            `json:"term"`
 	Leader      int               `json:"leader"`
 	LeaderSince *time.Time        `json:"leader_since,omitempty"`
@@ -41,6 +41,7 @@ type Status struct {
 	StateAt     uint64            `json:"state_position"`
 	StateHash   string            `json:"state_hash"`
 	Halted      string            `json:"halted,omitempty"`
+	Followers   []Follower        `json:"followers,omitempty"` // of a leader: what it heard of the others
 	Rule        string            `json:"rule"`
 	Transport   string            `json:"transport"`
 	Journal     string            `json:"journal"`
@@ -50,6 +51,18 @@ type Status struct {
 	GCCycles    uint64            `json:"gc_cycles"`
 	Host        []tuning.Finding  `json:"host"`
 }
+
+// Follower is how far another node is, as the leader heard it in its term.
+type Follower struct {
+	Node    int    `json:"node"`
+	Learner bool   `json:"learner,omitempty"`
+	Append  uint64 `json:"append"`
+	Durable uint64 `json:"durable"`
+	Counts  bool   `json:"counts"` // towards a majority
+}
+
+// roleLearner is the role that status shows of a learner.
+const roleLearner = "learner"
 
 // DroppedTotal is how many datagrams were dropped, whatever the reason.
 func (s *Status) DroppedTotal() uint64 {
@@ -83,6 +96,12 @@ func (n *Node) Status() Status {
 		since := time.UnixMilli(int64(ms)).UTC()
 		s.LeaderSince = &since
 	}
+	if n.config.Self().Learner {
+		s.Role = roleLearner
+	}
+	if s.Role == replica.Leader.String() {
+		s.Followers = n.followers()
+	}
 	if n.gauge("lockstep_recovering") == 1 {
 		s.Recovering = n.whyRecovering()
 	}
@@ -95,6 +114,20 @@ func (n *Node) Status() Status {
 		}
 	})
 	return s
+}
+
+// followers is what this leader heard of the others.
+func (n *Node) followers() (list []Follower) {
+	for _, peer := range n.config.Cluster.Nodes {
+		if peer.ID == n.config.Node {
+			continue
+		}
+		label := fmt.Sprintf(`{node="%d"}`, peer.ID)
+		list = append(list, Follower{Node: peer.ID, Learner: peer.Learner,
+			Append: n.gauge("lockstep_follower_append_position" + label), Counts: n.gauge("lockstep_follower_counts"+label) == 1,
+			Durable: n.gauge("lockstep_follower_durable_position" + label)})
+	}
+	return list
 }
 
 // dropReason is the reason that a counter of dropped datagrams counts. What is longer than a frame arrives in fragments:

@@ -159,7 +159,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 	}
 	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
 	for _, peer := range n.config.Cluster.Nodes {
-		o.Voters = append(o.Voters, wire.NodeID(peer.ID))
+		o.Nodes = append(o.Nodes, wire.NodeID(peer.ID))
 		o.Peers[peer.ID], _ = transport.ParseAddr(peer.Data)
 	}
 	var tail *replica.Tail
@@ -195,7 +195,11 @@ func (n *Node) makeCore() (*replica.Core, error) {
 		HeartbeatNs:          n.config.Election.HeartbeatMs * 1e6,
 	}
 	for _, peer := range n.config.Cluster.Nodes {
-		o.Voters = append(o.Voters, wire.NodeID(peer.ID))
+		if peer.Learner {
+			o.Learners = append(o.Learners, wire.NodeID(peer.ID))
+		} else {
+			o.Voters = append(o.Voters, wire.NodeID(peer.ID))
+		}
 	}
 	o.Seed = n.machine.bits64()
 	term, votedFor := n.votes.Load()

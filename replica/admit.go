@@ -126,15 +126,27 @@ func (c *Core) applyConfig() {
 			c.uncount(wire.NodeID(n))
 		}
 	}
-	if s.configs.n > 0 && !c.lists(s.self.Node, s.self.Incarnation) {
+	if s.configs.n > 0 && !c.learns() && !c.lists(s.self.Node, s.self.Incarnation) {
 		s.unlisted = true
 	}
 }
 
-// sender looks at who sent a message; nil, and counted, when it is to be dropped.
+// learns says whether this node is a learner.
+func (c *Core) learns() bool { return c.learner[c.s.self.Node&wire.MaxNodes] }
+
+// sender looks at which voter sent a message; nil, and counted, when it is to be dropped.
 func (c *Core) sender(from *Peer) *peer {
+	if from.Node > wire.MaxNodes || !c.voter[from.Node] {
+		c.refuse(RefusedSender)
+		return nil
+	}
+	return c.follower(from)
+}
+
+// follower is sender for what learners send as well.
+func (c *Core) follower(from *Peer) *peer {
 	s := &c.s
-	if from.Node > wire.MaxNodes || !c.voter[from.Node] || from.Node == s.self.Node {
+	if from.Node > wire.MaxNodes || !c.voter[from.Node] && !c.learner[from.Node] || from.Node == s.self.Node {
 		c.refuse(RefusedSender)
 		return nil
 	}

@@ -71,7 +71,7 @@ type AgentOptions struct {
 	Core       *Core
 	Self       Peer
 	Cluster    uint64
-	Voters     []wire.NodeID
+	Nodes      []wire.NodeID                     // all, learners included
 	Peers      [wire.MaxNodes + 1]transport.Addr // data addresses by node id
 	Group      transport.Addr
 	Transport  transport.Transport
@@ -141,11 +141,11 @@ type progressSeen struct{ replicated, durable, commit, disputed wire.Position }
 func NewAgent(o AgentOptions) (*Agent, *Tail) {
 	a := &Agent{o: o, core: o.Core, rx: make([]transport.Received, 64), chain: o.Chain}
 	a.validator = wire.Validator{Cluster: o.Cluster, Self: o.Self.Node}
-	for _, n := range o.Voters {
+	for _, n := range o.Nodes {
 		a.validator.Nodes[n] = true
 	}
 	a.checkpoints.reset(o.Chain, o.RingBytes)
-	a.m.init(o.Counters)
+	a.m.init(o.Counters, o.Self.Node, o.Nodes)
 	return a, &Tail{a: a}
 }
 

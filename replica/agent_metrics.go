@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"fmt"
+
 	"lockstep/internal/counters"
 	"lockstep/wire"
 )
@@ -12,10 +14,17 @@ type metrics struct {
 	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull         *counters.Counter
 	leaderSince, diskHung, diskHangs, clockOffset, clockSkewed, clockSkews *counters.Counter
 	diverged, disputed                                                     *counters.Counter
+	followers                                                              []followerMetrics
 	drops                                                                  [wire.NumDrops]*counters.Counter
 }
 
-func (m *metrics) init(f *counters.File) {
+// followerMetrics are what a leader heard of another node.
+type followerMetrics struct {
+	node                      wire.NodeID
+	appendAt, durable, counts *counters.Counter
+}
+
+func (m *metrics) init(f *counters.File, self wire.NodeID, nodes []wire.NodeID) {
 	gauge := func(name, help string) *counters.Counter { return f.Counter("lockstep_"+name, help) }
 	m.role = gauge("role", "role of this node: 0 follower, 1 canvassing, 2 candidate, 3 leader")
 	m.term = gauge("term", "current term")
@@ -41,6 +50,16 @@ func (m *metrics) init(f *counters.File) {
 	m.clockOffset = gauge("clock_offset_us", "how far this node's wall clock is from the cluster's, either way, microseconds")
 	m.clockSkewed = gauge("clock_skewed", "1 while that is further than election.clock_skew_ms")
 	m.clockSkews = gauge("clock_skews_total", "times that it went further")
+	for _, n := range nodes {
+		if n == self {
+			continue
+		}
+		label := fmt.Sprintf(`{node="%d"}`, n)
+		m.followers = append(m.followers, followerMetrics{n,
+			gauge("follower_append_position"+label, "end of another node's log, as this leader heard it; 0 elsewhere"),
+			gauge("follower_durable_position"+label, "end of what another node has synced, as this leader heard it"),
+			gauge("follower_counts"+label, "1 if another node counts towards a majority of this leader")})
+	}
 	for d := range m.drops {
 		m.drops[d] = f.Counter(`lockstep_datagrams_dropped_total{reason="`+wire.Drop(d).String()+`"}`,
 			"datagrams dropped by reason")
@@ -74,4 +93,11 @@ func (m *metrics) publish(a *Agent) {
 	m.applied.Set(uint64(a.applied))
 	m.recovering.Set(gauge01(a.core.Recovering()))
 	m.aligned.Set(gauge01(a.core.Aligned()))
+	for i := range m.followers {
+		f := &m.followers[i]
+		appendAt, durable, counts := a.core.Follower(f.node)
+		f.appendAt.Set(uint64(appendAt))
+		f.durable.Set(uint64(durable))
+		f.counts.Set(gauge01(counts))
+	}
 }

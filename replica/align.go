@@ -47,7 +47,7 @@ func (c *Core) sendAlign() {
 
 // onAlign (leader) answers where the follower's log and this one part.
 func (c *Core) onAlign(in *Input) {
-	p := c.sender(&in.From)
+	p := c.follower(&in.From)
 	if p == nil || !c.sameTerm(in.Term) {
 		return
 	}

@@ -11,7 +11,7 @@ import (
 
 // onStatus (leader) takes a follower's report.
 func (c *Core) onStatus(in *Input) {
-	p := c.sender(&in.From)
+	p := c.follower(&in.From)
 	if p == nil {
 		return
 	}
@@ -50,6 +50,9 @@ func (c *Core) onStatus(in *Input) {
 	}
 	p.append, p.durable, p.seenDurable = st.Append, st.Durable, st.Durable
 	p.unfit = st.Unfit
+	if c.learner[in.From.Node&wire.MaxNodes] {
+		return // its progress is known, and counts for nothing
+	}
 	if (!p.admitted || st.Recovering) && !simbug.On(simbug.CountUnadmitted) {
 		c.refuse(RefusedIncarnation)
 		c.uncount(in.From.Node)
@@ -83,6 +86,8 @@ func (c *Core) onStatusOfTerm(in *Input, p *peer) {
 	switch {
 	case in.Term < c.s.term:
 		c.refuse(RefusedOldTerm)
+	case c.learner[in.From.Node&wire.MaxNodes]:
+		c.refuse(RefusedLearner)
 	case !p.admitted:
 		c.refuse(RefusedIncarnation)
 		c.admit(in.From.Node, p)
@@ -165,7 +170,7 @@ func (c *Core) leadCommit() {
 	}
 	s.commit = p
 	c.emit(OutCommit).Position = p
-	if s.timers[timerEcho] == never && len(c.o.Voters) > 1 {
+	if s.timers[timerEcho] == never && len(c.nodes) > 1 {
 		c.after(timerEcho, c.o.CommitEchoNs)
 	}
 }

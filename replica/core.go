@@ -11,6 +11,8 @@ import (
 type Core struct {
 	o        Options
 	voter    [wire.MaxNodes + 1]bool
+	learner  [wire.MaxNodes + 1]bool
+	nodes    []wire.NodeID // voters and learners; never changed, clones share it
 	majority int
 	digest   uint32 // of the config that the options make
 
@@ -203,9 +205,12 @@ func NewCore(o Options, r Restored, nowNs int64) *Core {
 		panic(err)
 	}
 	o.setDefaults()
-	c := &Core{o: o, majority: len(o.Voters)/2 + 1, out: make([]Output, 0, 32)}
+	c := &Core{o: o, majority: len(o.Voters)/2 + 1, nodes: o.nodes(), out: make([]Output, 0, 32)}
 	for _, n := range o.Voters {
 		c.voter[n] = true
+	}
+	for _, n := range o.Learners {
+		c.learner[n] = true
 	}
 	config := o.Config()
 	c.digest = config.Digest()
@@ -225,7 +230,7 @@ func NewCore(o Options, r Restored, nowNs int64) *Core {
 		lastTerm:   r.LastTerm,
 		checksum:   r.Checksum,
 		floor:      r.Floor,
-		amnesia:    r.Recovering,
+		amnesia:    r.Recovering && !c.learner[o.Self], // nothing of a learner counts: it can forget nothing that does
 		heardNs:    math.MinInt64 / 2,
 	}
 	if s.lastTerm > s.term {
@@ -238,7 +243,7 @@ func NewCore(o Options, r Restored, nowNs int64) *Core {
 	s.configs.restore(&r)
 	c.applyConfig()
 	c.awaitLeader()
-	if c.majority == 1 {
+	if c.majority == 1 && c.fit() {
 		c.set(timerElection, nowNs)
 	}
 	c.next = nowNs

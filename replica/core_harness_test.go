@@ -16,6 +16,8 @@ import (
 type cluster struct {
 	rule     wire.CommitRule
 	voters   []wire.NodeID
+	learners []wire.NodeID
+	all      []wire.NodeID // voters, then learners
 	ring     uint64
 	mtu      int
 	seed     uint64
@@ -76,12 +78,20 @@ type testNode struct {
 }
 
 func newCluster(n int, rule wire.CommitRule, seed, ring uint64) *cluster {
+	return newClusterOf(n, 0, rule, seed, ring)
+}
+
+func newClusterOf(n, learners int, rule wire.CommitRule, seed, ring uint64) *cluster {
 	c := &cluster{rule: rule, ring: ring, mtu: 400, seed: seed, leaders: map[wire.Term]Peer{},
 		rng: rand.New(rand.NewPCG(seed, 1)), trace: silent}
 	for id := wire.NodeID(1); id <= wire.NodeID(n); id++ {
 		c.voters = append(c.voters, id)
 	}
-	for _, id := range c.voters {
+	for id := wire.NodeID(n + 1); id <= wire.NodeID(n+learners); id++ {
+		c.learners = append(c.learners, id)
+	}
+	c.all = slices.Concat(c.voters, c.learners)
+	for _, id := range c.all {
 		c.nodes[id] = &testNode{c: c, id: id, hold: map[string]bool{}}
 		c.nodes[id].disk.incarnation = uint64(id) * 1000
 		c.nodes[id].start()
@@ -90,7 +100,7 @@ func newCluster(n int, rule wire.CommitRule, seed, ring uint64) *cluster {
 }
 
 func (c *cluster) options(id wire.NodeID) Options {
-	return Options{Self: id, Voters: c.voters, Rule: c.rule, RingBytes: c.ring, MaxMessage: 1024,
+	return Options{Self: id, Voters: c.voters, Learners: c.learners, Rule: c.rule, RingBytes: c.ring, MaxMessage: 1024,
 		ElectionTimeoutMinNs: 100e6, HeartbeatNs: 10e6, NakDelayMinNs: 50e3, NakDelayMaxNs: 100e3, NakRetryNs: 1e6,
 		WindowBytes: c.ring / 4, Seed: c.seed}
 }
@@ -398,7 +408,7 @@ func (n *testNode) stream(out *Output, to wire.NodeID) {
 func (n *testNode) sendLog(out *Output, b []byte, to wire.NodeID) {
 	in := Input{Kind: InLog, From: n.peer(), Term: out.Term, Log: out.Log, LogLength: len(b)}
 	in.Log.Floor, in.Log.SyncTo = n.floor(), 0
-	for _, v := range n.c.voters {
+	for _, v := range n.c.all {
 		if v != n.id && (to == 0 || to == v) {
 			n.c.post(datagram{n.id, v, in, b})
 		}
@@ -557,7 +567,7 @@ func (c *cluster) settleOnce() bool {
 
 // work carries out what is under way in the nodes, once; false when nothing is.
 func (c *cluster) work() (busy bool) {
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		n := c.nodes[id]
 		for _, what := range [...]string{"persist", "cut", "sync", "fetch"} {
 			busy = !n.hold[what] && n.work(what) || busy
@@ -572,7 +582,7 @@ func (c *cluster) advance(ns int64) {
 	for {
 		c.settle()
 		next := int64(never)
-		for _, id := range c.voters {
+		for _, id := range c.all {
 			if n := c.nodes[id]; n.up && n.stopped == "" {
 				if at := n.core.NextDeadline(); at != never {
 					next = min(next, at-n.skew)
@@ -592,7 +602,7 @@ func (c *cluster) advance(ns int64) {
 
 // tick steps every node that is due.
 func (c *cluster) tick() {
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		if n := c.nodes[id]; n.up && n.core.NextDeadline() <= n.now() {
 			n.step(Input{Kind: InTick})
 		}
@@ -602,7 +612,7 @@ func (c *cluster) tick() {
 // leader is the node that leads the highest term, nil if none does.
 func (c *cluster) leader() *testNode {
 	var best *testNode
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		n := c.nodes[id]
 		if n.up && n.core.Role() == Leader && (best == nil || n.core.Term() > best.core.Term()) {
 			best = n

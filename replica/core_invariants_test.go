@@ -76,8 +76,8 @@ func (n *testNode) checkElected() {
 
 // checkMatching holds log matching: two logs that share a term are the same up to where it ends in the shorter one.
 func (c *cluster) checkMatching() {
-	for i, a := range c.voters {
-		for _, b := range c.voters[i+1:] {
+	for i, a := range c.all {
+		for _, b := range c.all[i+1:] {
 			x, y := c.nodes[a], c.nodes[b]
 			if !x.up || !y.up || x.cutting || y.cutting {
 				continue
@@ -105,7 +105,7 @@ func (c *cluster) checkConverged() string {
 	if leader == nil {
 		return "no leader"
 	}
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		k := c.nodes[id].core
 		switch {
 		case !c.nodes[id].up:

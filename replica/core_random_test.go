@@ -56,7 +56,7 @@ func randomSchedule(seed uint64, steps int, trace func(string, ...any)) string {
 		rule = wire.RuleReplicated
 	}
 	ring := [...]uint64{1 << 12, 1 << 16}[rng.IntN(2)]
-	c := newCluster(sizes[rng.IntN(len(sizes))], rule, seed, ring)
+	c := newClusterOf(sizes[rng.IntN(len(sizes))], max(0, rng.IntN(5)-2), rule, seed, ring)
 	c.trace = trace
 	calm := rng.IntN(3) == 0 // no crashes
 	c.rng = rng
@@ -75,7 +75,7 @@ func randomSchedule(seed uint64, steps int, trace func(string, ...any)) string {
 
 // randomEvent lets one thing happen.
 func (c *cluster) randomEvent(calm bool) {
-	n := c.nodes[c.voters[c.rng.IntN(len(c.voters))]]
+	n := c.nodes[c.all[c.rng.IntN(len(c.all))]]
 	switch p := c.rng.IntN(1000); {
 	case p < 500:
 		c.randomDatagram()
@@ -94,7 +94,7 @@ func (c *cluster) randomEvent(calm bool) {
 	case p < 960:
 		c.settle()
 	case p < 970:
-		a, b := c.voters[c.rng.IntN(len(c.voters))], c.voters[c.rng.IntN(len(c.voters))]
+		a, b := c.all[c.rng.IntN(len(c.all))], c.all[c.rng.IntN(len(c.all))]
 		c.blocked[a][b] = !c.blocked[a][b]
 	case p < 975:
 		n.step(Input{Kind: [...]InputKind{InDiskFull, InDiskHung}[c.rng.IntN(2)], Flag: c.rng.IntN(2) == 0})
@@ -136,7 +136,7 @@ func (c *cluster) randomDatagram() {
 
 // checkValue holds that a clone does what the original does, and hashes the same.
 func (c *cluster) checkValue() {
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		n := c.nodes[id]
 		if n.stopped != "" {
 			continue
@@ -156,7 +156,7 @@ func (c *cluster) checkValue() {
 // heal ends all faults and wants the cluster to work within a bounded time.
 func (c *cluster) heal() string {
 	c.blocked = [wire.MaxNodes + 1][wire.MaxNodes + 1]bool{}
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		n := c.nodes[id]
 		if !n.up {
 			n.start()

@@ -17,7 +17,7 @@ import (
 //
 // Commands (node=N names a node; "show" prints datagrams too):
 //
-//	add-nodes n=N [rule=replicated] [ring=BYTES] [lead=N] [logs=(1.1.2,..)] [terms=(2,..)] [down=N]
+//	add-nodes n=N [learners=N] [rule=replicated] [ring=BYTES] [lead=N] [logs=(1.1.2,..)] [terms=(2,..)] [down=N]
 //	                                              a new cluster; lead: that node was elected and all hold all; logs:
 //	                                              each begins with the same term and config record, a client record or
 //	                                              a term record (where the term rises) for each number follows; terms:
@@ -111,9 +111,11 @@ func (s *script) addNodes(t *testing.T, d *datadriven.TestData) {
 	n, ring, rule := 3, 1<<16, "durable"
 	d.MaybeScanArgs(t, "n", &n)
 	d.MaybeScanArgs(t, "ring", &ring)
+	learners := 0
+	d.MaybeScanArgs(t, "learners", &learners)
 	d.MaybeScanArgs(t, "rule", &rule)
 	rules := map[string]wire.CommitRule{"durable": wire.RuleDurable, "replicated": wire.RuleReplicated}
-	s.c = newCluster(n, rules[rule], 1, uint64(ring))
+	s.c = newClusterOf(n, learners, rules[rule], 1, uint64(ring))
 	s.begin(t, d)
 	s.c.trace = func(format string, args ...any) {
 		line := fmt.Sprintf(format, args...)
@@ -310,7 +312,7 @@ func (s *script) deliver(t *testing.T, d *datadriven.TestData) {
 
 // silence lets as much time pass for the other followers as they defend a leader for.
 func (c *cluster) silence(but *testNode) {
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		if n := c.nodes[id]; n != but && n.core.Role() != Leader {
 			n.skew += c.options(id).ElectionTimeoutMinNs
 		}
@@ -414,7 +416,7 @@ func termStarts(terms []wire.TermStart) string {
 // status prints one line a node.
 func (c *cluster) status() string {
 	var b strings.Builder
-	for _, id := range c.voters {
+	for _, id := range c.all {
 		n := c.nodes[id]
 		k := n.core
 		if !n.up {

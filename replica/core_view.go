@@ -56,6 +56,16 @@ func (c *Core) HandingOver() bool { return c.s.lead.target != 0 }
 // none, or on any but a leader. No client is to be answered meanwhile.
 func (c *Core) Disputed() wire.Position { return c.s.lead.disputed }
 
+// Follower is how far a node is, as this leader heard it in its term, and whether it counts towards a majority; zero on
+// any but a leader.
+func (c *Core) Follower(n wire.NodeID) (append, durable wire.Position, counts bool) {
+	if c.s.role != Leader {
+		return 0, 0, false
+	}
+	p := &c.s.peers[n&wire.MaxNodes]
+	return p.append, p.durable, p.counted
+}
+
 // Refused is how many inputs were refused for a reason. It is no part of the state.
 func (c *Core) Refused(r Refusal) uint64 { return c.refused[r] }
 

@@ -7,8 +7,8 @@ import (
 
 // Elections: canvass (pre-vote), vote, step-down, transfer. Rules 1, 2, 3, 8 and 17 of docs/consensus.md.
 
-// fit says whether this node may begin to lead.
-func (c *Core) fit() bool { return !c.Recovering() && !c.unfit() && !c.s.follow.cutting }
+// fit says whether this node may begin to lead: a learner never does.
+func (c *Core) fit() bool { return !c.learns() && !c.Recovering() && !c.unfit() && !c.s.follow.cutting }
 
 // unfit says whether this node, if it leads, had better let another lead: its disk is full or hangs, its clock is off.
 func (c *Core) unfit() bool { return c.s.diskFull || c.s.diskHung || c.s.skewed }
@@ -188,9 +188,21 @@ func (c *Core) logOlder(b *wire.Ballot) bool {
 	return b.LastTerm < s.lastTerm || b.LastTerm == s.lastTerm && b.Append < s.append
 }
 
+// asksForVote says whether a ballot is one that this node answers.
+func (c *Core) asksForVote(in *Input) bool {
+	if c.sender(&in.From) == nil {
+		return false
+	}
+	if c.learns() {
+		c.refuse(RefusedLearner)
+		return false
+	}
+	return true
+}
+
 // onCanvass says whether this node would vote so. It changes nothing.
 func (c *Core) onCanvass(in *Input) {
-	if c.sender(&in.From) == nil {
+	if !c.asksForVote(in) {
 		return
 	}
 	why := VoteGranted
@@ -211,7 +223,7 @@ func (c *Core) onCanvass(in *Input) {
 
 // onVoteRequest votes, or says why not.
 func (c *Core) onVoteRequest(in *Input) {
-	if c.sender(&in.From) == nil {
+	if !c.asksForVote(in) {
 		return
 	}
 	if c.leaderAlive() && !in.Ballot.Transfer {

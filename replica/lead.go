@@ -42,7 +42,7 @@ func (c *Core) lead() {
 	if c.majority > 1 {
 		c.after(timerQuorum, c.o.ElectionTimeoutMaxNs)
 	}
-	if len(c.o.Voters) > 1 {
+	if len(c.nodes) > 1 {
 		c.after(timerHeartbeat, c.o.HeartbeatNs)
 		c.after(timerLag, c.o.HeartbeatNs)
 	}
@@ -72,7 +72,7 @@ func (c *Core) onAppendedLeader(in *Input) {
 		s.lead.countFrom = s.append
 	}
 	c.count(s.self.Node, s.append, s.durable)
-	if len(c.o.Voters) > 1 {
+	if len(c.nodes) > 1 {
 		out := c.emit(OutStream)
 		out.From, out.Until, out.Term = s.lead.streamed, s.append, s.term
 		c.fillLog(&out.Log)
@@ -120,7 +120,7 @@ func (c *Core) sendEmptyLog(to wire.NodeID) {
 // target of a hand-over that says nothing.
 func (c *Core) onLagTimer() {
 	s := &c.s
-	for _, n := range c.o.Voters {
+	for _, n := range c.nodes {
 		p := &s.peers[n]
 		if n == s.self.Node {
 			continue
@@ -161,7 +161,7 @@ func (c *Core) onQuorumTimer() {
 
 // onNak sends a range again: to the node that asks, or to the group when several ask.
 func (c *Core) onNak(in *Input) {
-	p := c.sender(&in.From)
+	p := c.follower(&in.From)
 	if p == nil || !c.sameTerm(in.Term) {
 		return
 	}
@@ -176,7 +176,7 @@ func (c *Core) onNak(in *Input) {
 		return
 	}
 	to, note := in.From.Node, &p.sent
-	for _, n := range c.o.Voters {
+	for _, n := range c.nodes {
 		if n != in.From.Node && c.recent(&s.peers[n].sent, from, until, false) {
 			to, note = 0, &s.lead.group
 		}
@@ -259,9 +259,11 @@ func (c *Core) furthest() wire.NodeID {
 func (c *Core) handOverObstacle(target wire.NodeID) string {
 	switch {
 	case len(c.o.Voters) == 1:
-		return "this node is alone"
+		return "no other node votes"
 	case target == c.s.self.Node:
 		return "this node leads already"
+	case target <= wire.MaxNodes && c.learner[target]:
+		return fmt.Sprintf("node %d is a learner", target)
 	case target > wire.MaxNodes || target != 0 && !c.voter[target]:
 		return fmt.Sprintf("there is no node %d", target)
 	case target == 0:

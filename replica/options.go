@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"lockstep/wire"
 )
@@ -11,7 +12,8 @@ import (
 // and MaxMessage have none.
 type Options struct {
 	Self       wire.NodeID
-	Voters     []wire.NodeID // all of them, Self included; never changed after NewCore
+	Voters     []wire.NodeID // all of them, never changed after NewCore; Self is here, or among
+	Learners   []wire.NodeID // those that receive everything, and neither vote, nor count, nor lead
 	Rule       wire.CommitRule
 	RingBytes  uint64 // size of the log ring, the same on every node
 	MaxMessage uint32 // longest client message, bytes, the same on every node
@@ -84,16 +86,19 @@ func (o Options) Check() error {
 	o.setDefaults()
 	self := false
 	var seen [wire.MaxNodes + 1]bool
-	for _, n := range o.Voters {
+	for _, n := range o.nodes() {
 		if !n.Valid() || seen[n] {
-			return fmt.Errorf("replica: voters %v: want node ids from 1 to %d, each once", o.Voters, wire.MaxNodes)
+			return fmt.Errorf("replica: voters %v, learners %v: want node ids from 1 to %d, each once", o.Voters, o.Learners,
+				wire.MaxNodes)
 		}
 		seen[n] = true
 		self = self || n == o.Self
 	}
 	switch {
 	case !self:
-		return fmt.Errorf("replica: node %d is not among the voters %v", o.Self, o.Voters)
+		return fmt.Errorf("replica: node %d is neither among the voters %v nor the learners %v", o.Self, o.Voters, o.Learners)
+	case len(o.Voters) == 0:
+		return errors.New("replica: no voters: somebody has to lead")
 	case !o.Rule.Valid():
 		return fmt.Errorf("replica: commit rule %d: want durable or replicated", o.Rule)
 	case o.RingBytes == 0 || o.MaxMessage == 0:
@@ -106,6 +111,9 @@ func (o Options) Check() error {
 	}
 	return nil
 }
+
+// nodes are the voters and the learners.
+func (o *Options) nodes() []wire.NodeID { return slices.Concat(o.Voters, o.Learners) }
 
 // Config is the config record that these options would make: nobody admitted.
 func (o *Options) Config() wire.Config {

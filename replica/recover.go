@@ -41,12 +41,14 @@ func (c *Core) recoverObstacle(in *Input) (string, Refusal) {
 	s := &c.s
 	self := member(&in.Config, s.self.Node)
 	switch {
+	case c.learns():
+		return "it is a learner", RefusedLearner
 	case c.leaderAlive():
 		return fmt.Sprintf("it leads, or hears a leader (node %d)", s.leader), RefusedLeaderAlive
 	case s.follow.cutting:
 		return "it is cutting its log: ask again", RefusedCutting
-	case s.diskFull || s.skewed:
-		return "it cannot lead: its disk is full, or its clock is too far from the others'", RefusedUnfit
+	case c.unfit():
+		return "it cannot lead: its disk is full or hangs, or its clock is too far from the others'", RefusedUnfit
 	case in.LastTerm != s.lastTerm || in.Position != s.append || in.Checksum != s.checksum:
 		return fmt.Sprintf("its log is another than the one that was chosen: it ends at %d, in term %d: ask again",
 			s.append, s.lastTerm), RefusedReport

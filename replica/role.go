@@ -82,6 +82,7 @@ const (
 	RefusedBehind                        // this node or the target holds too little
 	RefusedRepeated                      // answered a moment ago
 	RefusedNotAdmitted                   // a vote of an incarnation that the config does not list
+	RefusedLearner                       // this node, or the sender, is a learner: it has no say
 	NumRefusals
 )
 
@@ -89,7 +90,7 @@ var refusalNames = [NumRefusals]string{
 	"none", "sender", "incarnation", "run", "old_term", "term_ahead", "not_leader", "leading", "not_follower",
 	"not_canvassing", "not_candidate", "not_from_leader", "unaligned", "aligned", "nonce", "cutting", "config",
 	"malformed", "report", "durable_regress", "generation", "window", "leader_alive", "recovering", "unfit", "behind",
-	"repeated", "not_admitted",
+	"repeated", "not_admitted", "learner",
 }
 
 // String is the reason's name as counters spell it.

@@ -249,10 +249,10 @@ func (c *Core) startCatchUp() {
 	out.Term, out.Generation = s.term, f.catchUp.generation
 }
 
-// otherServer goes round the voters: 0 stands for the leader's turn.
+// otherServer goes round the nodes: 0 stands for the leader's turn.
 func (c *Core) otherServer(turn uint32) wire.NodeID {
 	s := &c.s
-	n := c.o.Voters[int(turn)%len(c.o.Voters)]
+	n := c.nodes[int(turn)%len(c.nodes)]
 	if n == s.self.Node || n == s.follow.from.Node {
 		return 0
 	}

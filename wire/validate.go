@@ -53,7 +53,7 @@ func (d Drop) String() string {
 type Validator struct {
 	Cluster uint64             // cluster id
 	Self    NodeID             // this node; 0 for a client
-	Nodes   [MaxNodes + 1]bool // which node ids are voters; not looked at for a client, which knows nodes by address
+	Nodes   [MaxNodes + 1]bool // which node ids there are; not looked at for a client, which knows nodes by address
 }
 
 // bodySize is what a kind's body must be at least, and exactly unless something follows the fixed part.

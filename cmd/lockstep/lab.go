@@ -84,6 +84,7 @@ next. Without --dir the nodes' directories are temporary and go with the lab.`,
 	}
 	f := c.Flags()
 	f.IntVar(&o.Nodes, "nodes", 3, "how many nodes")
+	f.IntVar(&o.Learners, "learners", 0, "how many of them have no vote")
 	f.IntVar(&o.Clients, "clients", 1, "how many places for clients")
 	f.StringVar(&o.Transport, "transport", "auto", "xdp, udp, or auto")
 	f.StringVar(&o.XDPMode, "xdp-mode", "auto", "native, generic, zero-copy, or auto")

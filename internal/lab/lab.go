@@ -150,7 +150,8 @@ func (l *Lab) configText() (node.Config, error) {
 	c.Cluster.Rule = l.Options.Rule
 	c.Cluster.Group = l.Group.String()
 	for _, n := range l.nodes {
-		c.Cluster.Nodes = append(c.Cluster.Nodes, node.NodeConfig{ID: n.ID, Data: n.Data.String(), Control: n.Control})
+		c.Cluster.Nodes = append(c.Cluster.Nodes, node.NodeConfig{ID: n.ID, Data: n.Data.String(), Control: n.Control,
+			Learner: n.ID > len(l.nodes)-l.Options.Learners})
 	}
 	c.Transport.Kind = l.Options.Transport
 	c.Transport.XDPMode = l.Options.XDPMode

@@ -14,6 +14,7 @@ import (
 // Options say what Up builds. Zero values take the defaults.
 type Options struct {
 	Nodes     int    // 1 to wire.MaxNodes; default 3
+	Learners  int    // of the nodes, the last so many have no vote
 	Clients   int    // namespaces for clients; default 1
 	Transport string // "auto", "xdp", "udp"; default auto: xdp in namespaces where that is allowed, else udp on loopback
 	XDPMode   string // "auto", "native", "generic", "zero-copy"; default auto
@@ -57,6 +58,9 @@ func (o *Options) setDefaults() error {
 	if o.Nodes < 1 || o.Nodes > wire.MaxNodes || o.Clients < 1 || o.Clients > 100 {
 		return fmt.Errorf("%w: %d nodes and %d clients: want 1 to %d nodes and 1 to 100 clients",
 			ErrOptions, o.Nodes, o.Clients, wire.MaxNodes)
+	}
+	if o.Learners < 0 || o.Learners >= o.Nodes {
+		return fmt.Errorf("%w: %d nodes, %d of them learners: somebody has to lead", ErrOptions, o.Nodes, o.Learners)
 	}
 	if o.Binary == "" {
 		exe, err := os.Executable()
