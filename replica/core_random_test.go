@@ -177,6 +177,12 @@ func (c *cluster) heal() string {
 	}
 	// A majority may have forgotten: the cluster waits for an operator, who takes the newest log.
 	c.order(c.newest(c.voters), c.voters)
+	c.advance(500e6)
+	for _, id := range c.learners {
+		if n := c.nodes[id]; n.stopped != "" { // it knew more to be committed than any voter has left
+			n.start()
+		}
+	}
 	if failure, ok := c.converge(); ok {
 		return failure
 	}
