@@ -98,7 +98,7 @@ func Defaults() Config {
 		Cluster:   ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20},
 		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
 		Journal:   JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000},
-		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 300, HeartbeatMs: 20, ClockSkewMs: 1000},
+		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
 		Threads:   ThreadsConfig{Layout: "shared", Idle: "auto"},
 		Limits:    LimitsConfig{Window: 4096},
 	}
