@@ -347,10 +347,39 @@ func (l *Lab) Ended(id int) <-chan struct{} {
 	return nil
 }
 
+// PID is a node's process, 0 while it has none.
+func (l *Lab) PID(id int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n, err := l.node(id); err == nil && n.running() {
+		return n.cmd.Process.Pid
+	}
+	return 0
+}
+
 // Cut takes a node off the network, Heal puts it back. Not on loopback.
 func (l *Lab) Cut(id int) error { return l.cutOrHeal(id, (*testnet.Member).Cut) }
 
-// Heal undoes Cut.
+// CutSend has nothing that a node sends arrive anywhere; CutReceive has nothing arrive at it. Not on loopback.
+func (l *Lab) CutSend(id int) error { return l.cutOrHeal(id, (*testnet.Member).CutSend) }
+
+// CutReceive is the other direction of CutSend.
+func (l *Lab) CutReceive(id int) error { return l.cutOrHeal(id, (*testnet.Member).CutReceive) }
+
+// Inside runs f in a node's network namespace. Not on loopback.
+func (l *Lab) Inside(id int, f func() error) error {
+	return l.cutOrHeal(id, func(m *testnet.Member) error { return m.Do(f) })
+}
+
+// Disturb brings weather over the whole network, clients too, until it is stopped. Not on loopback.
+func (l *Lab) Disturb(w testnet.Weather) (*testnet.Disturbed, error) {
+	if l.net == nil {
+		return nil, fmt.Errorf("%w: weather needs namespaces: %s", ErrOptions, testnet.Available())
+	}
+	return l.net.Disturb(w)
+}
+
+// Heal undoes every cut of a node.
 func (l *Lab) Heal(id int) error { return l.cutOrHeal(id, (*testnet.Member).Heal) }
 
 func (l *Lab) cutOrHeal(id int, do func(*testnet.Member) error) error {

@@ -89,7 +89,7 @@ func oversized(cluster uint64) []byte {
 	return sealed(wire.Header{Kind: wire.DatagramMessages, Cluster: cluster, Sender: 1}, 8000)
 }
 
-func TestShouldDropAndCountBadDatagrams(t *testing.T) {
+func TestN2N3ShouldDropAndCountBadDatagrams(t *testing.T) {
 	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		o.Clients = 2

@@ -51,8 +51,8 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-// TestShouldGoOnWhenADiskIsFull fills the disk of a follower, then that of the leader.
-func TestShouldGoOnWhenADiskIsFull(t *testing.T) {
+// TestP8ShouldGoOnWhenADiskIsFull fills the disk of a follower, then that of the leader.
+func TestP8ShouldGoOnWhenADiskIsFull(t *testing.T) {
 	needRoot(t, "file systems are mounted")
 	o := lab.Options{Transport: "xdp", XDPMode: "generic", Dir: t.TempDir(), Override: smallRing}
 	for i := range 3 {
@@ -103,14 +103,9 @@ func breakDisk(t *testing.T, dir string) {
 	}
 }
 
-// TestShouldStopWhenItsDiskFails breaks the disk of the leader, then that of a follower; each is put right and its
-// node started again.
-func TestShouldStopWhenItsDiskFails(t *testing.T) {
-	needRoot(t, "file systems are mounted")
-	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
-	}
-	o := lab.Options{Transport: "xdp", XDPMode: "generic", Dir: t.TempDir(), Override: smallRing}
+// ext4Each mounts a file system of its own at the directory of each of three nodes, and returns their images.
+func ext4Each(t *testing.T, dir string) map[int]string {
+	t.Helper()
 	images := map[int]string{}
 	for id := 1; id <= 3; id++ {
 		images[id] = filepath.Join(t.TempDir(), "image")
@@ -123,8 +118,20 @@ func TestShouldStopWhenItsDiskFails(t *testing.T) {
 		if out, err := exec.Command("mkfs.ext4", "-q", "-F", images[id]).CombinedOutput(); err != nil {
 			t.Fatalf("mkfs.ext4: %v: %s", err, out)
 		}
-		mount(t, filepath.Join(o.Dir, fmt.Sprintf("node%d", id)), "-o", "loop", images[id])
+		mount(t, filepath.Join(dir, fmt.Sprintf("node%d", id)), "-o", "loop", images[id])
 	}
+	return images
+}
+
+// TestP6L8ShouldStopWhenItsDiskFails breaks the disk of the leader, then that of a follower; each is put right and its
+// node started again.
+func TestP6L8ShouldStopWhenItsDiskFails(t *testing.T) {
+	needRoot(t, "file systems are mounted")
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
+	}
+	o := lab.Options{Transport: "xdp", XDPMode: "generic", Dir: t.TempDir(), Override: smallRing}
+	images := ext4Each(t, o.Dir)
 	c := up(t, o)
 	f := c.start(0, flowOptions{Orders: true, Rate: 500})
 	for _, role := range []string{"leader", "follower"} {

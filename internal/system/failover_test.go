@@ -20,7 +20,7 @@ func (c *cluster) follows(id int) {
 	})
 }
 
-func TestShouldCarryOnWhenLeaderIsKilled(t *testing.T) {
+func TestC1ShouldCarryOnWhenLeaderIsKilled(t *testing.T) {
 	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		c := up(t, o)
@@ -42,7 +42,7 @@ func TestShouldCarryOnWhenLeaderIsKilled(t *testing.T) {
 	})
 }
 
-func TestShouldSurviveOneFailureAfterTheOther(t *testing.T) {
+func TestC2ShouldSurviveOneFailureAfterTheOther(t *testing.T) {
 	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
 	f := c.start(0, flowOptions{Orders: true, Rate: 1000})
@@ -118,9 +118,9 @@ func (c *cluster) counts(id int) {
 	c.awaitStatus(id, "votes and counts", func(s *node.Status) bool { return s.Recovering == "" && s.Leader != 0 })
 }
 
-// TestShouldServeNothingStaleWhenLeaderIsStalled stops the leader's process for longer than an election and lets it
+// TestE10C4ShouldServeNothingStaleWhenLeaderIsStalled stops the leader's process for longer than an election and lets it
 // go on. One client knows no node but that one: its messages wait in the leader's own receive queue meanwhile.
-func TestShouldServeNothingStaleWhenLeaderIsStalled(t *testing.T) {
+func TestE10C4ShouldServeNothingStaleWhenLeaderIsStalled(t *testing.T) {
 	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		o.Clients = 2

@@ -44,9 +44,9 @@ func TestShouldCatchUpWhenFollowerWasCutOff(t *testing.T) {
 	})
 }
 
-// TestShouldCutItsTailWhenLeaderWasCutOff makes the leader append what nobody else gets, has another elected, and
+// TestE5L5ShouldCutItsTailWhenLeaderWasCutOff makes the leader append what nobody else gets, has another elected, and
 // brings the old one back.
-func TestShouldCutItsTailWhenLeaderWasCutOff(t *testing.T) {
+func TestE5L5ShouldCutItsTailWhenLeaderWasCutOff(t *testing.T) {
 	needNamespaces(t)
 	everyTransport(t, func(t *testing.T, o lab.Options) {
 		c := up(t, o)
@@ -59,6 +59,10 @@ func TestShouldCutItsTailWhenLeaderWasCutOff(t *testing.T) {
 			c.do(c.lab.Cut(id))
 		}
 		c.await("the leader steps down", func() bool { return !c.leads(leader) })
+		acked := f.now().Acked
+		c.never("a message is acknowledged with nobody leading", 300*time.Millisecond, func() bool {
+			return f.now().Acked > acked
+		})
 		tail, shared := c.counter(leader, "lockstep_append_position"), uint64(0)
 		for _, id := range rest {
 			shared = max(shared, c.counter(id, "lockstep_append_position"))
@@ -95,9 +99,56 @@ func TestShouldElectAnotherWhenLeaderIsCutOff(t *testing.T) {
 	c.prove()
 }
 
-// TestShouldRepairFromTheRingWhenFollowerWasCutOff cuts a follower off for no longer than the leader's ring reaches
+// never waits for so long, in which something must not become true.
+func (c *cluster) never(what string, limit time.Duration, bad func() bool) {
+	c.t.Helper()
+	for until := time.Now().Add(limit); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+		if bad() {
+			c.t.Fatalf("%s\n%s", what, c.statuses())
+		}
+	}
+}
+
+// TestE4ShouldEndWithALeaderThatHearsAndIsHeard cuts one direction of one node after the other.
+func TestE4ShouldEndWithALeaderThatHearsAndIsHeard(t *testing.T) {
+	needNamespaces(t)
+	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
+	f := c.start(0, flowOptions{Orders: true, Rate: 500})
+	for _, x := range []struct {
+		name   string
+		leader bool
+		cut    func(id int) error
+	}{
+		{"leader send-only", true, c.lab.CutReceive}, {"leader receive-only", true, c.lab.CutSend},
+		{"follower send-only", false, c.lab.CutReceive}, {"follower receive-only", false, c.lab.CutSend},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			f.awaitAcked(100)
+			leader := c.leader()
+			victim := leader
+			if !x.leader {
+				victim = c.others(leader)[0]
+			}
+			c.do(x.cut(victim))
+			if x.leader {
+				c.await("the old leader steps down", func() bool { return !c.leads(leader) })
+			}
+			now := c.leaderBut(victim)
+			f.awaitAcked(300)
+			if !c.leads(now) || c.leads(victim) {
+				t.Errorf("node %d does not lead any more\n%s", now, c.statuses())
+			}
+			c.do(c.lab.Heal(victim))
+			c.follows(victim)
+		})
+	}
+	f.awaitAcked(100)
+	c.prove()
+}
+
+// TestE2ShouldRepairFromTheRingWhenFollowerWasCutOff cuts a follower off for no longer than the leader's ring reaches
 // back.
-func TestShouldRepairFromTheRingWhenFollowerWasCutOff(t *testing.T) {
+func TestE2ShouldRepairFromTheRingWhenFollowerWasCutOff(t *testing.T) {
 	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
 	f := c.start(0, flowOptions{Orders: true, Rate: 500})
@@ -112,8 +163,13 @@ func TestShouldRepairFromTheRingWhenFollowerWasCutOff(t *testing.T) {
 	before := sent()
 	c.do(c.lab.Cut(away))
 	f.awaitAcked(500)
+	leader := c.leader()
+	term := c.counter(leader, "lockstep_term")
 	c.do(c.lab.Heal(away))
 	c.follows(away)
+	if now := c.counter(leader, "lockstep_term"); !c.leads(leader) || now != term {
+		t.Errorf("node %d led term %d; node %d came back, and now it is term %d", leader, term, away, now)
+	}
 	if sent() == before {
 		t.Errorf("node %d has caught up, and nobody sent it anything again", away)
 	}

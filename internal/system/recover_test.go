@@ -67,9 +67,9 @@ func TestShouldGoOnByOrderWhenEveryProcessWasKilled(t *testing.T) {
 	c.prove()
 }
 
-// TestShouldAdmitAWipedNodeThatWasReseeded loses a node's directory. Made anew it fetches the log, is admitted, and then
+// TestP11ShouldAdmitAWipedNodeThatWasReseeded loses a node's directory. Made anew it fetches the log, is admitted, and then
 // counts: with another node gone the cluster goes on by its vote and its word. Fault P11.
-func TestShouldAdmitAWipedNodeThatWasReseeded(t *testing.T) {
+func TestP11ShouldAdmitAWipedNodeThatWasReseeded(t *testing.T) {
 	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic"})
 	f := c.start(0, flowOptions{Payload: 1000, Window: 64})
