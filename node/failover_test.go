@@ -1,6 +1,7 @@
 package node
 
 import (
+	"os"
 	"testing"
 
 	"lockstep/client"
@@ -8,6 +9,17 @@ import (
 	"lockstep/service"
 	"lockstep/wire"
 )
+
+// inMemory is a directory on tmpfs where there is one: these tests sync often and look at virtual time only.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "lockstep-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
 
 // gaps has the client of a cluster send one message at a time and notes the longest virtual time between two answers.
 type gaps struct {
@@ -38,7 +50,7 @@ func (g *gaps) cycle(stepNs int64) {
 func TestHandOverTakesAFewRoundTrips(t *testing.T) {
 	for _, rule := range []string{"durable", "replicated"} {
 		t.Run(rule, func(t *testing.T) {
-			c := newCluster(t, 3, rule, t.TempDir())
+			c := newCluster(t, 3, rule, inMemory(t))
 			c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
 			const stepNs = 10_000
 			g := &gaps{c: c, lastNs: c.clock.NowNs()}
@@ -66,7 +78,7 @@ func TestHandOverTakesAFewRoundTrips(t *testing.T) {
 // TestClientFindsTheNextLeaderSoon stops the leader for good and counts the time from the first leadership after that to
 // the client's next answer: it does not wait for its own time-outs, nor is it sent back to the node that is gone.
 func TestClientFindsTheNextLeaderSoon(t *testing.T) {
-	c := newCluster(t, 3, "replicated", t.TempDir())
+	c := newCluster(t, 3, "replicated", inMemory(t))
 	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
 	const stepNs = 50_000
 	for range 6 {

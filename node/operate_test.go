@@ -51,7 +51,7 @@ func (c *cluster) ask(i int, request replica.OperatorRequest) (answer replica.Op
 }
 
 func TestOperatorHandsLeadershipOver(t *testing.T) {
-	c := newCluster(t, 3, "durable", t.TempDir())
+	c := newCluster(t, 3, "durable", inMemory(t))
 	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
 	for range 6 {
 		from := c.leaderOf()

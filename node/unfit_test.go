@@ -27,7 +27,7 @@ func (c *cluster) anotherLeads(from int) (to int) {
 func TestE6HungDiskHandsOver(t *testing.T) {
 	for _, rule := range []string{"durable", "replicated"} {
 		t.Run(rule, func(t *testing.T) {
-			c := newClusterOn(t, 3, rule, t.TempDir(), func(_ int, m *Machine) { m.FS = vfs.NewFailing(m.FS) })
+			c := newClusterOn(t, 3, rule, inMemory(t), func(_ int, m *Machine) { m.FS = vfs.NewFailing(m.FS) })
 			c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
 			c.roundTrip(wire.LevelApplied, []byte("before"))
 			from := c.leaderOf()
@@ -57,7 +57,7 @@ func TestE6HungDiskHandsOver(t *testing.T) {
 // TestOddClockHandsOver sets the leader's wall clock wrong, then right, then all clocks apart.
 func TestOddClockHandsOver(t *testing.T) {
 	clocks := make([]*offsetClock, 3)
-	c := newClusterOn(t, 3, "durable", t.TempDir(), func(i int, m *Machine) {
+	c := newClusterOn(t, 3, "durable", inMemory(t), func(i int, m *Machine) {
 		clocks[i] = &offsetClock{Clock: m.Clock}
 		m.Clock = clocks[i]
 	})
