@@ -51,6 +51,9 @@ func Short() []World {
 		if w.Wipes == 0 {
 			w.Jumps = min(1, w.Jumps)
 		}
+		if w.Founding {
+			w.MaxTerm = 2
+		}
 	}
 	return worlds
 }
