@@ -194,7 +194,6 @@ func (s *site) deliver(m message) {
 		s.take(&m)
 		return
 	}
-	s.sh.planted.receiving(s, &m)
 	m.input(&s.in, s.digest)
 	s.run(&m)
 }

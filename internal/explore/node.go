@@ -213,7 +213,6 @@ func (s *site) send(m message) {
 	if m.kind == uint8(replica.InLog) {
 		m.floor = s.floor()
 	}
-	s.sh.planted.sending(s, &m)
 	s.seeLeaving(&m)
 	if m.term > s.w.MaxTerm {
 		return

@@ -1,10 +1,5 @@
 package explore
 
-import (
-	"lockstep/replica"
-	"lockstep/wire"
-)
-
 // Bug is a mistake planted between the core and the world, so that exploring can be seen to find it. The core itself
 // is the one that ships. Mistakes within the core are planted by internal/simbug, under its build tag.
 type Bug uint8
@@ -15,7 +10,6 @@ const (
 	ForgetVote       // a new run does not know whom it voted for
 	ForgetTerm       // a new run knows no term but its last record's
 	VoteUnstored     // the state file says that it is done before it is
-	StaleStatus      // a STATUS of an older term is taken for one of this
 	GhostTail        // what was cut comes back with the next run
 	LateDurable      // a durable report of before a cut is taken for one of after it
 	MarkLost         // a new run does not know that it may have forgotten
@@ -23,7 +17,7 @@ const (
 	numBugs
 )
 
-var bugNames = [numBugs]string{"none", "forget-vote", "forget-term", "vote-unstored", "stale-status", "ghost-tail",
+var bugNames = [numBugs]string{"none", "forget-vote", "forget-term", "vote-unstored", "ghost-tail",
 	"late-durable", "mark-lost", "fetch-hangs"}
 
 // String is the bug's name.
@@ -31,42 +25,17 @@ func (b Bug) String() string { return bugNames[b] }
 
 // planted is what planted bugs remember: all zero without them.
 type planted struct {
-	nonces [Nodes + 1]uint64 // of the alignments that this leader answered
-	told   pending           // what the state file was said to have
-	tail   uint8             // records that were on disk before a cut
-	old    [maxRecords]record
+	told pending // what the state file was said to have
+	tail uint8   // records that were on disk before a cut
+	old  [maxRecords]record
 }
 
 func (p *planted) hash(h *hash, to *names) {
 	if *p == (planted{}) {
 		return
 	}
-	for n := 1; n <= Nodes; n++ {
-		var was int // that has the id n now
-		for i := 1; i <= Nodes; i++ {
-			if to[i] == wire.NodeID(n) {
-				was = i
-			}
-		}
-		h.word(p.nonces[was])
-	}
 	h.bytes(p.tail, bit(p.told.on), p.told.term, uint8(to[p.told.vote]))
 	h.records(&p.old, to)
-}
-
-// sending sees what leaves.
-func (p *planted) sending(s *site, m *message) {
-	if s.w.Bug == StaleStatus && replica.InputKind(m.kind) == replica.InAlignAnswer && m.has(flagFound) {
-		p.nonces[m.to] = m.nonce
-	}
-}
-
-// receiving may change what arrives.
-func (p *planted) receiving(s *site, m *message) {
-	term := uint8(s.core.Term())
-	if s.w.Bug == StaleStatus && replica.InputKind(m.kind) == replica.InStatus && m.term < term {
-		m.term, m.nonce = term, p.nonces[m.from]
-	}
 }
 
 // cutting sees a cut before it is carried out.
