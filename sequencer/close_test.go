@@ -84,11 +84,24 @@ func TestSilenceIsMeasuredFromTakingOver(t *testing.T) {
 	if l.s.table.find(id).state != sessionOpen {
 		t.Error("closed too early")
 	}
-	l.nowNs += 9e9
-	for range 20 {
+	for range 90 {
+		l.nowNs += 1e8
 		l.cycle()
 	}
 	if l.s.table.find(id).state != sessionClosed {
 		t.Error("not closed")
+	}
+}
+
+// A leader that was paused has heard nobody, and that is no client's fault.
+func TestPauseOfTheLeaderIsNobodysSilence(t *testing.T) {
+	l := newLeader(t, Limits{}, 0)
+	id := l.open(addr(2), 1)
+	l.nowNs += 60e9
+	for range 20 {
+		l.cycle()
+	}
+	if l.s.table.find(id).state != sessionOpen {
+		t.Error("closed because the leader was paused")
 	}
 }

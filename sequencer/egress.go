@@ -47,6 +47,12 @@ func (s *Sequencer) onEgress(b []byte) bool {
 			x.refused = append(x.refused, refused{e.Correlation, e.Code})
 		}
 		return true
+	case service.EgressTimer:
+		s.setTimer(e)
+		return true
+	case service.EgressTimerCanceled:
+		s.cancelTimer(e)
+		return true
 	case service.EgressReady:
 		s.becomeReady()
 		return true
@@ -88,9 +94,7 @@ func (s *Sequencer) restore(e *service.Egress) {
 // becomeReady opens the door to clients. Their silence is measured from here.
 func (s *Sequencer) becomeReady() {
 	s.ready = true
-	for i := range s.table.slots {
-		s.table.slots[i].heardNs = s.nowNs
-	}
+	s.hearAll(s.nowNs)
 	s.meters.sessions.Set(uint64(len(s.table.byID)))
 }
 

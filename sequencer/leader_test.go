@@ -336,7 +336,11 @@ func (l *leader) kinds(kind wire.RecordKind) (n int) {
 // poison is what the talker cannot bear.
 var poison = []byte("poison")
 
-type talkerService struct{ order []uint64 }
+type talkerService struct {
+	order    []uint64
+	fired    []uint64
+	deadline [256]uint64 // of timers, by id
+}
 
 func (s *talkerService) Name() string { return "talker" }
 
@@ -344,6 +348,12 @@ func (s *talkerService) Apply(ctx *service.Context, r *wire.Record, payload []by
 	s.order = append(s.order, r.Correlation)
 	if bytes.Equal(payload, poison) {
 		panic("told to")
+	}
+	if len(payload) == 10 && payload[0] == 't' {
+		id := payload[1]
+		s.deadline[id] = ctx.Timestamp() + binary.LittleEndian.Uint64(payload[2:])
+		_ = ctx.SetTimer(uint64(id), s.deadline[id])
+		return
 	}
 	if len(payload) < 5 {
 		return

@@ -13,7 +13,7 @@ type meters struct {
 	sessions, opened, resumed, expired    *counters.Counter
 	challenges, replays, replaysHeld      *counters.Counter
 	datagrams, acksLost, sendFull, tooBig *counters.Counter
-	stale, clamps                         *counters.Counter
+	stale, clamps, timers                 *counters.Counter
 	refused                               [wire.NumRefusals]*counters.Counter
 	dropped                               [wire.NumDrops]*counters.Counter
 }
@@ -47,7 +47,8 @@ func newMeters(f *counters.File) (meters, error) {
 		sendFull:  f.Counter("lockstep_sequencer_send_full_total", "Times that the transmit side had no room for answers"),
 		tooBig: f.Counter("lockstep_sequencer_responses_too_long_total",
 			"Responses that fit no datagram and were sent without their payload"),
-		stale: f.Counter("lockstep_sequencer_egress_stale_total", "Egress messages of an earlier leadership, dropped"),
+		timers: f.Counter("lockstep_sequencer_timers_total", "Timer records appended"),
+		stale:  f.Counter("lockstep_sequencer_egress_stale_total", "Egress messages of an earlier leadership, dropped"),
 		clamps: f.Counter("lockstep_sequencer_stamp_clamps_total",
 			"Stamps taken past the log's last one instead of the clock"),
 	}

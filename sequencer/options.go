@@ -50,6 +50,7 @@ type Limits struct {
 	Sessions       int    // open at once, not below the driver's limit: 1024
 	Window         uint32 // granted to a session at most: 4096 messages
 	Acks           int    // acknowledgements outstanding, all sessions together, a power of two: 65536
+	Timers         int    // of services, pending, not below the driver's limit: 16384
 	AcksEvery      uint64 // responses acknowledged by a silent client that make an acks record: 64
 	GapNs          int64  // between two requests for the same gap, at least: 500 µs
 	ReplayNs       int64  // between two replays for one session, at least: 2 ms
@@ -78,6 +79,7 @@ func (l *Limits) defaults() error {
 	orDefault(&l.Sessions, 1024)
 	orDefault(&l.Window, 4096)
 	orDefault(&l.Acks, 1<<16)
+	orDefault(&l.Timers, service.DefaultTimers)
 	orDefault(&l.AcksEvery, 64)
 	orDefault(&l.GapNs, 500e3)
 	orDefault(&l.ReplayNs, 2e6)
@@ -86,8 +88,8 @@ func (l *Limits) defaults() error {
 	orDefault(&l.ClosedNs, 60e9)
 	orDefault(&l.EgressPerCycle, 1024)
 	switch {
-	case l.Sessions < 0 || l.GapNs < 0 || l.ReplayNs < 0 || l.HeaderNs < 0 || l.SessionNs < 0 || l.ClosedNs < 0 ||
-		l.EgressPerCycle < 0:
+	case l.Sessions < 0 || l.Timers < 0 || l.GapNs < 0 || l.ReplayNs < 0 || l.HeaderNs < 0 || l.SessionNs < 0 ||
+		l.ClosedNs < 0 || l.EgressPerCycle < 0:
 		return fmt.Errorf("%w: limits %+v: none may be negative", ErrOptions, *l)
 	case l.Acks < 0 || l.Acks&(l.Acks-1) != 0:
 		return fmt.Errorf("%w: %d acknowledgements outstanding: want a power of two", ErrOptions, l.Acks)

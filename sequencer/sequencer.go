@@ -14,9 +14,11 @@ type Sequencer struct {
 	challenger challenger
 	table      table
 	acks       acks
+	timers     *service.Timers // pending, as far as the service has said
 	meters     meters
 
 	nowNs      int64
+	workedNs   int64 // when DoWork last ran
 	adjustedNs int64 // when the stamper last saw the wall clock
 	leading    bool
 	ready      bool         // the tables are complete: client messages are taken
@@ -55,6 +57,7 @@ func New(o Options) (*Sequencer, error) {
 		challenger: newChallenger(o.Key),
 		table:      newTable(o.Limits.Sessions),
 		acks:       newAcks(o.Limits.Acks),
+		timers:     service.NewTimers(o.Limits.Timers),
 		meters:     m,
 		dirty:      make([]int32, 0, o.Limits.Sessions),
 		owed:       make([]int32, 0, o.Limits.Sessions),
@@ -92,6 +95,7 @@ func (s *Sequencer) forget() {
 		s.table.reset()
 	}
 	s.acks.reset()
+	s.timers.Reset()
 	s.meters.sessions.Set(0)
 }
 
@@ -146,6 +150,7 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 	if !s.leading {
 		return 0
 	}
+	s.noticePause(nowNs)
 	s.nowNs = nowNs
 	s.lookAtApply()
 	if nowNs-s.adjustedNs >= slewHorizonNs {
@@ -157,6 +162,7 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 		work = s.drain()
 	}
 	if s.ready {
+		s.fireTimers()
 		s.lookForSilence()
 	}
 	s.tellCommitted()
@@ -189,6 +195,22 @@ func (s *Sequencer) starting() wire.Refusal {
 		return s.obstacle
 	}
 	return wire.RefusalBusyStarting
+}
+
+// noticePause begins to measure silence anew after a cycle so late that this node may not have heard who did speak: it
+// was paused, or its thread was kept from running. That is no client's silence.
+func (s *Sequencer) noticePause(nowNs int64) {
+	if s.ready && nowNs-s.workedNs > s.o.Limits.SessionNs/4 {
+		s.hearAll(nowNs)
+	}
+	s.workedNs = nowNs
+}
+
+// hearAll measures everybody's silence from now on.
+func (s *Sequencer) hearAll(nowNs int64) {
+	for i := range s.table.slots {
+		s.table.slots[i].heardNs = nowNs
+	}
 }
 
 // lookForSilence looks at one slot: closes its session when its client has been silent for too long, forgets it when

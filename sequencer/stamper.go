@@ -40,6 +40,9 @@ func (s *Stamper) Clock(nowNs int64) int64 {
 	return s.baseNs + elapsedNs + min(elapsedNs, slewHorizonNs)*s.ratePPM/1e6
 }
 
+// Next is what Stamp would return.
+func (s *Stamper) Next(nowNs int64) uint64 { return max(uint64(max(s.Clock(nowNs), 0)), s.last+1) }
+
 // Stamp returns the timestamp of the next record: the clock, or one past the last stamp when the clock is not beyond
 // it. The latter is counted as a clamp, except between records of one duty cycle, which share its nowNs.
 func (s *Stamper) Stamp(nowNs int64) uint64 {

@@ -165,11 +165,12 @@ func (d *Driver) startOver() error {
 	if err != nil {
 		return fmt.Errorf("%w: position %d: %w", ErrNotFresh, h.Position(), err)
 	}
-	d.o.Services = services
+	d.useServices(services)
 	d.quiet = max(d.quiet, d.chain.Position)
 	d.restart(wire.Chain{})
 	d.hash = 0
 	d.table.reset()
+	d.timers.Reset()
 	d.stage.reset()
 	d.ahead.scan.restart(wire.Chain{})
 	d.ahead.find(0)

@@ -26,6 +26,8 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		d.applyClose(r, payload)
 	case wire.RecordAcks:
 		d.applyAcks(r)
+	case wire.RecordTimer:
+		d.applyTimer(r, payload)
 	case wire.RecordSkip:
 		if err := d.applySkip(r, payload); err != nil {
 			return false, err
@@ -35,6 +37,8 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		return false, d.haltUnknown(r)
 	}
 	d.settle(r)
+	d.meters.timers.Set(uint64(d.timers.Len()))
+	d.meters.timersRefused.Set(d.context.refused)
 	d.extendHash(r)
 	d.chain = d.after
 	if d.passing {
@@ -88,7 +92,7 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 func (d *Driver) finishMessage(r *wire.Record, s *session, code wire.Refusal) {
 	last := -1
 	for i := range d.stage.items {
-		if h := &d.stage.items[i].head; h.Session == s.id {
+		if h := &d.stage.items[i].head; h.Kind == EgressResponse && h.Session == s.id {
 			h.Correlation = r.Correlation
 			last = i
 		}
@@ -209,8 +213,11 @@ func (d *Driver) settle(r *wire.Record) {
 	closed := 0
 	for next := 0; ; {
 		for ; next < len(d.stage.items); next++ {
-			if it := &d.stage.items[next]; it.head.Kind == EgressResponse {
+			switch it := &d.stage.items[next]; it.head.Kind {
+			case EgressResponse:
 				d.number(it, r)
+			case EgressTimer, EgressTimerCanceled:
+				it.head.Term = d.term
 			}
 		}
 		if closed == len(d.closing) {

@@ -15,7 +15,6 @@ import (
 
 func TestUnknownRecordsHaltApply(t *testing.T) {
 	for name, rec := range map[string]wire.Record{
-		"timer":    {Kind: wire.RecordTimer},
 		"snapshot": {Kind: wire.RecordSnapshot},
 		"newer":    {Kind: 200},
 		"flags":    {Kind: wire.RecordMessage, Flags: 1, Session: 1, Correlation: 2, Service: service.Echo},

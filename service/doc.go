@@ -23,6 +23,7 @@
 //	session-open   a session, if there is room and the id is new
 //	session-close  its end
 //	acks           responses up to Acked are dropped (as with Acked of a message that is applied)
+//	timer          the service's OnTimer, if that timer is pending with that deadline; else nothing
 //	skip           nothing in its turn: it was read ahead, and the record it names was passed over
 //	term, config   nothing
 //	any other      apply halts: this version cannot carry it out, and must not skip it
@@ -60,7 +61,7 @@
 //
 // # Limits
 //
-// Limits (sessions, kept responses), MaxOutputs, MaxOutputBytes, MaxResponse, MaxServices. Memory is allocated when
+// Limits (sessions, kept responses, timers), MaxOutputs, MaxOutputBytes, MaxResponse, MaxServices. Memory is allocated when
 // the driver is made and when a session opens (its kept responses: about KeptBytes + 72 bytes for each of
 // KeptResponses, reused after it closes), not while records are applied.
 package service

@@ -34,10 +34,14 @@ type Limits struct {
 	Sessions      int // open at once: 1024
 	KeptResponses int // per session, a power of two: 4096
 	KeptBytes     int // of their payloads, per session, a power of two: 1 MiB
+	Timers        int // pending at once, of all services together: 16384
 	HashEvery     int // bytes of log between two points at which the chained hash is reported: 1 MiB
 }
 
 const defaultBatch = 256
+
+// DefaultTimers is the default of Limits.Timers.
+const DefaultTimers = 16384
 
 func (l *Limits) defaults() error {
 	if l.Sessions == 0 {
@@ -49,10 +53,13 @@ func (l *Limits) defaults() error {
 	if l.KeptBytes == 0 {
 		l.KeptBytes = 1 << 20
 	}
+	if l.Timers == 0 {
+		l.Timers = DefaultTimers
+	}
 	if l.HashEvery == 0 {
 		l.HashEvery = HashEvery
 	}
-	if l.HashEvery < 0 || l.Sessions < 0 || !powerOfTwo(l.KeptResponses) || !powerOfTwo(l.KeptBytes) {
+	if l.Timers < 0 || l.HashEvery < 0 || l.Sessions < 0 || !powerOfTwo(l.KeptResponses) || !powerOfTwo(l.KeptBytes) {
 		return fmt.Errorf("%w: limits %+v: sessions must be positive, the others powers of two", ErrOptions, *l)
 	}
 	return nil
@@ -71,12 +78,14 @@ type Driver struct {
 	meters   meters
 	status   status
 
-	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, the sessions.
+	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, sessions, timers.
 	cursor // chain: of the last record applied; record: the one being applied
 	hash   uint64
 	table  *table
+	timers *Timers
 
 	context  Context
+	timed    [MaxServices]Timed // those of the services that set timers
 	stage    *stage
 	calling  uint16 // service whose code is running; 0: ours
 	reported bool   // its end is a point at which the chained hash was reported
@@ -111,6 +120,7 @@ func NewDriver(o Options) (*Driver, error) {
 		o: o, ring: o.Ring, progress: o.Progress, commands: o.Commands, egress: o.Egress,
 		meters:  newMeters(o.Counters),
 		table:   newTable(o.Limits),
+		timers:  NewTimers(o.Limits.Timers),
 		stage:   newStage(),
 		closing: make([]*session, 0, o.Limits.Sessions),
 	}
@@ -118,7 +128,8 @@ func NewDriver(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("%w: the egress ring takes messages of %d bytes, %d are needed",
 			ErrOptions, o.Egress.MaxMessage(), need)
 	}
-	d.context.stage = d.stage
+	d.context.stage, d.context.timers = d.stage, d.timers
+	d.useServices(o.Services)
 	d.cursor.buf = make([]byte, readBytes)
 	d.ahead.begin(o.Skips)
 	return d, nil

@@ -29,6 +29,11 @@ const (
 	EgressSession
 	// EgressRefused is a message of the session dumped before it that took no effect. Session, Correlation, Code.
 	EgressRefused
+	// EgressTimer is a timer that was set, or, in the dump, is pending. Service, Correlation (its id), Response (its
+	// deadline).
+	EgressTimer
+	// EgressTimerCanceled is a timer that was taken back. Service, Correlation (its id), Response (its deadline).
+	EgressTimerCanceled
 	// EgressReady ends the dump: from here on the ingress's tables are complete. Position (end of the last record
 	// applied).
 	EgressReady

@@ -16,6 +16,7 @@ type leading struct {
 	dumping bool
 	dump    []*session // what is still to be dumped
 	refusal uint64     // of the first of them: the next of its messages without effect, if it is dumped itself
+	timer   int        // the next timer to be dumped
 	opened  bool       // the first of them is dumped itself
 	replay  replay
 }
@@ -156,6 +157,9 @@ func (d *Driver) sendDump() bool {
 			return false
 		}
 		d.dump, d.opened = d.dump[1:], false
+	}
+	if !d.sendTimers() {
+		return false
 	}
 	b := d.claim(0)
 	if b == nil {

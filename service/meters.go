@@ -9,6 +9,8 @@ type meters struct {
 	sessions, refused, slow                *counters.Counter
 	egressFull, journalReads, halted       *counters.Counter
 	skipped                                *counters.Counter
+	timers, timersFired, timersIgnored     *counters.Counter
+	timersRefused                          *counters.Counter
 }
 
 // ignored is the one help text of a name with several labels.
@@ -41,7 +43,12 @@ func newMeters(f *counters.File) meters {
 			"Times that apply waited because the ingress did not read its egress"),
 		journalReads: counter("lockstep_apply_journal_reads_total",
 			"Reads of the journal because the ring had moved past the applied position"),
-		halted:  counter("lockstep_apply_halted", "1 when apply has halted"),
-		skipped: counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
+		halted:      counter("lockstep_apply_halted", "1 when apply has halted"),
+		timers:      counter("lockstep_timers", "Timers of services that are pending"),
+		timersFired: counter("lockstep_timers_fired_total", "Timers that a record fired"),
+		timersIgnored: counter("lockstep_timers_ignored_total",
+			"Timer records that changed nothing: the timer was fired, cancelled or set anew before"),
+		timersRefused: counter("lockstep_timers_refused_total", "Timers that a service could not set: too many are pending"),
+		skipped:       counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
 	}
 }

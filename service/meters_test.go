@@ -40,7 +40,8 @@ func TestEveryCounterCounts(t *testing.T) {
 		r.do()
 	}
 	r.received()
-	r.append(wire.Record{Kind: wire.RecordTimer}, nil)
+	r.append(wire.Record{Kind: wire.RecordTimer}, nil) // names none
+	r.append(wire.Record{Kind: wire.RecordSnapshot}, nil)
 	r.do()
 	r.received()
 	r.do()
@@ -61,6 +62,7 @@ func TestEveryCounterCounts(t *testing.T) {
 		"lockstep_sessions_refused_total":                       1,
 		"lockstep_sessions_slow_total":                          1,
 		"lockstep_apply_halted":                                 1,
+		"lockstep_timers_ignored_total":                         1,
 		"lockstep_apply_position":                               uint64(r.progress.Applied()),
 		"lockstep_applied_records_total":                        r.chain.Sequence,
 	}

@@ -56,6 +56,8 @@ type Context struct {
 	record  *wire.Record
 	service uint16
 	stage   *stage
+	timers  *Timers
+	refused uint64 // timers for which there was no room
 }
 
 // Timestamp is the record's stamp, ns since the Unix epoch: the only time there is. It strictly increases.
@@ -72,8 +74,10 @@ func (c *Context) Respond(session wire.SessionID, payload []byte) {
 }
 
 // NewContext returns a context that is not bound to a driver, for the tests of a service. Each calls Begin with the
-// record, the service's method, and Responses.
-func NewContext() *Context { return &Context{record: &wire.Record{}, stage: newStage()} }
+// record, the service's method, and Responses and Timers.
+func NewContext() *Context {
+	return &Context{record: &wire.Record{}, stage: newStage(), timers: NewTimers(64)}
+}
 
 // Begin binds the context to a record and forgets earlier responses.
 func (c *Context) Begin(r *wire.Record) {
@@ -85,6 +89,12 @@ func (c *Context) Begin(r *wire.Record) {
 func (c *Context) Responses(f func(session wire.SessionID, payload []byte)) {
 	for i := range c.stage.items {
 		it := &c.stage.items[i]
+		if it.head.Kind != EgressResponse {
+			continue
+		}
 		f(it.head.Session, c.stage.payload(it))
 	}
 }
+
+// Timers are the timers that are pending, of all services: for the tests of a service.
+func (c *Context) Timers() *Timers { return c.timers }
