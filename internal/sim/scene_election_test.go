@@ -169,7 +169,7 @@ func TestE4PartialMesh(t *testing.T) {
 }
 
 // TestE5QuorumLossEndsLeadership parts the leader from the others; clients still reach it. Catches a leader that goes on
-// without a majority, and acknowledgements after it stepped down (planted bug: none; check-quorum itself).
+// without a majority, and acknowledgements after it stepped down (skip-step-down).
 func TestE5QuorumLossEndsLeadership(t *testing.T) {
 	play(t, func(o *Options) { o.TimeoutMaxMs = 150 }, func(s *scene) {
 		leader := s.starts()
@@ -219,8 +219,8 @@ func TestE7ElectionStormIsBounded(t *testing.T) {
 }
 
 // TestE10StalledLeaderServesNothingWhenItGoesOn stops the leader's process until another leads, and lets it go on.
-// Catches a leader that answers or streams on a lease that has run out (planted bug: none; the order of deadlines and
-// inputs).
+// Catches a leader that answers or streams on a lease that has run out (skip-step-down)
+// and inputs that are taken before deadlines.
 func TestE10StalledLeaderServesNothingWhenItGoesOn(t *testing.T) {
 	as(t, func(s *scene) {
 		old := s.starts()

@@ -15,14 +15,15 @@ import (
 // alone parts the leader from the others until it has a tail of its own and has stepped down, and returns its end.
 func (s *scene) alone(leader *member) wire.Position {
 	s.t.Helper()
-	rest := s.others(leader)
+	rest, shared := s.others(leader), wire.Position(0)
 	s.part(leader, rest...)
-	s.await("the leader steps down", patience, func() bool { return !leader.leads() })
+	s.elapse(2e6) // what is under way arrives
 	for _, m := range rest {
-		if m.core().Append() >= leader.core().Append() {
-			s.wrong("node %d has no tail of its own: it ends at %d, node %d at %d",
-				leader.id, leader.core().Append(), m.id, m.core().Append())
-		}
+		shared = max(shared, m.core().Append())
+	}
+	s.await("the leader steps down", patience, func() bool { return !leader.leads() })
+	if end := leader.core().Append(); end <= shared {
+		s.wrong("node %d has no tail of its own: it ends at %d, the others at %d", leader.id, end, shared)
 	}
 	return leader.core().Append()
 }
@@ -91,7 +92,7 @@ func (s *scene) onlyUpTo(m *member, end wire.Position) {
 }
 
 // TestL2StaleTermStatusIsNotCounted has reports of an older term arrive again at the leader of a later one that lacks one
-// voice for a majority: what they say has never been in its log. Catches counting whoever reports, whatever its term.
+// voice for a majority: what they say has never been in its log. Catches count-stale-term.
 func TestL2StaleTermStatusIsNotCounted(t *testing.T) {
 	play(t, func(o *Options) { o.Nodes = 5 }, func(s *scene) {
 		old := s.starts()
@@ -173,28 +174,53 @@ func TestL5UncommittedTailIsTruncated(t *testing.T) {
 	})
 }
 
-// TestL7LateDurableReportOfACutTailIsNotTaken cuts a tail while its sync is still under way. Catches a report of what was
-// written before the cut that is taken for the bytes which have come in its place.
+// awaitCut waits until a node's journal has carried out a cut.
+func (s *scene) awaitCut(m *member) {
+	s.t.Helper()
+	s.await("the tail is cut", patience, func() bool { return m.counter("lockstep_journal_cuts_total") > 0 })
+}
+
+// TestL7LateDurableReportOfACutTailIsNotTaken cuts a tail that is synced, or whose sync is still under way, and lets no
+// sync follow. Catches keep-durable-over-cut: what was said of the bytes before the cut would stand for those which have
+// come in their place.
 func TestL7LateDurableReportOfACutTailIsNotTaken(t *testing.T) {
-	as(t, func(s *scene) {
-		old := s.starts()
-		rest := s.others(old)
-		s.hang(old, agentJournal) // the tail is in memory and its sync on the way
-		s.part(old, rest...)
-		now := s.leadBut(old)
-		s.goesOn(50)
-		s.join()
-		s.elapse(300e6)
-		s.resume(old)
-		s.await("the tail is cut and replaced", patience, func() bool {
-			return old.core().Aligned() && !old.leads() && old.core().Commit() >= now.core().Commit()-64<<10
+	for _, synced := range []bool{false, true} {
+		t.Run(map[bool]string{false: "the sync is under way", true: "the tail is synced"}[synced], func(t *testing.T) {
+			as(t, func(s *scene) {
+				old := s.starts()
+				if !synced {
+					s.hang(old, agentJournal)
+				}
+				s.part(old, s.others(old)...)
+				now := s.leadBut(old)
+				s.goesOn(50)
+				s.net.sift = func(from, _ *endpoint, _ transport.Addr, payload []byte) bool {
+					var st wire.Status
+					h, body := s.header(payload)
+					if from == old.end && h.Kind == wire.DatagramStatus && st.Decode(body) && old.process != nil &&
+						st.Aligned != 0 && uint64(st.Durable) > old.process.durable.Load() {
+						s.World.fail("node %d reports %d as durable, of [0, %d)", old.id, st.Durable, old.process.durable.Load())
+					}
+					return true
+				}
+				s.join()
+				if synced {
+					s.awaitCut(old)
+					s.hang(old, agentJournal)
+				}
+				s.elapse(300e6)
+				s.resume(old)
+				s.await("the tail is cut and replaced", patience, func() bool {
+					return old.core().Aligned() && !old.leads() && old.core().Commit() >= now.core().Commit()-64<<10
+				})
+				s.goesOn(100)
+			})
 		})
-		s.goesOn(100)
-	})
+	}
 }
 
 // TestL8LeaderWhoseWriteFailsNeverReusesAPlace fails a write of the leader's journal after it has streamed. Catches a
-// leader that goes on, or writes something else at the same term and position (ignore-failed-sync, reuse-term).
+// leader that goes on, or writes something else at the same term and position (ignore-failed-sync, retry-failed-sync).
 func TestL8LeaderWhoseWriteFailsNeverReusesAPlace(t *testing.T) {
 	for _, op := range []vfs.Op{vfs.OpWrite, vfs.OpSync} {
 		t.Run(op.String(), func(t *testing.T) {
@@ -254,7 +280,7 @@ func TestL10CommitDoesNotGoBackWithTheMajoritysPositions(t *testing.T) {
 }
 
 // TestL11ServiceThatIsFarBehindGoesOnFromItsOwnPosition has a node lead whose service must first replay a log that is
-// many times longer than the ring. Catches clients-before-applied, and a service that wants its next record in the ring.
+// many times longer than the ring. Catches skip-journal-records, and a service that wants its next record in the ring.
 func TestL11ServiceThatIsFarBehindGoesOnFromItsOwnPosition(t *testing.T) {
 	play(t, func(o *Options) { o.Clients.Burst, o.Clients.Payload = 20, 1200 }, func(s *scene) {
 		leader := s.starts()
@@ -335,4 +361,39 @@ func TestL14NodeThatLacksCommittedRecordsDoesNotLead(t *testing.T) {
 		s.goesOn(50)
 		s.start(leader)
 	})
+}
+
+// TestL6CutTailDoesNotComeBack cuts a tail, fills what has come in its place beyond the segment, and starts the node again
+// at several points of that. Catches resurrect-cut-tail: a node that begins with bytes which it has cut would vote by them.
+func TestL6CutTailDoesNotComeBack(t *testing.T) {
+	for _, power := range []bool{false, true} {
+		t.Run(map[bool]string{false: "killed", true: "without power"}[power], func(t *testing.T) {
+			play(t, func(o *Options) { o.Clients.Burst, o.Clients.Payload = 12, 1200 }, func(s *scene) {
+				old := s.starts()
+				tail := s.alone(old)
+				s.leadBut(old)
+				s.goesOn(20)
+				s.join()
+				s.awaitCut(old)
+				for k := range 3 {
+					s.elapse(int64(k) * s.faultRng.Int64N(5e6)) // at once, the first time
+					s.kill(old)
+					if power {
+						old.mount(old.disk.Crash(vfs.LoseAll))
+					}
+					s.start(old)
+					if old.core().Append() == tail {
+						s.wrong("node %d begins with the tail that it had cut", old.id)
+					}
+				}
+				end := s.check.end
+				s.await("the log goes on in another segment", patience, func() bool {
+					return int64(old.core().Commit()-end) > 2*s.o.SegmentBytes
+				})
+				s.kill(old)
+				s.start(old)
+				s.goesOn(50)
+			})
+		})
+	}
 }

@@ -143,8 +143,7 @@ func TestN7GapInAClientsStreamIsFilled(t *testing.T) {
 }
 
 // TestC1RepeatAtTheNextLeaderIsSequencedOnce lets nothing that the leader answers reach its clients, and kills it: they
-// send to the next one what is committed, what is in its log, and what nobody has. Catches skip-dedup and
-// repeat-responses.
+// send to the next one what is committed, what is in its log, and what nobody has. Catches skip-dedup.
 func TestC1RepeatAtTheNextLeaderIsSequencedOnce(t *testing.T) {
 	as(t, func(s *scene) {
 		s.starts()
@@ -253,8 +252,7 @@ type keptDatagram struct {
 }
 
 // TestN1DatagramsOfEarlierRunsAndTermsChangeNothing keeps everything that was sent, restarts every node, and has all of it
-// arrive again. Catches reports, votes and log bytes that are taken from a run or a term that is over
-// (take-replayed-align).
+// arrive again. Catches reports, votes and log bytes that are taken from a run or a term that is over.
 func TestN1DatagramsOfEarlierRunsAndTermsChangeNothing(t *testing.T) {
 	as(t, func(s *scene) {
 		kept := s.keepAll(4000)
