@@ -166,3 +166,59 @@ func TestP6L8ShouldStopWhenItsDiskFails(t *testing.T) {
 	}
 	c.prove()
 }
+
+// TestE6ShouldHandOverWhenTheDiskHangs freezes the file system of the leader's segments, under either rule: every write and
+// sync waits, and its heartbeats go on. Another node leads all the same, by hand-over, and the old leader follows once its
+// disk goes on.
+func TestE6ShouldHandOverWhenTheDiskHangs(t *testing.T) {
+	needRoot(t, "file systems are mounted")
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
+	}
+	for _, rule := range []string{"durable", "replicated"} {
+		t.Run(rule, func(t *testing.T) {
+			o := lab.Options{Transport: "xdp", XDPMode: "generic", Rule: rule, Dir: t.TempDir(),
+				Override: smallRing}
+			ext4Journals(t, o.Dir)
+			c := up(t, o)
+			f := c.start(0, flowOptions{Orders: true, Rate: 500})
+			f.awaitAcked(100)
+			victim := c.leader()
+			thaw := freeze(t, filepath.Join(c.node(victim).Dir, "journal"))
+			c.awaitStatus(victim, "says that its disk hangs", func(s *node.Status) bool { return s.DiskHung })
+			c.leaderBut(victim)
+			f.awaitAcked(200)
+			if log := c.log(victim); !strings.Contains(log, "disk hangs") {
+				t.Errorf("node %d does not say that its disk hangs", victim)
+			}
+			thaw()
+			c.awaitStatus(victim, "goes on", func(s *node.Status) bool { return !s.DiskHung })
+			c.follows(victim)
+			f.awaitAcked(100)
+			c.prove()
+		})
+	}
+}
+
+// ext4Journals mounts a file system of its own where each of three nodes has its segments, and only those: a page of the
+// counters on a disk that hangs holds up whoever counts.
+func ext4Journals(t *testing.T, dir string) {
+	t.Helper()
+	for id := 1; id <= 3; id++ {
+		image := filepath.Join(t.TempDir(), "image")
+		if err := os.WriteFile(image, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(image, 256<<20); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {
+			t.Fatalf("mkfs.ext4: %v: %s", err, out)
+		}
+		at := filepath.Join(dir, fmt.Sprintf("node%d", id), "journal")
+		mount(t, at, "-o", "loop", image)
+		if err := os.Remove(filepath.Join(at, "lost+found")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
