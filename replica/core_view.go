@@ -31,6 +31,11 @@ func (c *Core) Durable() wire.Position { return c.s.lead.durable }
 // Synced is how far this node itself has synced its log, and the generation that this was told for.
 func (c *Core) Synced() (wire.Position, uint64) { return c.s.durable, c.s.generation }
 
+// Counted is how far a leader takes a node to hold and to have synced the log; 0 on any but a leader.
+func (c *Core) Counted(n wire.NodeID) (append, durable wire.Position) {
+	return c.s.lead.appendOf[n&wire.MaxNodes], c.s.lead.durableOf[n&wire.MaxNodes]
+}
+
 // SyncTo is up to where somebody waits for this node to sync, as the leader says; 0 on a leader.
 func (c *Core) SyncTo() wire.Position { return c.s.follow.syncTo }
 

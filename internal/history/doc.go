@@ -7,6 +7,8 @@
 // acknowledged is missing. That takes n log n steps, not the exponential search that a history without such numbers
 // needs.
 //
+// CheckWindows has the search done as well, by porcupine, on parts of the history: the two must agree.
+//
 // # Thread ownership
 //
 // Pure functions.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -27,6 +28,11 @@ func TestCheckKnowsRightFromWrong(t *testing.T) {
 	} {
 		if err := Check(x.ops); (err == nil) != x.ok || err != nil && !errors.Is(err, ErrViolation) {
 			t.Errorf("%s: %v", x.what, err)
+		}
+		// Porcupine sees only what took effect: an acknowledged operation without a place is beyond it.
+		gone := slices.ContainsFunc(x.ops, func(op Op) bool { return op.Sequence == 0 })
+		if err := CheckWindows(x.ops, 8, 4); (err == nil) != (x.ok || gone) || errors.Is(err, ErrDisagree) {
+			t.Errorf("%s, by windows: %v", x.what, err)
 		}
 	}
 }
@@ -52,5 +58,32 @@ func TestWhatIsLinearizablePasses(t *testing.T) {
 		if err := Check(linearizable(r, 1+r.IntN(60))); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestCheckersAgree moves the ends of operations about until some histories are wrong: porcupine, which searches, and
+// Check, which sorts, must find the same.
+func TestCheckersAgree(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	wrong := 0
+	for range 400 {
+		ops := linearizable(r, 2+r.IntN(40))
+		for range r.IntN(3) {
+			op := &ops[r.IntN(len(ops))]
+			op.InvokeNs += r.Int64N(60)
+			if op.ReturnNs != 0 {
+				op.ReturnNs = max(op.ReturnNs, op.InvokeNs)
+			}
+		}
+		err := CheckWindows(ops, 64, 1)
+		if errors.Is(err, ErrDisagree) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			wrong++
+		}
+	}
+	if wrong < 20 || wrong > 380 {
+		t.Errorf("%d of 400 histories are wrong: this compares nothing", wrong)
 	}
 }

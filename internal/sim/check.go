@@ -34,6 +34,7 @@ type observed struct {
 
 	replicated, majority wire.Position // what a leader takes for held and synced by a majority
 	caughtUp, fetches    uint64
+	counted              [wire.MaxNodes + 1]progress // what a leader counts of the others
 	stateAt              wire.Position
 	hashAt               wire.Position
 }
@@ -44,6 +45,15 @@ type report struct {
 	generation      uint64
 	append, durable wire.Position
 }
+
+// reporter is who reports in a term.
+type reporter struct {
+	term wire.Term
+	node wire.NodeID
+}
+
+// progress is the most that was reported.
+type progress struct{ append, durable wire.Position }
 
 // committed is a record that the cluster has committed.
 type committed struct {
@@ -82,6 +92,7 @@ type checker struct {
 	w        *World
 	leaders  map[wire.Term]leadership
 	votes    map[ballot]transport.Addr
+	reports  map[reporter]progress
 	shown    map[uint64]wire.Term // highest, by incarnation
 	places   map[place]uint32     // checksums
 	log      []committed
@@ -100,7 +111,7 @@ type checker struct {
 
 func (c *checker) init(w *World) {
 	*c = checker{w: w, leaders: map[wire.Term]leadership{}, votes: map[ballot]transport.Addr{},
-		shown: map[uint64]wire.Term{}, places: map[place]uint32{},
+		reports: map[reporter]progress{}, shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
 		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
@@ -175,7 +186,10 @@ func (m *member) observe() {
 	}
 	c.onCommit(m, core.Commit())
 	c.onApplied(m)
-	c.progress(m)
+	if core.Role() == replica.Leader {
+		c.progress(m)
+		c.counts(m)
+	}
 	if core.Recovering() {
 		m.impaired = true
 	} else if core.Commit() > 0 {

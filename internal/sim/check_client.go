@@ -216,6 +216,12 @@ func (c *checker) binding(p *promise) bool {
 	return false
 }
 
+// Porcupine, which searches, is slow: it looks at windows of so many operations, in one world of so many.
+const (
+	porcupineEvery  = 8
+	porcupineWindow = 64
+)
+
 // history looks at all sessions together: what was acknowledged must be linearizable.
 func (c *checker) history() {
 	var ops []history.Op
@@ -233,6 +239,12 @@ func (c *checker) history() {
 	}
 	if err := history.Check(ops); err != nil {
 		c.w.fail("%v", err)
+	}
+	if c.w.seed%porcupineEvery == 0 {
+		if err := history.CheckWindows(ops, porcupineWindow, 8); err != nil {
+			c.w.fail("%v", err)
+		}
+		c.w.sometimes(sometimesPorcupine)
 	}
 	c.w.count.Sometimes[sometimesHistory] += uint64(len(ops))
 }

@@ -55,9 +55,14 @@ func (c *checker) onDatagram(from *endpoint, to transport.Addr, b []byte) {
 
 // onStatus looks at a report: it must be true, and in one term and generation nothing goes back.
 func (c *checker) onStatus(m *member, term wire.Term, st *wire.Status) {
-	if m.process == nil {
+	if m.process == nil || st.Aligned == 0 { // one that is not aligned counts for nothing, and may be within a cut
 		return
 	}
+	if m.process.cuts.Load() != m.process.cutsDone.Load() {
+		c.w.fail("node %d reports to the leader of term %d while its cut is under way", m.id, term)
+	}
+	said := c.reports[reporter{term, m.id}]
+	c.reports[reporter{term, m.id}] = progress{max(said.append, st.Append), max(said.durable, st.Durable)}
 	if uint64(st.Durable) > m.process.durable.Load() {
 		c.w.fail("node %d reports %d as durable, and has synced %d", m.id, st.Durable, m.process.durable.Load())
 	}
@@ -111,6 +116,24 @@ func (m *member) held(i int, e *entry) bool {
 	}
 }
 
+// counts holds what a leader counts of the others against what they have reported in its term.
+func (c *checker) counts(m *member) {
+	core := m.process.in.Core
+	for _, other := range c.w.members {
+		append, durable := core.Counted(other.id)
+		counted := &m.seen.counted[other.id]
+		if other == m || *counted == (progress{append, durable}) {
+			continue
+		}
+		*counted = progress{append, durable}
+		said := c.reports[reporter{core.Term(), other.id}]
+		if append > said.append || durable > said.durable {
+			c.w.fail("node %d, leader of term %d, counts node %d for %d, %d synced, of which it has reported %d, %d synced",
+				m.id, core.Term(), other.id, append, durable, said.append, said.durable)
+		}
+	}
+}
+
 // progress looks at what a leader takes for held, and for synced, by a majority.
 func (c *checker) progress(m *member) {
 	s, core := &m.seen, m.process.in.Core
@@ -125,7 +148,7 @@ func (c *checker) progress(m *member) {
 	} {
 		before := *x.seen
 		*x.seen = x.at
-		if x.at <= before {
+		if x.at <= before { // 0 with every leadership anew
 			continue
 		}
 		i := sort.Search(len(s.log), func(i int) bool { return s.log[i].chain.Position >= x.at })

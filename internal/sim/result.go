@@ -33,13 +33,14 @@ const (
 	sometimesDamaged
 	sometimesMisdirected
 	sometimesHistory
+	sometimesPorcupine
 	numSometimes
 )
 
 var sometimesNames = [numSometimes]string{"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes",
 	"recovering", "repeats", "resumed", "redirects", "expired", "gaps", "replays", "disk-full",
 	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
-	"operations-checked"}
+	"operations-checked", "histories-searched"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{

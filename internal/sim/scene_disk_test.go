@@ -161,6 +161,7 @@ func TestP5AllCopiesLostStopsTheClusterAndSaysSo(t *testing.T) {
 
 // lie has a device say that it has synced what it has not.
 func (s *scene) lie(m *member) {
+	m.impaired, m.diskBad = true, true
 	m.failing.Inject(vfs.Fault{Ops: vfs.OpSync, Times: -1, Lie: true})
 }
 
