@@ -41,6 +41,9 @@ type ClusterConfig struct {
 	Rule      string       `toml:"rule"`
 	Group     string       `toml:"group"`
 	RingBytes int64        `toml:"ring_bytes"`
+	Sessions  int          `toml:"sessions"`
+	Responses int          `toml:"kept_responses"`
+	KeptBytes int          `toml:"kept_bytes"`
 	Nodes     []NodeConfig `toml:"nodes"`
 }
 
@@ -95,7 +98,8 @@ type LimitsConfig struct {
 // Defaults is a config with everything but the node, its directory and the cluster's nodes.
 func Defaults() Config {
 	return Config{
-		Cluster:   ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20},
+		Cluster: ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20,
+			Sessions: 1024, Responses: 4096, KeptBytes: 1 << 20},
 		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
 		Journal:   JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000},
 		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
@@ -165,7 +169,24 @@ func (c *Config) checkCluster() error {
 	if c.Cluster.RingBytes < 1<<20 || bits.OnesCount64(uint64(c.Cluster.RingBytes)) != 1 {
 		return fmt.Errorf(`key "cluster.ring_bytes" is %d: want a power of two, 1 MiB (1048576) or more`, c.Cluster.RingBytes)
 	}
+	if err := c.checkSessions(); err != nil {
+		return err
+	}
 	return c.checkNodes()
+}
+
+func (c *Config) checkSessions() error {
+	k := &c.Cluster
+	if k.Sessions < 1 || k.Sessions > 16384 {
+		return fmt.Errorf(`key "cluster.sessions" is %d: want 1 to 16384`, k.Sessions)
+	}
+	if k.Responses < 16 || k.Responses > 65536 || bits.OnesCount(uint(k.Responses)) != 1 {
+		return fmt.Errorf(`key "cluster.kept_responses" is %d: want a power of two, 16 to 65536`, k.Responses)
+	}
+	if k.KeptBytes < 64<<10 || k.KeptBytes > 64<<20 || bits.OnesCount(uint(k.KeptBytes)) != 1 {
+		return fmt.Errorf(`key "cluster.kept_bytes" is %d: want a power of two, 65536 to 67108864`, k.KeptBytes)
+	}
+	return nil
 }
 
 func (c *Config) checkNodes() error {

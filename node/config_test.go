@@ -146,6 +146,9 @@ func TestValidationNamesTheKey(t *testing.T) {
 		{"cluster.group", func(c *Config) { c.Cluster.Group = "10.0.0.9:7401" }},
 		{"cluster.ring_bytes", func(c *Config) { c.Cluster.RingBytes = 3 << 20 }},
 		{"cluster.ring_bytes", func(c *Config) { c.Cluster.RingBytes = 1 << 19 }},
+		{"cluster.sessions", func(c *Config) { c.Cluster.Sessions = 0 }},
+		{"cluster.kept_responses", func(c *Config) { c.Cluster.Responses = 100 }},
+		{"cluster.kept_bytes", func(c *Config) { c.Cluster.KeptBytes = 1 }},
 		{"cluster.nodes", func(c *Config) { c.Cluster.Nodes = nil }},
 		{"cluster.nodes", func(c *Config) {
 			for i := range c.Cluster.Nodes {

@@ -44,6 +44,7 @@ type MachineLimits struct {
 	Book      orderbook.Options
 	Service   service.Limits
 	Sequencer sequencer.Limits
+	Version   uint32 // highest behaviour version that the build has
 }
 
 // Real is the machine that this process runs on.

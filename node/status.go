@@ -41,6 +41,8 @@ type Status struct {
 	StateAt     uint64            `json:"state_position"`
 	StateHash   string            `json:"state_hash"`
 	Halted      string            `json:"halted,omitempty"`
+	Version     uint32            `json:"version"`             // highest behaviour version of the build
+	InForce     uint32            `json:"version_in_force"`    // as the services act here
 	Followers   []Follower        `json:"followers,omitempty"` // of a leader: what it heard of the others
 	Rule        string            `json:"rule"`
 	Transport   string            `json:"transport"`
@@ -90,7 +92,7 @@ func (n *Node) Status() Status {
 		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
 		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,
 		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: gcCycles(),
-		Host: n.findings,
+		Host: n.findings, Version: n.version(), InForce: driver.Version,
 	}
 	if ms := n.gauge("lockstep_leader_since_ms"); ms != 0 {
 		since := time.UnixMilli(int64(ms)).UTC()

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -87,11 +88,23 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 	n.driver, err = service.NewDriver(service.Options{
 		Ring: n.ring, Source: source, Progress: &n.progress, Commands: commands, Egress: egress, Services: services,
 		Fresh: n.newServices, Skips: n.recovered.Skips, OnHalt: n.onHalt,
-		Limits:   n.machine.Limits.Service, // they change outputs: they are the build's, not a node's
+		Limits: n.serviceLimits(), Version: n.version(),
 		Counters: n.counters,
 	})
 	return err
 }
+
+// serviceLimits are those of the config, which the log's config record holds as well; a machine may set others.
+func (n *Node) serviceLimits() service.Limits {
+	limits, c := n.machine.Limits.Service, &n.config.Cluster
+	limits.Sessions = cmp.Or(limits.Sessions, c.Sessions)
+	limits.KeptResponses = cmp.Or(limits.KeptResponses, c.Responses)
+	limits.KeptBytes = cmp.Or(limits.KeptBytes, c.KeptBytes)
+	return limits
+}
+
+// version is the highest behaviour version that this build has.
+func (n *Node) version() uint32 { return cmp.Or(n.machine.Limits.Version, service.Version) }
 
 // newServices makes the services that this build runs, with nothing seen.
 func (n *Node) newServices() (services [service.MaxServices]service.Service, err error) {
@@ -178,6 +191,7 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 		Limits: n.machine.Limits.Sequencer,
 	}
 	o.Limits.Window = uint32(n.config.Limits.Window)
+	o.Limits.Sessions = max(o.Limits.Sessions, n.serviceLimits().Sessions)
 	copy(o.Key[:], secret[32:])
 	seq, err := sequencer.New(o)
 	if err != nil {
@@ -193,7 +207,11 @@ func (n *Node) makeCore() (*replica.Core, error) {
 		ElectionTimeoutMinNs: n.config.Election.TimeoutMinMs * 1e6,
 		ElectionTimeoutMaxNs: n.config.Election.TimeoutMaxMs * 1e6,
 		HeartbeatNs:          n.config.Election.HeartbeatMs * 1e6,
+		Version:              n.version(),
 	}
+	limits := n.serviceLimits()
+	o.Limits = wire.ConfigLimits{Sessions: uint32(limits.Sessions), KeptResponses: uint32(limits.KeptResponses),
+		KeptBytes: uint32(limits.KeptBytes)}
 	for _, peer := range n.config.Cluster.Nodes {
 		if peer.Learner {
 			o.Learners = append(o.Learners, wire.NodeID(peer.ID))

@@ -211,7 +211,7 @@ func (a *Agent) appendOwn(kind wire.RecordKind) bool {
 		return a.o.Leading.AppendConfig(a.nowNs, &a.owed.config)
 	}
 	self := &a.o.Self
-	return a.o.Leading.AppendTerm(a.nowNs, wire.TermRecord{Leader: self.Node, Version: BehaviourVersion,
+	return a.o.Leading.AppendTerm(a.nowNs, wire.TermRecord{Leader: self.Node, Version: a.core.o.Version,
 		Incarnation: self.Incarnation, Run: self.Run})
 }
 

@@ -10,9 +10,6 @@ import (
 // errCutInRecord says that a cut point is not the end of a record of this log.
 var errCutInRecord = errors.New("stopping: the cut point is not the end of a record")
 
-// BehaviourVersion is what this build does with records; it stands in term records (consensus rule 15).
-const BehaviourVersion = 1
-
 // retransmitBytes bounds the answer to one NAK, so that repair does not starve live traffic: what is still missing is
 // asked for again.
 const retransmitBytes = 64 << 10

@@ -49,8 +49,9 @@ func (c *Core) onStatus(in *Input) {
 		return
 	}
 	p.append, p.durable, p.seenDurable = st.Append, st.Durable, st.Durable
-	p.unfit = st.Unfit
+	p.unfit, p.version = st.Unfit, st.Version
 	if c.learner[in.From.Node&wire.MaxNodes] {
+		c.compareStatus(p, st)
 		return // its progress is known, and counts for nothing
 	}
 	if (!p.admitted || st.Recovering) && !simbug.On(simbug.CountUnadmitted) {
@@ -71,6 +72,9 @@ func (c *Core) onStatus(in *Input) {
 	}
 	if s.lead.target != 0 {
 		c.checkHandOver()
+	}
+	if st.Version > c.versionInForce() {
+		c.raiseVersion()
 	}
 }
 
@@ -180,5 +184,8 @@ func (c *Core) onDurableLeader(in *Input) {
 	if c.synced(in) {
 		c.count(c.s.self.Node, c.s.append, c.s.durable)
 		c.maybeRecovered()
+		if len(c.o.Voters) == 1 {
+			c.raiseVersion()
+		}
 	}
 }

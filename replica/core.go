@@ -127,7 +127,8 @@ type peer struct {
 	nonce     uint64 // of the alignment that was answered; 0 none
 	reported  bool   // a STATUS of that alignment was taken
 	counted   bool
-	unfit     bool // it says that it must not lead
+	unfit     bool   // it says that it must not lead
+	version   uint32 // highest behaviour version that its build has; 0: not heard
 	append    wire.Position
 	durable   wire.Position
 	lagAppend wire.Position // append when the lag timer last fired

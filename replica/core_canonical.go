@@ -47,6 +47,7 @@ func (c *Core) Normalize(seed uint64, oneIncarnation bool) {
 		} else {
 			p.nonce, p.reported, p.counted, p.unfit = 0, false, false, false
 			p.append, p.durable, p.lagAppend, p.heardNs = 0, 0, 0, 0
+			p.version = 0
 			p.points, p.wrongAt = points{}, 0
 		}
 		if s.role == Follower || s.role == Leader && s.configs.n > 0 {

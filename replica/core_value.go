@@ -119,7 +119,7 @@ func (h *digest) progress(p *peer) {
 	h.words(p.incarnation, uint64(p.run), uint64(p.identityNs), bit(p.admitted), bit(p.answered), bit(p.granted))
 	h.words(p.nonce, bit(p.reported), bit(p.counted), bit(p.unfit))
 	h.positions(p.append, p.durable, p.lagAppend, p.seenDurable)
-	h.words(uint64(p.heardNs), p.seenGeneration, uint64(p.wrongAt))
+	h.words(uint64(p.heardNs), p.seenGeneration, uint64(p.version), uint64(p.wrongAt))
 	h.points(&p.points)
 	h.sent(&p.sent)
 }

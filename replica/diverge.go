@@ -78,9 +78,7 @@ func (c *Core) compare(at wire.Position) {
 		if at >= s.lead.disputed {
 			s.lead.disputed = 0
 		}
-		if most < reported {
-			c.tellDiverged(at, agreed)
-		}
+		c.tellDiverged(at, agreed)
 	case reported >= c.majority:
 		s.lead.disputed = max(s.lead.disputed, at)
 	}
@@ -109,7 +107,7 @@ func (c *Core) tellDiverged(at wire.Position, agreed uint64) {
 		c.stopDiverged(at, own, agreed)
 		return
 	}
-	for _, n := range c.o.Voters {
+	for _, n := range c.nodes { // learners as well, although they do not make up a majority
 		hash, ok := c.pointsOf(n).find(at)
 		if !ok || hash == agreed {
 			continue

@@ -55,6 +55,7 @@ func (c *Core) openProgress(n wire.NodeID, nonce uint64) {
 	p := &c.s.peers[n]
 	p.nonce, p.reported, p.unfit = nonce, false, false
 	p.append, p.durable, p.lagAppend = 0, 0, 0
+	p.version = 0
 	p.points, p.wrongAt = points{}, 0
 	c.uncount(n)
 }
@@ -86,6 +87,9 @@ func (c *Core) onAppendedLeader(in *Input) {
 		c.orderedConfig()
 	default:
 		c.firstConfig()
+	}
+	if len(c.o.Voters) == 1 {
+		c.raiseVersion()
 	}
 }
 

@@ -15,8 +15,10 @@ type Options struct {
 	Voters     []wire.NodeID // all of them, never changed after NewCore; Self is here, or among
 	Learners   []wire.NodeID // those that receive everything, and neither vote, nor count, nor lead
 	Rule       wire.CommitRule
-	RingBytes  uint64 // size of the log ring, the same on every node
-	MaxMessage uint32 // longest client message, bytes, the same on every node
+	RingBytes  uint64            // size of the log ring, the same on every node
+	MaxMessage uint32            // longest client message, bytes, the same on every node
+	Limits     wire.ConfigLimits // of services, the same on every node
+	Version    uint32            // highest behaviour version that this build has; 0: FirstVersion
 
 	ElectionTimeoutMinNs int64 // silence of the leader after which nobody defends it
 	ElectionTimeoutMaxNs int64 // time-outs are drawn from [min, max)
@@ -56,7 +58,14 @@ type Restored struct {
 // ErrConfig says that a node's file and the log's config record differ.
 var ErrConfig = errors.New("replica: the config file and the log's config record differ")
 
+// ErrVersion says that the log is at a behaviour version that this build does not have.
+var ErrVersion = errors.New("replica: this build is too old for the log")
+
+// FirstVersion is the behaviour version that a log begins with.
+const FirstVersion = 1
+
 func (o *Options) setDefaults() {
+	o.Version = max(o.Version, FirstVersion)
 	set(&o.ElectionTimeoutMinNs, 150e6)
 	set(&o.ElectionTimeoutMaxNs, 2*o.ElectionTimeoutMinNs)
 	set(&o.HeartbeatNs, o.ElectionTimeoutMinNs/10)
@@ -117,23 +126,32 @@ func (o *Options) nodes() []wire.NodeID { return slices.Concat(o.Voters, o.Learn
 
 // Config is the config record that these options would make: nobody admitted.
 func (o *Options) Config() wire.Config {
-	c := wire.Config{RingBytes: o.RingBytes, Rule: o.Rule, MaxMessage: o.MaxMessage, Members: uint8(len(o.Voters))}
+	c := wire.Config{RingBytes: o.RingBytes, Rule: o.Rule, MaxMessage: o.MaxMessage, Version: FirstVersion, Limits: o.Limits,
+		Members: uint8(len(o.Voters))}
 	for i, n := range o.Voters {
 		c.Member[i].Node = n
 	}
 	return c
 }
 
-// CheckConfig refuses a start whose options differ from the config record in the log (consensus rules 7 and 14).
+// CheckConfig refuses a start whose options differ from the config record in the log (consensus rules 7, 14 and 15).
 func (o *Options) CheckConfig(r *Restored) error {
+	if has := max(o.Version, FirstVersion); r.Config.Version > has {
+		return fmt.Errorf("%w: behaviour version %d is in force, and this build has %d: run the build that the other nodes run",
+			ErrVersion, r.Config.Version, has)
+	}
 	want := o.Config()
 	if r.Config.Members == 0 || r.Config.Digest() == want.Digest() {
 		return nil
 	}
-	return fmt.Errorf("%w: the log says rule %s, ring_bytes %d, messages of up to %d bytes, voters %v; "+
-		"the file says rule %s, ring_bytes %d, messages of up to %d bytes, voters %v: correct the file of this node",
-		ErrConfig, r.Config.Rule, r.Config.RingBytes, r.Config.MaxMessage, votersOf(&r.Config),
-		want.Rule, want.RingBytes, want.MaxMessage, votersOf(&want))
+	return fmt.Errorf("%w: the log says %s; the file says %s: correct the file of this node", ErrConfig, sayConfig(&r.Config),
+		sayConfig(&want))
+}
+
+// sayConfig is what must be the same on every node, for people.
+func sayConfig(c *wire.Config) string {
+	return fmt.Sprintf("rule %s, ring_bytes %d, messages of up to %d bytes, sessions %d, kept_responses %d, kept_bytes %d, "+
+		"voters %v", c.Rule, c.RingBytes, c.MaxMessage, c.Limits.Sessions, c.Limits.KeptResponses, c.Limits.KeptBytes, votersOf(c))
 }
 
 // votersOf lists the node ids of a config.

@@ -116,7 +116,7 @@ func (c *Core) fillStatus(st *wire.Status) {
 		st.Durable = min(s.durable, s.append)
 	}
 	st.Applied, st.Hash, st.HashPosition = s.applied, s.points[0].hash, s.points[0].at
-	st.Recovering, st.Unfit = c.Recovering(), c.unfit()
+	st.Recovering, st.Unfit, st.Version = c.Recovering(), c.unfit(), c.o.Version
 }
 
 // sendStatus reports to the leader, while aligned: on progress, and when it has been silent for StatusNs.

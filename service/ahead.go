@@ -169,6 +169,7 @@ func (d *Driver) startOver() error {
 	d.quiet = max(d.quiet, d.chain.Position)
 	d.restart(wire.Chain{})
 	d.hash = 0
+	d.setVersion(FirstVersion)
 	d.table.reset()
 	d.timers.Reset()
 	d.stage.reset()

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"fmt"
+
 	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
@@ -32,7 +34,11 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		if err := d.applySkip(r, payload); err != nil {
 			return false, err
 		}
-	case wire.RecordTerm, wire.RecordConfig:
+	case wire.RecordTerm:
+	case wire.RecordConfig:
+		if !d.applyConfig(r, payload) {
+			return false, nil
+		}
 	default:
 		return false, d.haltUnknown(r)
 	}
@@ -52,6 +58,28 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 func (d *Driver) haltUnknown(r *wire.Record) error {
 	d.halt(&Halt{Reason: HaltUnknownKind, Record: *r})
 	return nil
+}
+
+// applyConfig puts the behaviour version of a config record in force; false when this build does not have it: apply halts
+// rather than go on otherwise than the others.
+func (d *Driver) applyConfig(r *wire.Record, payload []byte) bool {
+	var config wire.Config
+	if !config.Decode(payload) {
+		d.halt(&Halt{Reason: HaltUnknownKind, Record: *r})
+		return false
+	}
+	if config.Version > d.o.Version {
+		d.halt(&Halt{Reason: HaltVersion, Record: *r, Message: fmt.Sprintf("behaviour version %d is in force from here on, and "+
+			"this build has %d", config.Version, d.o.Version)})
+		return false
+	}
+	d.setVersion(max(config.Version, FirstVersion))
+	return true
+}
+
+func (d *Driver) setVersion(version uint32) {
+	d.context.version = version
+	d.inForce.Store(version)
 }
 
 // applyMessage is the judge of duplicates: a message whose correlation is not its session's next changes nothing.

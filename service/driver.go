@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"lockstep/internal/counters"
 	"lockstep/ringbuf"
@@ -25,6 +26,7 @@ type Options struct {
 	// OnHalt is told on the driver's thread when apply halts, and, with nil, when it goes on. nil: nobody is.
 	OnHalt   func(*Halt)
 	Limits   Limits         // change outputs: the same on every node
+	Version  uint32         // the highest behaviour version that this build has; 0: Version
 	Batch    int            // records applied in one DoWork at most; 0: 256
 	Counters *counters.File // nil: not visible from outside
 }
@@ -77,6 +79,7 @@ type Driver struct {
 	egress   *ringbuf.MessageRing
 	meters   meters
 	status   status
+	inForce  atomic.Uint32 // behaviour version, for Status
 
 	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, sessions, timers.
 	cursor // chain: of the last record applied; record: the one being applied
@@ -113,6 +116,9 @@ func NewDriver(o Options) (*Driver, error) {
 	if err := o.Limits.defaults(); err != nil {
 		return nil, err
 	}
+	if o.Version == 0 {
+		o.Version = Version
+	}
 	if o.Batch == 0 {
 		o.Batch = defaultBatch
 	}
@@ -130,6 +136,7 @@ func NewDriver(o Options) (*Driver, error) {
 	}
 	d.context.stage, d.context.timers = d.stage, d.timers
 	d.useServices(o.Services)
+	d.setVersion(FirstVersion)
 	d.cursor.buf = make([]byte, readBytes)
 	d.ahead.begin(o.Skips)
 	return d, nil

@@ -23,7 +23,7 @@ func TestEveryCounterCounts(t *testing.T) {
 	})
 	source.log = &r.log
 	for range 200 {
-		r.append(wire.Record{Kind: wire.RecordConfig}, make([]byte, 1000)) // more than the ring holds
+		r.append(wire.Record{Kind: wire.RecordTerm}, make([]byte, 1000)) // more than the ring holds
 	}
 	r.do()
 	r.lead()

@@ -20,6 +20,13 @@ const (
 // MaxServices bounds the service numbers: 1 .. MaxServices-1.
 const MaxServices = 16
 
+// Behaviour versions: whatever changes an output for the same log makes a new one. A build has all from FirstVersion to
+// Version; which is in force stands in the log.
+const (
+	FirstVersion uint32 = 1 // in force until a config record says otherwise
+	Version      uint32 = 1 // the highest that this build has
+)
+
 // Limits on what one record may cause. They are part of the behaviour: the same on every node.
 const (
 	// MaxOutputs is how many responses one record may cause, to all sessions together.
@@ -55,6 +62,7 @@ type Service interface {
 type Context struct {
 	record  *wire.Record
 	service uint16
+	version uint32
 	stage   *stage
 	timers  *Timers
 	refused uint64 // timers for which there was no room
@@ -66,6 +74,10 @@ func (c *Context) Timestamp() uint64 { return c.record.Timestamp }
 // Sequence is the record's number, from 1.
 func (c *Context) Sequence() uint64 { return c.record.Sequence }
 
+// Version is the behaviour version in force, FirstVersion to Version: it changes with a config record, at the same place
+// of the log on every node. A service that is to behave otherwise than before does so from a new version on.
+func (c *Context) Version() uint32 { return c.version }
+
 // Respond queues a response to a session, the message's own or another's. The payload is copied. It is numbered in
 // its session and kept until the client has acknowledged it; a response to a session that is not open goes nowhere.
 // It panics when a record causes more than MaxOutputs or MaxOutputBytes, or the payload is longer than MaxResponse.
@@ -76,7 +88,7 @@ func (c *Context) Respond(session wire.SessionID, payload []byte) {
 // NewContext returns a context that is not bound to a driver, for the tests of a service. Each calls Begin with the
 // record, the service's method, and Responses and Timers.
 func NewContext() *Context {
-	return &Context{record: &wire.Record{}, stage: newStage(), timers: NewTimers(64)}
+	return &Context{record: &wire.Record{}, version: Version, stage: newStage(), timers: NewTimers(64)}
 }
 
 // Begin binds the context to a record and forgets earlier responses.

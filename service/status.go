@@ -16,6 +16,7 @@ const (
 	HaltNone        HaltReason = iota
 	HaltUnknownKind            // a record of a kind that this version cannot carry out
 	HaltPanic                  // a service panicked
+	HaltVersion                // a behaviour version came into force that this build does not have
 )
 
 // String is for people.
@@ -27,6 +28,8 @@ func (r HaltReason) String() string {
 		return "unknown record kind"
 	case HaltPanic:
 		return "service panic"
+	case HaltVersion:
+		return "behaviour version"
 	}
 	return "invalid"
 }
@@ -58,6 +61,9 @@ func (h *Halt) String() string {
 		return fmt.Sprintf("apply halted at position %d: service %s panicked on a record of kind %v, sequence %d, "+
 			"session %x, correlation %d: %s", r.Position, h.Service, r.Kind, r.Sequence, r.Session, r.Correlation, h.Message)
 	}
+	if h.Reason == HaltVersion {
+		return fmt.Sprintf("apply halted at position %d: %s: run a build that has it", r.Position, h.Message)
+	}
 	return "apply is running"
 }
 
@@ -71,6 +77,7 @@ type Status struct {
 	// The state of all services together after the last batch.
 	StatePosition wire.Position
 	StateHash     uint64
+	Version       uint32 // behaviour version in force
 }
 
 // status is the part of it that is the driver's own; the rest is in Progress.
@@ -95,7 +102,7 @@ func (d *Driver) halt(h *Halt) {
 
 // Status tells where apply stands. Any thread.
 func (d *Driver) Status() Status {
-	s := Status{Halt: d.status.at.Load(), Applied: d.progress.Applied()}
+	s := Status{Halt: d.status.at.Load(), Applied: d.progress.Applied(), Version: d.inForce.Load()}
 	s.HashPosition, s.Hash = d.progress.HashAt()
 	s.StatePosition, s.StateHash = d.progress.StateHash()
 	return s
