@@ -76,6 +76,7 @@ soak: ## the simulator for HOURS=n
 sim-bugs: ## the simulator against planted bugs, or one (BUG=name): it must catch every one
 	@$(CGO) $(GO) build -trimpath -tags simbug -o $(SIM)-bugs ./cmd/lockstep-sim
 	@$(SIM)-bugs -bugs -from 1 $(if $(BUG),-only $(BUG))
+	@$(if $(BUG),,$(CGO) $(GO) test -count=1 -tags simbug -run TestScenariosCatchWhatTheySayTheyCatch ./internal/sim)
 
 explore: ## every state that small clusters of the consensus core can get into: minutes, 2 GiB of memory
 	@$(CGO) LOCKSTEP_EXPLORE=full $(GO) test -v -count=1 -timeout 60m ./internal/explore
