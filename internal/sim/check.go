@@ -115,7 +115,7 @@ func (c *checker) init(w *World) {
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
 		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
-	for i := 1; i <= w.o.Nodes; i++ {
+	for i := 1; i <= w.o.Nodes+w.o.Learners; i++ {
 		c.valid.Nodes[i] = true
 	}
 }

@@ -91,7 +91,7 @@ func (c *checker) leads(term wire.Term, who leadership) {
 // something since may have reported it before: the budget has room for it. One that is to be admitted is not counted.
 func (c *checker) holders(i int, e *entry) int {
 	n := 0
-	for _, m := range c.w.members {
+	for _, m := range c.w.voters() {
 		if m.held(i, e) {
 			n++
 		}
@@ -157,7 +157,7 @@ func (c *checker) progress(m *member) {
 			return
 		}
 		n := 0
-		for _, other := range c.w.members {
+		for _, other := range c.w.voters() {
 			if x.held(other, i, &s.log[i]) {
 				n++
 			}
@@ -196,7 +196,7 @@ func (c *checker) heard(m *member) {
 		return
 	}
 	near := 1
-	for _, other := range w.members {
+	for _, other := range w.voters() {
 		if other != m && w.nowNs-w.net.heardNs[m.end.number][other.end.number] < patience {
 			near++
 		}

@@ -80,6 +80,9 @@ func (w *World) bring(kind int, m *member) bool {
 	forNs := r.Int64N(pick[int64](r, 20e6, 400e6, 1500e6)) + 1e6
 	switch kind {
 	case faultKill, faultPower, faultPowerAtIO, faultEIO, faultFinish, faultRaise:
+		if kind == faultRaise && m.learner {
+			return false // nobody may begin a term for a learner's sake
+		}
 		return m.process != nil && w.mayCrash(m) && w.stopProcess(kind, m)
 	case faultPause, faultHang:
 		if m.process == nil {
@@ -156,11 +159,11 @@ func (w *World) mayCrash(m *member) bool { return !w.crashForgets() || w.mayImpa
 
 // mayImpair is the budget: a majority must be as good as its promises.
 func (w *World) mayImpair(m *member) bool {
-	if w.o.Unlimited {
+	if w.o.Unlimited || m.learner {
 		return true
 	}
 	impaired := 1
-	for _, other := range w.members {
+	for _, other := range w.voters() {
 		if other != m && other.impaired {
 			impaired++
 		}

@@ -9,7 +9,8 @@ import (
 // Options are one world's: drawn from its seed.
 type Options struct {
 	Profile   Profile
-	Nodes     int
+	Nodes     int    // voters
+	Learners  int    // beside them
 	Rule      string // commit rule
 	Unlimited bool   // faults beyond the budget: only safety is checked
 	SafetyNs  int64  // virtual time in which everything fails
@@ -85,6 +86,9 @@ func DrawAs(seed uint64, profile Profile) Options {
 	}
 	o.as(profile, r)
 	unfit := fork(seed, "unfit")
+	if learner := fork(seed, "learner"); o.Nodes > 1 && learner.IntN(6) == 0 {
+		o.Learners = 1
+	}
 	o.HungMs, o.ClockSkewMs = pick[int64](unfit, 0, 100, 500), pick[int64](unfit, 0, 0, 200, 5000)
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
 	return o

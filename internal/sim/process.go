@@ -35,6 +35,7 @@ type member struct {
 	w       *World
 	id      wire.NodeID
 	config  node.Config
+	learner bool
 	end     *endpoint
 	disk    *vfs.Mem
 	failing *vfs.Failing

@@ -53,7 +53,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.net = network{w: w, rng: fork(seed, "network"), o: o.Network}
 	config := w.config()
 	w.net.group, _ = transport.ParseAddr(config.Cluster.Group)
-	for i := 1; i <= o.Nodes; i++ {
+	for i := 1; i <= o.Nodes+o.Learners; i++ {
 		m := w.newMember(i, config)
 		w.members = append(w.members, m)
 		w.addrs = append(w.addrs, m.end.local)
@@ -81,16 +81,19 @@ func (w *World) config() node.Config {
 	c.Election = node.ElectionConfig{TimeoutMinMs: o.TimeoutMinMs, TimeoutMaxMs: o.TimeoutMaxMs,
 		HeartbeatMs: o.HeartbeatMs, ClockSkewMs: o.ClockSkewMs}
 	c.Threads.Idle, c.Limits.Window, c.Dir = "yield", o.Window, nodeDir
-	for i := 1; i <= o.Nodes; i++ {
-		c.Cluster.Nodes = append(c.Cluster.Nodes, node.NodeConfig{ID: i,
+	for i := 1; i <= o.Nodes+o.Learners; i++ {
+		c.Cluster.Nodes = append(c.Cluster.Nodes, node.NodeConfig{ID: i, Learner: i > o.Nodes,
 			Data: fmt.Sprintf("10.0.0.%d:7400", i), Control: fmt.Sprintf("10.0.0.%d:7500", i)})
 	}
 	return c
 }
 
+// voters are the members but the learners.
+func (w *World) voters() []*member { return w.members[:w.o.Nodes] }
+
 func (w *World) newMember(i int, config node.Config) *member {
 	// It has to show that the cluster has admitted it before others may lose anything.
-	m := &member{w: w, id: wire.NodeID(i), config: config, impaired: w.o.Nodes > 1,
+	m := &member{w: w, id: wire.NodeID(i), config: config, learner: i > w.o.Nodes, impaired: w.o.Nodes > 1,
 		rng: fork(w.seed, fmt.Sprint("member", i))}
 	m.config.Node = i
 	var key [32]byte
