@@ -183,7 +183,7 @@ func (n *network) arrive(to *endpoint, p *packet) {
 
 // heal makes a network on which datagrams only take their time.
 func (n *network) heal() {
-	n.o.Loss, n.o.Duplicate, n.o.Reorder, n.o.Replay, n.o.Corrupt = 0, 0, 0, 0, 0
+	n.o.Loss, n.o.Duplicate, n.o.Reorder, n.o.Replay, n.o.Corrupt, n.o.Short = 0, 0, 0, 0, 0, 0
 	n.o.DelayMeanNs = min(n.o.DelayMeanNs, 200e3)
 	n.o.DelayMinNs = min(n.o.DelayMinNs, 100e3)
 	n.o.Capacity = inboxSlots
@@ -227,6 +227,9 @@ func (e *endpoint) reopen() transport.Transport {
 // Receive implements transport.Transport.
 func (e *endpoint) Receive(rx []transport.Received) int {
 	n := min(len(rx), len(e.inbox))
+	if n > 1 && e.w.net.hit(e.w.net.o.Short) {
+		n = 1 + e.w.net.rng.IntN(n-1)
+	}
 	for i, p := range e.inbox[:n] {
 		rx[i] = transport.Received{Payload: p.payload, From: p.from, To: p.to}
 		e.held = append(e.held, p)
@@ -249,6 +252,9 @@ func (e *endpoint) Release() {
 // Acquire implements transport.Transport.
 func (e *endpoint) Acquire(tx []transport.Frame) int {
 	n := 0
+	if e.w.net.hit(e.w.net.o.Short) {
+		return 0 // what went before is still on its way out
+	}
 	for ; n < len(tx); n++ {
 		if len(e.free) == 0 {
 			if len(e.frames) == frameSlots {

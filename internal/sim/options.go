@@ -35,7 +35,8 @@ type Options struct {
 type NetworkOptions struct {
 	Loss, Duplicate, Reorder, Replay, Corrupt float64
 	DelayMinNs, DelayMeanNs                   int64
-	Capacity                                  int // packets in flight, for each link
+	Short                                     float64 // a turn receives a part of what is there, or sends nothing
+	Capacity                                  int     // packets in flight, for each link
 }
 
 // DiskOptions say how a disk behaves.
@@ -150,6 +151,7 @@ func drawNetwork(r *rand.Rand) NetworkOptions {
 	}
 	n.Loss, n.Duplicate = some(0.001, 0.02, 0.1, 0.3), some(0.01, 0.1)
 	n.Reorder, n.Replay, n.Corrupt = some(0.01, 0.2), some(0.01, 0.1, 0.4), some(0.001, 0.01)
+	n.Short = some(0.02, 0.2)
 	return n
 }
 
