@@ -41,10 +41,7 @@ func (c *Client) try(peer transport.Addr) {
 func (c *Client) pause(peer transport.Addr, full bool) {
 	c.peer, c.hops = peer, 0
 	c.state = stateConnecting
-	half := c.o.ResendNs / 2
-	if c.silent {
-		half /= 2 // somebody is about to be elected
-	}
+	half := c.o.ResendNs / 4 // somebody is about to be elected
 	if full {
 		c.busyNs = min(max(2*c.busyNs, c.o.ResendNs), c.o.ResendMaxNs)
 		half = c.busyNs / 2

@@ -118,3 +118,51 @@ func (c *cluster) leaderBut(but int) int {
 	}
 	return -1
 }
+
+// TestHandOverOnASlowDiskWaitsForSyncsOnly gives journals and state files a turn once in 2 ms, while a message comes every
+// 500 us: what the client waits for then is a handful of syncs. It is not told meanwhile that nobody leads, which would
+// have it pause.
+func TestHandOverOnASlowDiskWaitsForSyncsOnly(t *testing.T) {
+	c := newCluster(t, 3, "durable", inMemory(t))
+	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+	const stepNs, syncCycles = 10_000, 200
+	answered, lastNs, longestNs, cycles := uint64(0), c.clock.NowNs(), int64(0), 0
+	cycle := func() {
+		cycles++
+		if cycles%50 == 0 {
+			c.send(wire.LevelApplied, []byte("x"))
+		}
+		c.clock.Advance(stepNs)
+		for i := range c.nodes {
+			for k, a := range c.agentsOf(i) {
+				blocking := k < 3 // the disk's; the last one is the node's own thread
+				if blocking && (cycles+i*7)%syncCycles != 0 {
+					continue
+				}
+				if _, err := a.Invoke(c.clock.NowNs()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		c.client.Poll(c.clock.NowNs())
+		if at := c.acks[wire.LevelApplied]; at != answered {
+			answered, longestNs, lastNs = at, max(longestNs, c.clock.NowNs()-lastNs), c.clock.NowNs()
+		}
+	}
+	for range 4 {
+		for range 3000 {
+			cycle()
+		}
+		longestNs = 0
+		call := c.nodes[c.leaderOf()].operator.Begin(replica.OperatorRequest{Kind: replica.OperatorHandOver})
+		for range 5000 {
+			cycle()
+		}
+		if answer := <-call.Done(); answer.Err != nil {
+			t.Fatal(answer.Err)
+		}
+		if syncs := float64(longestNs) / (syncCycles * stepNs); syncs > 5 {
+			t.Errorf("the client waited as long as %.1f syncs take for an answer, want at most 5", syncs)
+		}
+	}
+}

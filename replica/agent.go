@@ -265,6 +265,11 @@ func (a *Agent) onDatagram(rx *transport.Received) {
 		a.o.Leading.OnClient(a.nowNs, h, body, rx.From)
 	default:
 		leader := a.core.Leader()
+		if a.farewell && leader == 0 && h.Kind != wire.DatagramConnect && h.Kind != wire.DatagramProve {
+			// Its sessions' clients are told who leads as soon as that is known. "Nobody" would have them wait.
+			a.m.dropped(wire.DropRole)
+			return
+		}
 		a.o.Redirector.Redirect(h, body, rx.From, leader, a.o.Peers[leader], a.core.Term())
 	}
 }
