@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -209,7 +210,8 @@ func (d *Driver) applyTimer(r *wire.Record, payload []byte) {
 	var x wire.TimerRecord
 	ok := x.Decode(payload)
 	deadline, pending := d.timers.Deadline(r.Service, x.ID)
-	if !ok || !pending || deadline != x.Deadline || r.Timestamp < deadline {
+	stale := !pending || deadline != x.Deadline || r.Timestamp < deadline
+	if !ok || stale && !simbug.On(simbug.FireStaleTimers) {
 		d.meters.timersIgnored.Inc()
 		return
 	}
@@ -232,7 +234,7 @@ func (d *Driver) useServices(services [MaxServices]Service) {
 
 // sendTimers writes the timers that are left to dump.
 func (d *Driver) sendTimers() bool {
-	for ; d.timer < d.timers.Len(); d.timer++ {
+	for ; d.timer < d.timers.Len() && !simbug.On(simbug.ForgetTimers); d.timer++ {
 		b := d.claim(0)
 		if b == nil {
 			return false

@@ -104,6 +104,7 @@ type checker struct {
 	byID     map[wire.SessionID]*session
 	states   map[wire.Position]uint64
 	hashes   map[wire.Position]uint64
+	fires    map[uint64]uint64 // timers by the record that set them: the record that fired them
 	scratch  []byte
 	valid    wire.Validator
 	settleNs int64
@@ -113,7 +114,7 @@ func (c *checker) init(w *World) {
 	*c = checker{w: w, leaders: map[wire.Term]leadership{}, votes: map[ballot]transport.Addr{},
 		reports: map[reporter]progress{}, shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
-		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{}}
+		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{}, fires: map[uint64]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
 	for i := 1; i <= w.o.Nodes+w.o.Learners; i++ {
 		c.valid.Nodes[i] = true
@@ -330,7 +331,7 @@ func (c *checker) onApplied(m *member) {
 		s.stateAt = at
 		c.same(m, c.states, at, hash, "state")
 	}
-	if at, hash := p.HashAt(); at != s.hashAt {
+	if at, hash := p.HashAt(); at != s.hashAt && !m.wrong {
 		s.hashAt = at
 		c.same(m, c.hashes, at, hash, "output")
 	}

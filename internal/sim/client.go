@@ -152,6 +152,8 @@ func (l *load) message(s *session) (to uint16, payload []byte) {
 	case n < l.w.o.Clients.Books:
 		b, _ := l.flow.Next()
 		return service.OrderBook, b
+	case n < 99 && n >= 99-l.w.o.Clients.Alarms:
+		return alarmID, l.alarmMessage()
 	case n == 99:
 		return 9, []byte("for a service that nobody runs")
 	}

@@ -60,6 +60,7 @@ type ClientOptions struct {
 	Window    uint32
 	Payload   int // longest
 	Books     int // percent of messages to the order book
+	Alarms    int // percent of messages that set timers
 	Levels    uint8
 	Reconnect bool // sessions end and new ones begin
 }
@@ -73,7 +74,7 @@ type FaultOptions struct {
 // limits are the build's limits in a small world.
 var limits = struct {
 	Service service.Limits
-}{service.Limits{Sessions: 12, KeptResponses: 256, KeptBytes: 64 << 10}}
+}{service.Limits{Sessions: 12, KeptResponses: 256, KeptBytes: 64 << 10, Timers: 16, HashEvery: 8 << 10}}
 
 // Draw draws the options of a seed.
 func Draw(seed uint64) Options { return DrawAs(seed, ProfileAny) }
@@ -86,6 +87,8 @@ func DrawAs(seed uint64, profile Profile) Options {
 		profile = Profile(drawn)
 	}
 	o.as(profile, r)
+	alarms := fork(seed, "alarms")
+	o.Clients.Alarms = pick(alarms, 0, 0, 5, 20)
 	unfit := fork(seed, "unfit")
 	if learner := fork(seed, "learner"); o.Nodes > 1 && learner.IntN(6) == 0 {
 		o.Learners = 1

@@ -63,6 +63,8 @@ type member struct {
 	fetchTerm wire.Term     // of the last
 	marked    wire.Position
 	seen      observed
+	alarm     *alarm // its service, as last made
+	wrong     bool   // a script's: its alarm answers something else than the others', and is not believed
 }
 
 // process is one run of a member.
@@ -108,10 +110,11 @@ func (m *member) machine() node.Machine {
 		FS: m.failing, Clock: &m.clock, Random: m.random, Inline: true,
 		Transport: func(node.Config) (transport.Transport, error) { return m.end.reopen(), nil },
 		Fetch:     m.fetch,
+		Services:  m.addAlarm,
 		Limits: node.MachineLimits{
 			Book:      orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
 			Service:   limits.Service,
-			Sequencer: sequencer.Limits{Sessions: 16, Acks: 1024, AcksEvery: 16, SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
+			Sequencer: sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16, SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
 		},
 	}
 }

@@ -50,6 +50,7 @@ func TestScenariosCatchWhatTheySayTheyCatch(t *testing.T) {
 		{"TestShouldNotAcceptSessionsThatAreNotCommitted", "accept-before-commit"},
 		{"TestShouldCatchUpAfterFollowerMissesOneMessage", "ignore-nak"},
 		{"TestE10StalledLeaderServesNothingWhenItGoesOn", "skip-step-down"},
+		{"TestTimersFireOnceAcrossFailover", "forget-timers"},
 	} {
 		for bug := range strings.FieldsSeq(x.bugs) {
 			t.Run(x.scenario+" "+bug, func(t *testing.T) {

@@ -275,6 +275,11 @@ func (w *World) unsettled() string {
 				m.id, c.Role(), c.Term(), c.Recovering(), c.Append(), c.Commit(), p.Applied(), end)
 		}
 	}
+	for _, m := range w.members {
+		if m.ringsSoon(leader) {
+			return fmt.Sprintf("node %d has timers pending", m.id)
+		}
+	}
 	for _, l := range w.loads {
 		if c := l.session.client; c.Open() > 0 && !c.Closed() {
 			return fmt.Sprintf("client %d has %d open messages", l.number, c.Open())

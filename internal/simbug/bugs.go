@@ -111,6 +111,11 @@ const (
 	// RingWithoutReserve: the ring does not keep what the journal has not written.
 	RingWithoutReserve
 
+	// FireStaleTimers: a timer record fires whatever is pending.
+	FireStaleTimers
+	// ForgetTimers: a new leader is not told which timers are pending.
+	ForgetTimers
+
 	NumBugs
 )
 
@@ -158,6 +163,8 @@ var names = [NumBugs]string{
 	KeepWatermark:           "keep-watermark",
 	MarkCleanUnsynced:       "mark-clean-unsynced",
 	RingWithoutReserve:      "ring-without-reserve",
+	FireStaleTimers:         "fire-stale-timers",
+	ForgetTimers:            "forget-timers",
 }
 
 // String is the bug's name.
