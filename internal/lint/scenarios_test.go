@@ -9,9 +9,10 @@ import (
 // faults are the scenarios that must be played, and the tiers at which each must be: U unit or script, S simulator,
 // N real processes, C crash consistency.
 var faults = map[string]string{
-	"E1": "US", "E2": "USN", "E3": "US", "E4": "SN", "E5": "USN", "E6": "SC", "E7": "US", "E8": "U", "E9": "US", "E10": "SN",
-	"L1": "US", "L2": "US", "L3": "SN", "L4": "U", "L5": "USN", "L6": "CS", "L7": "US", "L8": "SC", "L9": "US", "L10": "US",
-	"L11": "SN", "L12": "S", "L13": "US", "L14": "S",
+	"E1": "US", "E2": "USN", "E3": "US", "E4": "SN", "E5": "USN", "E6": "SC", "E7": "US", "E8": "U", "E9": "US",
+	"E10": "SN",
+	"L1": "US", "L2": "US", "L3": "SN", "L4": "U", "L5": "USN", "L6": "CS", "L7": "US", "L8": "SC", "L9": "US",
+	"L10": "US", "L11": "SN", "L12": "S", "L13": "US", "L14": "S",
 	"P1": "UC", "P2": "SCN", "P3": "CS", "P4": "CS", "P5": "S", "P6": "C", "P7": "SC", "P8": "CN", "P9": "C", "P10": "C",
 	"P11": "US", "P12": "C",
 	"T1": "US", "T2": "US", "T3": "N", "N1": "SN", "N2": "USN", "N3": "UN", "N4": "N", "N5": "N", "N6": "SN", "N7": "SN",
@@ -25,8 +26,8 @@ var (
 	cells       = map[byte]int{'U': 1, 'S': 2, 'N': 3, 'C': 4}
 )
 
-// TestEveryScenarioIsPlayedAtItsTiers holds the table of scenarios: no fault is missing, each has a test or a script at each
-// of its tiers or says what it waits for, and tests that carry ids stand in the rows of those ids.
+// TestEveryScenarioIsPlayedAtItsTiers holds the table of scenarios: no fault is missing, each has a test or a script
+// at each of its tiers or says what it waits for, and tests that carry ids stand in the rows of those ids.
 func TestEveryScenarioIsPlayedAtItsTiers(t *testing.T) {
 	text, scripts := "", map[string]bool{}
 	for _, s := range readTree(t) {

@@ -11,8 +11,8 @@ import (
 	"lockstep/wire"
 )
 
-// TestP2NothingIsAcknowledgedBeforeAMajorityHasSynced hangs disks until no majority syncs, and then cuts the power of all
-// nodes at once. Catches ack-before-sync and ack-before-commit.
+// TestP2NothingIsAcknowledgedBeforeAMajorityHasSynced hangs disks until no majority syncs, and then cuts the power
+// of all nodes at once. Catches ack-before-sync and ack-before-commit.
 func TestP2NothingIsAcknowledgedBeforeAMajorityHasSynced(t *testing.T) {
 	for _, x := range []struct {
 		name  string
@@ -84,8 +84,8 @@ func (s *scene) rotAt(m *member, at wire.Position, unreadable bool) {
 	s.wrong("node %d has no segment with position %d", m.id, at)
 }
 
-// TestP4BitRotBelowTheWatermarkIsMendedFromAPeer spoils what a node had synced long ago while it is down. Catches damage
-// that is taken for the end of the log: what is committed would be cut.
+// TestP4BitRotBelowTheWatermarkIsMendedFromAPeer spoils what a node had synced long ago while it is down. Catches
+// damage that is taken for the end of the log: what is committed would be cut.
 func TestP4BitRotBelowTheWatermarkIsMendedFromAPeer(t *testing.T) {
 	for _, unreadable := range []bool{false, true} {
 		t.Run(map[bool]string{false: "a flipped bit", true: "an unreadable sector"}[unreadable], func(t *testing.T) {
@@ -111,8 +111,9 @@ func TestP4BitRotBelowTheWatermarkIsMendedFromAPeer(t *testing.T) {
 	}
 }
 
-// TestP5DamagedRecordsAreUnknownNotAbsent leaves a node whose copy of committed records is damaged with one that never had
-// them. Catches damage that counts as a vote against the record: the two would elect, and go on without it.
+// TestP5DamagedRecordsAreUnknownNotAbsent leaves a node whose copy of committed records is damaged with one that
+// never had them. Catches damage that counts as a vote against the record: the two would elect, and go on without
+// it.
 func TestP5DamagedRecordsAreUnknownNotAbsent(t *testing.T) {
 	as(t, func(s *scene) {
 		leader := s.starts()
@@ -135,8 +136,8 @@ func TestP5DamagedRecordsAreUnknownNotAbsent(t *testing.T) {
 	})
 }
 
-// TestP5AllCopiesLostStopsTheClusterAndSaysSo damages committed records on every node. Catches a cluster that goes on with
-// what is left.
+// TestP5AllCopiesLostStopsTheClusterAndSaysSo damages committed records on every node. Catches a cluster that goes
+// on with what is left.
 func TestP5AllCopiesLostStopsTheClusterAndSaysSo(t *testing.T) {
 	play(t, func(o *Options) { o.Unlimited = true }, func(s *scene) {
 		s.starts()
@@ -165,9 +166,9 @@ func (s *scene) lie(m *member) {
 	m.failing.Inject(vfs.Fault{Ops: vfs.OpSync, Times: -1, Lie: true})
 }
 
-// TestP7DeviceThatLiesAboutSyncLosesNothingThatOthersHave has devices lie and their power fail. A minority of them loses
-// nothing; a majority is seen by the leader that is left, by name, before it counts them. Catches a durable position that
-// goes back in silence.
+// TestP7DeviceThatLiesAboutSyncLosesNothingThatOthersHave has devices lie and their power fail. A minority of them
+// loses nothing; a majority is seen by the leader that is left, by name, before it counts them. Catches a durable
+// position that goes back in silence.
 func TestP7DeviceThatLiesAboutSyncLosesNothingThatOthersHave(t *testing.T) {
 	for _, liars := range []int{1, 2} {
 		t.Run(strconv.Itoa(liars)+" of three", func(t *testing.T) {
@@ -215,13 +216,16 @@ func TestP11WipedNodeCountsForNothingUntilItIsAdmitted(t *testing.T) {
 			return wiped.leads() || leader.core().Commit() > commit
 		})
 		s.join()
-		s.await("it is admitted", patience, func() bool { return !wiped.core().Recovering() && wiped.core().Commit() > commit })
+		s.await("it is admitted", patience, func() bool {
+			return !wiped.core().Recovering() && wiped.core().Commit() > commit
+		})
 		s.goesOn(50)
 	})
 }
 
-// TestP11OlderDiskUnderTheSameIdentityIsRefused puts an old image of its disk under a node. Catches a node whose promises
-// since are forgotten and that counts all the same: its run, or its durable position, has been seen further on.
+// TestP11OlderDiskUnderTheSameIdentityIsRefused puts an old image of its disk under a node. Catches a node whose
+// promises since are forgotten and that counts all the same: its run, or its durable position, has been seen further
+// on.
 func TestP11OlderDiskUnderTheSameIdentityIsRefused(t *testing.T) {
 	as(t, func(s *scene) {
 		leader := s.starts()

@@ -60,9 +60,9 @@ func TestE2DisruptiveRejoinLeavesTheLeaderAlone(t *testing.T) {
 	})
 }
 
-// TestE3PreVoteDeadlockOfHighTermAndLongLog leaves two nodes: one with the higher term and the shorter log, one with the
-// lower term and the longer log. Catches nodes that ignore each other for ever: only the second can be elected, and only
-// above the first one's term.
+// TestE3PreVoteDeadlockOfHighTermAndLongLog leaves two nodes: one with the higher term and the shorter log, one with
+// the lower term and the longer log. Catches nodes that ignore each other for ever: only the second can be elected,
+// and only above the first one's term.
 func TestE3PreVoteDeadlockOfHighTermAndLongLog(t *testing.T) {
 	as(t, func(s *scene) {
 		long := s.starts()
@@ -140,8 +140,8 @@ func TestE4OneWayPartition(t *testing.T) {
 	}
 }
 
-// TestE4PartialMesh cuts links so that not everybody hears everybody. Catches endless elections, and a leader that keeps
-// its place without hearing a majority.
+// TestE4PartialMesh cuts links so that not everybody hears everybody. Catches endless elections, and a leader that
+// keeps its place without hearing a majority.
 func TestE4PartialMesh(t *testing.T) {
 	t.Run("a chain of three", func(t *testing.T) {
 		as(t, func(s *scene) {
@@ -168,8 +168,8 @@ func TestE4PartialMesh(t *testing.T) {
 	})
 }
 
-// TestE5QuorumLossEndsLeadership parts the leader from the others; clients still reach it. Catches a leader that goes on
-// without a majority, and acknowledgements after it stepped down (skip-step-down).
+// TestE5QuorumLossEndsLeadership parts the leader from the others; clients still reach it. Catches a leader that
+// goes on without a majority, and acknowledgements after it stepped down (skip-step-down).
 func TestE5QuorumLossEndsLeadership(t *testing.T) {
 	play(t, func(o *Options) { o.TimeoutMaxMs = 150 }, func(s *scene) {
 		leader := s.starts()
@@ -188,8 +188,8 @@ func TestE5QuorumLossEndsLeadership(t *testing.T) {
 	})
 }
 
-// TestE7ElectionStormIsBounded leaves one node of three for a long time. Catches a hot loop of elections and a term that
-// rises without anybody to lead it.
+// TestE7ElectionStormIsBounded leaves one node of three for a long time. Catches a hot loop of elections and a term
+// that rises without anybody to lead it.
 func TestE7ElectionStormIsBounded(t *testing.T) {
 	as(t, func(s *scene) {
 		leader := s.starts()

@@ -32,8 +32,8 @@ func (s *scene) answered(call *replica.OperatorCall) (answer replica.OperatorAns
 	return answer
 }
 
-// TestE9TransferLosesNothingThatIsInFlight hands leadership round under load. Catches messages that are lost between two
-// leaders, and a leader that appends after it has said where its log ends.
+// TestE9TransferLosesNothingThatIsInFlight hands leadership round under load. Catches messages that are lost between
+// two leaders, and a leader that appends after it has said where its log ends.
 func TestE9TransferLosesNothingThatIsInFlight(t *testing.T) {
 	as(t, func(s *scene) {
 		for range 4 {
@@ -103,8 +103,8 @@ func TestE9LeaderIsKilledInMidTransfer(t *testing.T) {
 	}
 }
 
-// TestE6HungDiskEndsLeadership has the leader's journal stand still; its heartbeats go on. Catches a leader that nobody can
-// replace and that answers nobody whose answer waits for its disk.
+// TestE6HungDiskEndsLeadership has the leader's journal stand still; its heartbeats go on. Catches a leader that
+// nobody can replace and that answers nobody whose answer waits for its disk.
 func TestE6HungDiskEndsLeadership(t *testing.T) {
 	for _, agents := range [][]int{{agentJournal}, {agentJournal, agentMark, agentVote}} {
 		t.Run(fmt.Sprint(len(agents), " threads hang"), func(t *testing.T) {

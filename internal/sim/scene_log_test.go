@@ -91,8 +91,8 @@ func (s *scene) onlyUpTo(m *member, end wire.Position) {
 	}
 }
 
-// TestL2StaleTermStatusIsNotCounted has reports of an older term arrive again at the leader of a later one that lacks one
-// voice for a majority: what they say has never been in its log. Catches count-stale-term.
+// TestL2StaleTermStatusIsNotCounted has reports of an older term arrive again at the leader of a later one that
+// lacks one voice for a majority: what they say has never been in its log. Catches count-stale-term.
 func TestL2StaleTermStatusIsNotCounted(t *testing.T) {
 	play(t, func(o *Options) { o.Nodes = 5 }, func(s *scene) {
 		old := s.starts()
@@ -180,9 +180,9 @@ func (s *scene) awaitCut(m *member) {
 	s.await("the tail is cut", patience, func() bool { return m.counter("lockstep_journal_cuts_total") > 0 })
 }
 
-// TestL7LateDurableReportOfACutTailIsNotTaken cuts a tail that is synced, or whose sync is still under way, and lets no
-// sync follow. Catches keep-durable-over-cut: what was said of the bytes before the cut would stand for those which have
-// come in their place.
+// TestL7LateDurableReportOfACutTailIsNotTaken cuts a tail that is synced, or whose sync is still under way, and lets
+// no sync follow. Catches keep-durable-over-cut: what was said of the bytes before the cut would stand for those
+// which have come in their place.
 func TestL7LateDurableReportOfACutTailIsNotTaken(t *testing.T) {
 	for _, synced := range []bool{false, true} {
 		t.Run(map[bool]string{false: "the sync is under way", true: "the tail is synced"}[synced], func(t *testing.T) {
@@ -239,8 +239,8 @@ func TestL8LeaderWhoseWriteFailsNeverReusesAPlace(t *testing.T) {
 	}
 }
 
-// TestL9LateRepeatedAndReorderedDatagramsTakeNothingBack keeps datagrams of all kinds and terms and has them arrive again,
-// in any order, through changes of leadership. Catches positions and commit that go back.
+// TestL9LateRepeatedAndReorderedDatagramsTakeNothingBack keeps datagrams of all kinds and terms and has them arrive
+// again, in any order, through changes of leadership. Catches positions and commit that go back.
 func TestL9LateRepeatedAndReorderedDatagramsTakeNothingBack(t *testing.T) {
 	play(t, func(o *Options) {
 		o.Network.Duplicate, o.Network.Reorder, o.Network.Replay = 0.3, 0.3, 0.5
@@ -272,7 +272,9 @@ func TestL10CommitDoesNotGoBackWithTheMajoritysPositions(t *testing.T) {
 			s.unplug(near, vfs.LoseAll)
 			s.elapse(20e6)
 			s.start(near)
-			s.await("the follower is counted again", patience, func() bool { return leader.leads() && leader.core().Commit() > commit })
+			s.await("the follower is counted again", patience, func() bool {
+				return leader.leads() && leader.core().Commit() > commit
+			})
 		}
 		s.join()
 		s.goesOn(50)
@@ -321,7 +323,8 @@ func TestL12SameTermAndPositionWithOtherBytesFencesTheNode(t *testing.T) {
 		forged := false
 		s.net.sift = func(from, to *endpoint, _ transport.Addr, payload []byte) bool {
 			h, body := s.header(payload)
-			if forged || from != leader.end || to != victim.end || h.Kind != wire.DatagramLog || len(body) < wire.LogHeaderSize+100 {
+			if forged || from != leader.end || to != victim.end || h.Kind != wire.DatagramLog ||
+				len(body) < wire.LogHeaderSize+100 {
 				return true
 			}
 			b := bytes.Clone(payload)
@@ -363,8 +366,9 @@ func TestL14NodeThatLacksCommittedRecordsDoesNotLead(t *testing.T) {
 	})
 }
 
-// TestL6CutTailDoesNotComeBack cuts a tail, fills what has come in its place beyond the segment, and starts the node again
-// at several points of that. Catches resurrect-cut-tail: a node that begins with bytes which it has cut would vote by them.
+// TestL6CutTailDoesNotComeBack cuts a tail, fills what has come in its place beyond the segment, and starts the node
+// again at several points of that. Catches resurrect-cut-tail: a node that begins with bytes which it has cut would
+// vote by them.
 func TestL6CutTailDoesNotComeBack(t *testing.T) {
 	for _, power := range []bool{false, true} {
 		t.Run(map[bool]string{false: "killed", true: "without power"}[power], func(t *testing.T) {

@@ -11,11 +11,11 @@ import (
 	"lockstep/wire"
 )
 
-// Scenarios that others have been bitten by, under their names: of Aeron's ClusterTest, of TigerBeetle's replica tests, of
-// etcd's raft, and our own.
+// Scenarios that others have been bitten by, under their names: of Aeron's ClusterTest, of TigerBeetle's replica
+// tests, of etcd's raft, and our own.
 
-// TestPartition of TigerBeetle: "partition 2-1", "1-2", each symmetric, send-only and receive-only. The side of two goes
-// on whenever it hears itself; a side of one never does.
+// TestPartition of TigerBeetle: "partition 2-1", "1-2", each symmetric, send-only and receive-only. The side of two
+// goes on whenever it hears itself; a side of one never does.
 func TestPartition(t *testing.T) {
 	for _, side := range []string{"2-1", "1-2"} { // nodes with the leader - nodes without
 		for _, mode := range []string{"symmetric", "send-only", "receive-only"} {
@@ -70,8 +70,8 @@ func TestPartitionClientPrimary(t *testing.T) {
 	}
 }
 
-// TestDuelOfThePrimaries of TigerBeetle: the leader is stopped, another takes over and is stopped, and the first goes on;
-// then both are there.
+// TestDuelOfThePrimaries of TigerBeetle: the leader is stopped, another takes over and is stopped, and the first
+// goes on; then both are there.
 func TestDuelOfThePrimaries(t *testing.T) {
 	as(t, func(s *scene) {
 		first := s.starts()
@@ -87,8 +87,8 @@ func TestDuelOfThePrimaries(t *testing.T) {
 	})
 }
 
-// TestPartitionedReplicaWithHigherViewCannotLockOutClient of TigerBeetle: a node of a higher term that hears nobody must
-// not keep clients from the leader: what it says of its term is not an acknowledgement of anything.
+// TestPartitionedReplicaWithHigherViewCannotLockOutClient of TigerBeetle: a node of a higher term that hears nobody
+// must not keep clients from the leader: what it says of its term is not an acknowledgement of anything.
 func TestPartitionedReplicaWithHigherViewCannotLockOutClient(t *testing.T) {
 	as(t, func(s *scene) {
 		first := s.starts()
@@ -313,8 +313,8 @@ func TestShouldEnterElectionWhenTheLeadersJournalStops(t *testing.T) {
 	})
 }
 
-// TestShouldNotAcceptSessionsThatAreNotCommitted of Aeron ("NextCommittedSessionIdReflectOnlyCommittedSessions"): a leader
-// that no follower hears opens no session (accept-before-commit).
+// TestShouldNotAcceptSessionsThatAreNotCommitted of Aeron ("NextCommittedSessionIdReflectOnlyCommittedSessions"): a
+// leader that no follower hears opens no session (accept-before-commit).
 func TestShouldNotAcceptSessionsThatAreNotCommitted(t *testing.T) {
 	as(t, func(s *scene) {
 		leader := s.lead()
@@ -378,11 +378,15 @@ func TestLeaderIsKilled(t *testing.T) {
 		lost wire.DatagramKind // never leaves the leader
 		due  func(m *member, end wire.Position) bool
 	}{
-		{"between stamp and publish", wire.DatagramLog, func(m *member, end wire.Position) bool { return m.core().Append() > end }},
+		{"between stamp and publish", wire.DatagramLog, func(m *member, end wire.Position) bool {
+			return m.core().Append() > end
+		}},
 		{"between publish and local sync", 0, func(m *member, end wire.Position) bool {
 			return m.core().Append() > end && uint64(m.core().Append()) > m.process.durable.Load()
 		}},
-		{"between quorum and reply", wire.DatagramAnswers, func(m *member, end wire.Position) bool { return m.core().Commit() > end }},
+		{"between quorum and reply", wire.DatagramAnswers, func(m *member, end wire.Position) bool {
+			return m.core().Commit() > end
+		}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			as(t, func(s *scene) {

@@ -9,8 +9,8 @@ import (
 	"lockstep/wire"
 )
 
-// TestT1WallClockStepsReachNeitherElectionsNorStamps steps wall clocks by ten seconds, forth and back. Catches time-outs on
-// the wall clock; that stamps never go back is checked of every record (stamp-by-wall-clock).
+// TestT1WallClockStepsReachNeitherElectionsNorStamps steps wall clocks by ten seconds, forth and back. Catches
+// time-outs on the wall clock; that stamps never go back is checked of every record (stamp-by-wall-clock).
 func TestT1WallClockStepsReachNeitherElectionsNorStamps(t *testing.T) {
 	as(t, func(s *scene) {
 		leader, term := s.starts(), s.term()
@@ -26,9 +26,9 @@ func TestT1WallClockStepsReachNeitherElectionsNorStamps(t *testing.T) {
 	})
 }
 
-// TestT2StampsGoOnWhenTheNextLeadersClockIsBehind kills a leader whose wall clock is ahead of the others'. Catches stamps
-// that go back, and clamps that nobody counts. It holds TigerBeetle's "primary no clock sync" as well: nobody synchronizes
-// clocks here.
+// TestT2StampsGoOnWhenTheNextLeadersClockIsBehind kills a leader whose wall clock is ahead of the others'. Catches
+// stamps that go back, and clamps that nobody counts. It holds TigerBeetle's "primary no clock sync" as well: nobody
+// synchronizes clocks here.
 func TestT2StampsGoOnWhenTheNextLeadersClockIsBehind(t *testing.T) {
 	as(t, func(s *scene) {
 		leader := s.starts()
@@ -70,8 +70,8 @@ func TestN1PacketChaosEndsInPeace(t *testing.T) {
 	})
 }
 
-// TestN2CorruptAndTruncatedDatagramsAreDroppedAndCounted flips bits of one datagram in twenty, and cuts some of them off.
-// Catches anything that is taken without its check.
+// TestN2CorruptAndTruncatedDatagramsAreDroppedAndCounted flips bits of one datagram in twenty, and cuts some of them
+// off. Catches anything that is taken without its check.
 func TestN2CorruptAndTruncatedDatagramsAreDroppedAndCounted(t *testing.T) {
 	as(t, func(s *scene) {
 		s.starts()
@@ -89,8 +89,8 @@ func TestN2CorruptAndTruncatedDatagramsAreDroppedAndCounted(t *testing.T) {
 	})
 }
 
-// TestN6SlowFollowerHoldsNobodyUp stops a follower for most of the time, and then for good until it is far behind the ring.
-// Catches a leader that waits for everybody, and a follower that can never join again.
+// TestN6SlowFollowerHoldsNobodyUp stops a follower for most of the time, and then for good until it is far behind
+// the ring. Catches a leader that waits for everybody, and a follower that can never join again.
 func TestN6SlowFollowerHoldsNobodyUp(t *testing.T) {
 	play(t, func(o *Options) { o.Clients.Burst, o.Clients.Payload = 12, 1200 }, func(s *scene) {
 		leader, term := s.starts(), s.term()
@@ -117,8 +117,8 @@ func TestN6SlowFollowerHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// TestN7GapInAClientsStreamIsFilled loses one datagram of messages after the client has connected anew. Catches a message
-// that is skipped: the order of a session, and what is open in the end, are checked.
+// TestN7GapInAClientsStreamIsFilled loses one datagram of messages after the client has connected anew. Catches a
+// message that is skipped: the order of a session, and what is open in the end, are checked.
 func TestN7GapInAClientsStreamIsFilled(t *testing.T) {
 	play(t, func(o *Options) { o.Clients.Burst = 32 }, func(s *scene) {
 		leader := s.starts()
@@ -166,8 +166,8 @@ func TestC1RepeatAtTheNextLeaderIsSequencedOnce(t *testing.T) {
 	})
 }
 
-// TestC2OutcomeOfAHalfCommittedBatchIsSettled kills the leader in the middle of what it streams: some of a batch reaches
-// the others, the rest does not. Catches messages that are applied twice or never, and false success.
+// TestC2OutcomeOfAHalfCommittedBatchIsSettled kills the leader in the middle of what it streams: some of a batch
+// reaches the others, the rest does not. Catches messages that are applied twice or never, and false success.
 func TestC2OutcomeOfAHalfCommittedBatchIsSettled(t *testing.T) {
 	play(t, func(o *Options) { o.Clients.Burst, o.Clients.Payload = 32, 1200 }, func(s *scene) {
 		for range 3 {
@@ -191,9 +191,9 @@ func TestC2OutcomeOfAHalfCommittedBatchIsSettled(t *testing.T) {
 	})
 }
 
-// TestC4StaleLeaderServesNobody parts the leader from the others and leaves it its clients, which hear nobody else. Catches
-// answers of a leader that is none any more (skip-step-down): none may come once it has stepped down, and none of its own
-// may say that a message is safe.
+// TestC4StaleLeaderServesNobody parts the leader from the others and leaves it its clients, which hear nobody else.
+// Catches answers of a leader that is none any more (skip-step-down): none may come once it has stepped down, and
+// none of its own may say that a message is safe.
 func TestC4StaleLeaderServesNobody(t *testing.T) {
 	as(t, func(s *scene) {
 		old := s.starts()
@@ -251,8 +251,8 @@ type keptDatagram struct {
 	payload  []byte
 }
 
-// TestN1DatagramsOfEarlierRunsAndTermsChangeNothing keeps everything that was sent, restarts every node, and has all of it
-// arrive again. Catches reports, votes and log bytes that are taken from a run or a term that is over.
+// TestN1DatagramsOfEarlierRunsAndTermsChangeNothing keeps everything that was sent, restarts every node, and has all
+// of it arrive again. Catches reports, votes and log bytes that are taken from a run or a term that is over.
 func TestN1DatagramsOfEarlierRunsAndTermsChangeNothing(t *testing.T) {
 	as(t, func(s *scene) {
 		kept := s.keepAll(4000)

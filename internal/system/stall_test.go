@@ -52,8 +52,8 @@ func TestL3ShouldApplyNothingBeyondCommitWhenTheNodeAheadIsAlone(t *testing.T) {
 	c.prove()
 }
 
-// TestL11ShouldLeadWithAServiceThatIsFarBehind has a node elected that has just started: its service is to apply a log that
-// is longer than the ring before the first client is served.
+// TestL11ShouldLeadWithAServiceThatIsFarBehind has a node elected that has just started: its service is to apply a
+// log that is longer than the ring before the first client is served.
 func TestL11ShouldLeadWithAServiceThatIsFarBehind(t *testing.T) {
 	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Override: smallRing})
@@ -76,8 +76,8 @@ func TestL11ShouldLeadWithAServiceThatIsFarBehind(t *testing.T) {
 	c.prove()
 }
 
-// TestN4N6ShouldGoOnWhenAFollowerIsStalled stops a follower's process under full load: the kernel finds no room for what
-// arrives, the others go on, and the node repairs what it has missed.
+// TestN4N6ShouldGoOnWhenAFollowerIsStalled stops a follower's process under full load: the kernel finds no room for
+// what arrives, the others go on, and the node repairs what it has missed.
 func TestN4N6ShouldGoOnWhenAFollowerIsStalled(t *testing.T) {
 	needNamespaces(t)
 	for _, mode := range []string{"generic", "native"} {
@@ -223,8 +223,8 @@ func freeze(t *testing.T, dir string) (thaw func()) {
 	return thaw
 }
 
-// TestP2ShouldAcknowledgeNothingThatIsNotSynced has the disks of both followers hang: what the leader has synced alone is
-// no majority's.
+// TestP2ShouldAcknowledgeNothingThatIsNotSynced has the disks of both followers hang: what the leader has synced
+// alone is no majority's.
 func TestP2ShouldAcknowledgeNothingThatIsNotSynced(t *testing.T) {
 	needRoot(t, "file systems are mounted")
 	if _, err := exec.LookPath("mkfs.ext4"); err != nil {

@@ -34,8 +34,8 @@ func under(t *testing.T, o lab.Options, w testnet.Weather, test func(c *cluster,
 	c.prove()
 }
 
-// TestN1N7ShouldSurviveDropDuplicateReorderAndReplay has every datagram at risk, those of clients as well, and kills the
-// leader meanwhile.
+// TestN1N7ShouldSurviveDropDuplicateReorderAndReplay has every datagram at risk, those of clients as well, and kills
+// the leader meanwhile.
 func TestN1N7ShouldSurviveDropDuplicateReorderAndReplay(t *testing.T) {
 	needNamespaces(t)
 	for _, transport := range []string{"xdp", "udp"} {

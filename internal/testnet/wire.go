@@ -47,8 +47,8 @@ type tap struct {
 	fd    int
 }
 
-// Disturb takes all UDP datagrams off the bridge and carries them to their receivers as the weather says; what else there
-// is (ARP, the control plane's TCP) goes on over the bridge. One network has one weather at a time.
+// Disturb takes all UDP datagrams off the bridge and carries them to their receivers as the weather says; what else
+// there is (ARP, the control plane's TCP) goes on over the bridge. One network has one weather at a time.
 func (n *Net) Disturb(w Weather) (*Disturbed, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
