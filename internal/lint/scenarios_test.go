@@ -11,7 +11,7 @@ import (
 var faults = map[string]string{
 	"E1": "US", "E2": "USN", "E3": "US", "E4": "SN", "E5": "USN", "E6": "SC", "E7": "US", "E8": "U", "E9": "US",
 	"E10": "SN",
-	"L1": "US", "L2": "US", "L3": "SN", "L4": "U", "L5": "USN", "L6": "CS", "L7": "US", "L8": "SC", "L9": "US",
+	"L1":  "US", "L2": "US", "L3": "SN", "L4": "U", "L5": "USN", "L6": "CS", "L7": "US", "L8": "SC", "L9": "US",
 	"L10": "US", "L11": "SN", "L12": "S", "L13": "US", "L14": "S",
 	"P1": "UC", "P2": "SCN", "P3": "CS", "P4": "CS", "P5": "S", "P6": "C", "P7": "SC", "P8": "CN", "P9": "C", "P10": "C",
 	"P11": "US", "P12": "C",
