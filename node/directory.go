@@ -38,11 +38,14 @@ func Reseed(dir string, id int, cluster uint64) (journal.Identity, error) {
 
 // Reseed makes the directory of a node that has lost its own, on this machine.
 func (m *Machine) Reseed(dir string, id int, cluster uint64) (journal.Identity, error) {
-	identity, err := m.Format(dir, id, cluster)
-	if err != nil {
-		return identity, err
+	// The mark comes first: a directory that is interrupted half-way must not look like a new cluster's. But what is a
+	// node's already is left alone.
+	if _, err := journal.LoadIdentity(m.FS, dir); wire.NodeID(id).Valid() && errors.Is(err, journal.ErrNotFormatted) {
+		if err := journal.MarkRecovering(m.FS, dir, "reseeded: the directory of this node was made anew"); err != nil {
+			return journal.Identity{}, fmt.Errorf("%w: %w", ErrConfig, err)
+		}
 	}
-	return identity, journal.MarkRecovering(m.FS, dir, "reseeded: the directory of this node was made anew")
+	return m.Format(dir, id, cluster)
 }
 
 // Format makes a node's directory on this machine, asking nobody.

@@ -69,7 +69,7 @@ func (n *Node) fetchOnce(ctx context.Context, server wire.NodeID, term wire.Term
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 200))
 		return 0, fmt.Errorf("%s answers %s: %s", target, response.Status, text)
 	}
-	return copyChunks(response.Body, sink)
+	return copyChunks(io.LimitReader(response.Body, int64(until-from)), sink) // no more than was asked for
 }
 
 // copyChunks hands a body over in pieces that fit the log ring many times.

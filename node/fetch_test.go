@@ -15,7 +15,7 @@ func fetchFrom(t *testing.T, serve http.HandlerFunc) (got int, err error) {
 	t.Helper()
 	server := httptest.NewServer(serve)
 	defer server.Close()
-	n := &Node{client: &http.Client{Timeout: 50 * time.Millisecond}}
+	n := &Node{client: &http.Client{Timeout: 200 * time.Millisecond}}
 	n.config.Cluster.Nodes = []NodeConfig{{ID: 2, Control: strings.TrimPrefix(server.URL, "http://")}}
 	ended := make(chan struct{})
 	go func() {
@@ -63,6 +63,10 @@ func TestFetchGivesUpOnAServerWithNothing(t *testing.T) {
 	got, err := fetchFrom(t, func(http.ResponseWriter, *http.Request) { asked++ })
 	if err == nil || !strings.Contains(err.Error(), "nothing beyond") || got != 0 || asked < 2 {
 		t.Errorf("%d bytes, asked %d times: %v", got, asked, err)
+	}
+	got, err = fetchFrom(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20+100)) })
+	if err != nil || got != 1<<20 {
+		t.Errorf("a server that sends too much: %d bytes of %d: %v", got, 1<<20, err)
 	}
 	got, err = fetchFrom(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("from") == "0" {

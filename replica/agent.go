@@ -127,6 +127,7 @@ type Agent struct {
 	m           metrics
 	statusAtNs  int64
 	recovering  bool
+	saidConfig  bool
 	held        wire.Refusal // what Leading was last told to refuse records of clients with
 	farewell    bool         // the clients of this node's last leadership are to be told who leads now
 	disk        diskWatch
@@ -201,6 +202,11 @@ func (a *Agent) slowTick() {
 	a.m.publish(a)
 	a.watchDisk()
 	a.watchClock()
+	if !a.saidConfig && a.core.Refused(RefusedConfig) > 0 {
+		a.saidConfig = true
+		a.o.Log("the leader's config record says otherwise than this node's file (rule, ring size, limits of sessions, voters): " +
+			"this node takes nothing from it; correct the file and start again")
+	}
 	if recovering := a.core.Recovering(); recovering != a.recovering {
 		a.recovering = recovering
 		a.o.Recovering(recovering)
