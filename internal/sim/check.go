@@ -30,7 +30,9 @@ type observed struct {
 	journalG uint64
 	cuts     uint64
 	leadNs   int64 // when it began to lead
-	status   report
+	// recovering: it was, at some time; its directory may say so a little longer than it is.
+	recovering bool
+	status     report
 
 	replicated, majority wire.Position // what a leader takes for held and synced by a majority
 	caughtUp, fetches    uint64
@@ -192,6 +194,7 @@ func (m *member) observe() {
 		c.counts(m)
 	}
 	if core.Recovering() {
+		m.seen.recovering = true
 		m.impaired = true
 	} else if core.Commit() > 0 {
 		m.wiped = false

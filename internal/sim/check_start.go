@@ -10,7 +10,7 @@ func (c *checker) onStart(m *member) {
 	if m.impaired {
 		m.lost = append(m.lost, prior)
 	}
-	if m.process.in.Core.Recovering() && !m.impaired && !m.diskBad {
+	if m.process.in.Core.Recovering() && !m.impaired && !m.diskBad && !m.seen.recovering {
 		c.w.fail("node %d starts as if it had forgotten something, and nothing happened to it:\n%s", m.id, m.log.Bytes()[m.said:])
 	}
 	m.seen = observed{}
