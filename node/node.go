@@ -178,6 +178,7 @@ func (n *Node) supervise(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		n.logf("stopping")
+		n.handOverAtEnd()
 		return nil
 	case err := <-ended:
 		if err == nil {

@@ -62,6 +62,22 @@ func (n *Node) serveSkip(w http.ResponseWriter, r *http.Request) {
 	n.operate(w, r, replica.OperatorRequest{Kind: replica.OperatorSkip, Position: wire.Position(at)})
 }
 
+// handOverAtEnd has another node lead before this one stops, if it leads: clients then wait a few round trips, not an
+// election time-out. Whatever comes of it, the node stops.
+func (n *Node) handOverAtEnd() {
+	if len(n.config.Cluster.Nodes) == 1 {
+		return
+	}
+	a := n.operator.Ask(context.Background(), replica.OperatorRequest{Kind: replica.OperatorHandOver}, n.operatorLimit())
+	switch {
+	case errors.Is(a.Err, replica.ErrNotLeading):
+	case a.Err != nil:
+		n.logf("stopping as the leader, without a hand-over: %v", a.Err)
+	default:
+		n.logf("handed over: %s", a.What)
+	}
+}
+
 // nodeParameter reads a node id from a request; 0 when it is not given. What is no node of the cluster is answered.
 func (n *Node) nodeParameter(w http.ResponseWriter, r *http.Request, name string) (wire.NodeID, bool) {
 	text := r.FormValue(name)

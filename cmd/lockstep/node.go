@@ -16,8 +16,8 @@ func nodeCommand() *cobra.Command {
 		Use:   "node",
 		Short: "Run a node until it is told to stop (SIGINT, SIGTERM) or has to",
 		Long: `Run a node. Its directory is made by lockstep format first. At start it prints what the host lacks (lockstep tune check),
-which transport and which way of syncing it got, and why. SIGTERM stops it gracefully: everything is synced and the
-end is marked clean.`,
+which transport and which way of syncing it got, and why. SIGTERM stops it gracefully: a leader
+hands over, everything is synced and the end is marked clean.`,
 		Example: `  lockstep node --print-config > node1.toml
   lockstep node --config node1.toml`,
 		Args: usageArgs(cobra.NoArgs),

@@ -15,7 +15,7 @@ import (
 // since is what a node has printed behind the first n bytes.
 func (c *cluster) since(id, n int) string { return c.log(id)[n:] }
 
-// TestShouldStopCleanlyUnderLoad stops every node in turn, the leader first, while messages flow. Under rule
+// TestShouldStopCleanlyUnderLoad stops every node in turn, the leader first, which hands over, while messages flow. Under rule
 // replicated a node that did not end cleanly could not count at once.
 func TestShouldStopCleanlyUnderLoad(t *testing.T) {
 	needNamespaces(t)
@@ -28,8 +28,12 @@ func TestShouldStopCleanlyUnderLoad(t *testing.T) {
 			for _, id := range append([]int{leader}, c.others(leader)...) {
 				printed := len(c.log(id))
 				c.do(c.lab.Stop(id))
-				if said := c.since(id, printed); strings.Contains(said, "not marked clean") {
+				said := c.since(id, printed)
+				if strings.Contains(said, "not marked clean") {
 					t.Errorf("node %d was stopped gracefully and says\n%s", id, said)
+				}
+				if id == leader && !strings.Contains(said, "handed over: node") {
+					t.Errorf("node %d led, was stopped gracefully, and handed over to nobody:\n%s", id, said)
 				}
 				if _, err := os.Stat(filepath.Join(c.node(id).Dir, "clean")); err != nil {
 					t.Errorf("node %d was stopped gracefully and left no clean marker: %v", id, err)
@@ -38,7 +42,7 @@ func TestShouldStopCleanlyUnderLoad(t *testing.T) {
 				printed = len(c.log(id))
 				c.do(c.lab.Start(id))
 				c.follows(id)
-				if said := c.since(id, printed); !strings.Contains(said, ": intact") || strings.Contains(said, "recovering:") {
+				if said = c.since(id, printed); !strings.Contains(said, ": intact") || strings.Contains(said, "recovering:") {
 					t.Errorf("node %d starts again after a graceful stop and says\n%s", id, said)
 				}
 				if _, err := os.Stat(filepath.Join(c.node(id).Dir, "clean")); err == nil {
