@@ -127,22 +127,7 @@ func Lock(fs vfs.FS, dir string) (io.Closer, error) {
 // writeText replaces a small text file durably: written aside, synced, renamed, directory synced.
 func writeText(fs vfs.FS, dir, name, body string) error {
 	sum := fmt.Sprintf(checksumFormat, crc32.Checksum([]byte(body), castagnoli))
-	target := path.Join(dir, name)
-	aside := target + ".tmp"
-	if err := fs.Remove(aside); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("journal: write %s: %w", target, err)
-	}
-	err := createBlocks(fs, aside, []byte(body+sum))
-	if err == nil {
-		err = fs.Rename(aside, target)
-	}
-	if err == nil {
-		err = fs.SyncDir(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("journal: write %s: %w", target, err)
-	}
-	return nil
+	return replaceBlocks(fs, dir, name, []byte(body+sum))
 }
 
 // maxText bounds the small text files.
