@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 
@@ -242,3 +243,35 @@ func replaceBlocks(fs vfs.FS, dir, name string, blocks []byte) error {
 	}
 	return nil
 }
+
+// RebuildSegment makes one segment of a built log anew: the one that begins at first, whose first record begins at start,
+// with the bytes of the log that r has.
+func RebuildSegment(o BuilderOptions, first wire.Position, start wire.Chain, r io.Reader) error {
+	checked, err := Options{FS: o.FS, Dir: o.Dir, SegmentBytes: o.SegmentBytes}.withDefaults()
+	if err != nil {
+		return err
+	}
+	b := &Builder{fs: checked.FS, dir: o.Dir, cluster: o.Cluster, bytes: checked.SegmentBytes, full: o.Reserve,
+		flushed: first, buf: make([]byte, builderBytes)}
+	if err := b.create(first, start); err != nil {
+		return err
+	}
+	for err == nil {
+		var n int
+		n, err = io.ReadFull(r, b.buf[:builderBytes])
+		b.buf = b.buf[:n]
+		if flushErr := b.flush(); flushErr != nil {
+			err = flushErr
+		}
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = b.Sync()
+	}
+	return errors.Join(err, b.Close())
+}
+
+// SegmentName is the name, in a node's directory, of the segment that begins at first.
+func SegmentName(first wire.Position) string { return path.Join("journal", segmentName(first)) }
+
+// SegmentHeaderBytes is how much of a segment's file comes before the log.
+const SegmentHeaderBytes = headerBytes

@@ -124,6 +124,16 @@ func (r *Reader) Next() (wire.Record, []byte, error) {
 	return rec, wire.Payload(b, &rec), nil
 }
 
+// NextRaw is Next for those who want the record as it stands in the log, header and padding included.
+func (r *Reader) NextRaw() ([]byte, error) {
+	var rec wire.Record
+	b, err := r.next(&rec)
+	if err != nil {
+		return nil, err
+	}
+	return b[:wire.Padded(rec.Length)], nil
+}
+
 func (r *Reader) next(rec *wire.Record) ([]byte, error) {
 	if !r.seeked {
 		return nil, fmt.Errorf("%w: Next before Seek", ErrNotHeld)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"path"
 	"sort"
 
 	"lockstep/wire"
@@ -51,7 +52,28 @@ func (r *Reader) SeekTime(timestamp uint64) error {
 // Again has Next look anew at bytes that it read before: where it found no record one may have been written since.
 func (r *Reader) Again() error {
 	r.window.forget()
+	r.window.tape.close() // a cut may have removed the file, and another have taken its name
+	if r.window.tape.find(r.chain.Position) != nil {
+		return nil
+	}
 	return r.refresh()
+}
+
+// Generation reads the generation in the header of the segment that the last record read ends in: it rises when the
+// log is cut there. ok is false when that header cannot be read, or the segment is gone.
+func (r *Reader) Generation() (generation uint64, ok bool) {
+	t := &r.window.tape
+	s := t.find(r.chain.Position - min(1, r.chain.Position))
+	if s == nil {
+		return 0, false
+	}
+	block := alignedBlock()
+	var h segmentHeader
+	if err := readHeader(t.fs, path.Join(segmentDir(t.dir), segmentName(s.first)), block); err != nil {
+		return 0, false
+	}
+	ok = h.decode(block) == blockValid
+	return h.generation, ok
 }
 
 // begin drops where the reader was.
