@@ -1,9 +1,7 @@
 package journal
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"testing"
@@ -182,43 +180,6 @@ func TestVerify(t *testing.T) {
 	if got := readAll(t, im.mem, im.chain.Position); !bytes.Equal(got, readAll(t, before, im.chain.Position)) {
 		t.Error("Verify changed the log")
 	}
-}
-
-func TestDump(t *testing.T) {
-	r := newRig(t, vfs.NewMem())
-	r.append(1, wire.TermRecordSize)
-	r.append(1, 5)
-	r.append(1, 0)
-	r.sync()
-	r.mark()
-	var out bytes.Buffer
-	if err := Dump(r.fs, testDir, &out, r.ends[0], 0); err != nil {
-		t.Fatal(err)
-	}
-	var lines []dumped
-	for s := bufio.NewScanner(&out); s.Scan(); {
-		var d dumped
-		if err := json.Unmarshal(s.Bytes(), &d); err != nil {
-			t.Fatalf("%s: %v", s.Text(), err)
-		}
-		lines = append(lines, d)
-	}
-	if len(lines) != 2 || lines[0].Position != r.ends[0] || lines[0].Sequence != 2 || lines[0].Kind != "message" ||
-		!bytes.Equal(lines[0].Payload, r.log[r.ends[0]+64:r.ends[0]+69]) || lines[1].Payload != nil {
-		t.Fatalf("%+v", lines)
-	}
-	out.Reset()
-	if err := Dump(r.fs, testDir, &out, 0, 1); err != nil || bytes.Count(out.Bytes(), []byte("\n")) != 1 {
-		t.Fatalf("%s, %v", out.String(), err)
-	}
-	file, offset := where(r.ends[0] + 66)
-	if err := r.fs.(*vfs.Mem).Rot(file, offset, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := Dump(r.fs, testDir, &out, 0, 0); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("a damaged log: %v", err)
-	}
-	r.close()
 }
 
 func TestDiff(t *testing.T) {

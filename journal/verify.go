@@ -2,9 +2,7 @@ package journal
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	"lockstep/internal/vfs"
@@ -40,138 +38,82 @@ func Verify(fs vfs.FS, dir string) (Summary, error) {
 	return sum, err
 }
 
-// dumped is a record as Dump prints it.
-type dumped struct {
-	Position    wire.Position    `json:"position"`
-	Sequence    uint64           `json:"sequence"`
-	Timestamp   uint64           `json:"timestamp"`
-	Term        wire.Term        `json:"term"`
-	Kind        string           `json:"kind"`
-	Service     uint16           `json:"service,omitempty"`
-	Session     wire.SessionID   `json:"session,omitempty"`
-	Correlation uint64           `json:"correlation,omitempty"`
-	Acked       uint32           `json:"acked,omitempty"`
-	Flags       uint8            `json:"flags,omitempty"`
-	Length      uint32           `json:"length"`
-	Checksum    uint32           `json:"checksum"`
-	Leader      *wire.TermRecord `json:"leader,omitempty"`
-	Config      *wire.Config     `json:"config,omitempty"`
-	Payload     []byte           `json:"payload,omitempty"` // base64
-}
-
-// errEnough ends a walk early.
-var errEnough = errors.New("enough")
-
-// Dump writes the good records of the log in dir that begin at from or later, as JSON, one a line; at most count of
-// them, all if count is 0. If the log is damaged behind the last one, the error says so.
-func Dump(fs vfs.FS, dir string, w io.Writer, from wire.Position, count uint64) error {
-	position, known, err := readWatermark(fs, dir)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(w)
-	written := uint64(0)
-	s, err := scan(fs, dir, 0, false, func(r *wire.Record, b []byte) error {
-		if r.Position < from {
-			return nil
-		}
-		if count > 0 && written == count {
-			return errEnough
-		}
-		written++
-		return encoder.Encode(dump(r, wire.Payload(b, r)))
-	})
-	if errors.Is(err, errEnough) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r := s.recovered(position, known); r.Outcome.Forgot() {
-		return fmt.Errorf("%w: %s", ErrCorrupt, r)
-	}
-	return nil
-}
-
-func dump(r *wire.Record, payload []byte) *dumped {
-	d := &dumped{
-		Position: r.Position, Sequence: r.Sequence, Timestamp: r.Timestamp, Term: r.Term, Kind: r.Kind.String(),
-		Service: r.Service, Session: r.Session, Correlation: r.Correlation, Acked: r.Acked, Flags: r.Flags,
-		Length: r.Length, Checksum: r.Checksum,
-	}
-	var term wire.TermRecord
-	var config wire.Config
-	switch {
-	case r.Kind == wire.RecordTerm && term.Decode(payload):
-		d.Leader = &term
-	case r.Kind == wire.RecordConfig && config.Decode(payload):
-		d.Config = &config
-	default:
-		d.Payload = payload
-	}
-	return d
-}
-
 // Difference is what Diff found.
 type Difference struct {
 	Differs  bool
 	Position wire.Position // the first position where the logs differ, if they do; else where the shorter one ends
 	Sequence uint64        // of the record there
 	A, B     wire.Record   // the records there, if they differ
-	EndA     wire.Position // where the good logs end
+	EndA     wire.Position // where the good logs end, if they do not differ
 	EndB     wire.Position
 }
 
-// Diff compares the good records of two logs where both have any.
+// Diff compares the good records of two logs where both have any, until the first difference or the end of one.
 func Diff(fs vfs.FS, dirA, dirB string) (Difference, error) {
 	var d Difference
-	a, endA, err := openForDiff(fs, dirA)
+	a, err := openForDiff(fs, dirA)
 	if err != nil {
 		return d, err
 	}
 	defer a.Close()
-	b, endB, err := openForDiff(fs, dirB)
+	b, err := openForDiff(fs, dirB)
 	if err != nil {
 		return d, err
 	}
 	defer b.Close()
-	d.EndA, d.EndB = endA, endB
-	start := max(a.Floor(), b.Floor())
-	d.Position = start
-	if start > min(endA, endB) {
-		return d, nil
-	}
-	if err := errors.Join(a.Seek(start), b.Seek(start)); err != nil {
+	start := max(a.Position(), b.Position())
+	if err := errors.Join(a.SeekFrom(start), b.SeekFrom(start)); err != nil {
 		return d, err
 	}
+	d.Position = start
+	if a.Position() == start && b.Position() == start {
+		if err := d.compare(a, b); err != nil {
+			return d, err
+		}
+	}
+	if !d.Differs {
+		endA, errA := Ending(fs, dirA, a.Chain())
+		endB, errB := Ending(fs, dirB, b.Chain())
+		if err := errors.Join(errA, errB); err != nil {
+			return d, err
+		}
+		d.EndA, d.EndB = endA.Chain.Position, endB.Chain.Position
+	}
+	return d, nil
+}
+
+// compare goes on until the logs differ or one of them ends.
+func (d *Difference) compare(a, b *Reader) error {
 	for {
 		bytesA, errA := a.next(&d.A)
 		bytesB, errB := b.next(&d.B)
-		if errors.Is(errA, io.EOF) || errors.Is(errB, io.EOF) {
+		if ended(errA) || ended(errB) {
 			d.A, d.B = wire.Record{}, wire.Record{}
-			return d, nil
+			return nil
 		}
 		if err := errors.Join(errA, errB); err != nil {
-			return d, err
+			return err
 		}
 		d.Sequence = d.A.Sequence
 		if !bytes.Equal(bytesA[:d.A.Length], bytesB[:min(len(bytesB), int(d.A.Length))]) {
 			d.Differs = true
-			return d, nil
+			return nil
 		}
 		d.Position = d.A.End()
 	}
 }
 
-func openForDiff(fs vfs.FS, dir string) (*Reader, wire.Position, error) {
-	s, err := scan(fs, dir, 0, false, nil)
-	if err != nil {
-		return nil, 0, err
-	}
+// ended says whether an error of a reader without a limit is that no good record follows.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, ErrCorrupt) }
+
+func openForDiff(fs vfs.FS, dir string) (*Reader, error) {
 	r, err := NewReader(fs, dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	r.SetLimit(s.chain.Position)
-	return r, s.chain.Position, nil
+	r.SetLimit(^wire.Position(0))
+	if err := r.SeekFirst(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }

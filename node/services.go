@@ -6,8 +6,19 @@ import (
 
 	"lockstep/ringbuf"
 	"lockstep/service"
+	"lockstep/service/echo"
+	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
+
+// NewServices makes the services of this build, with nothing seen: what every node runs, and what replays a log offline.
+func NewServices(book orderbook.Options) (services [service.MaxServices]service.Service, err error) {
+	services[service.Echo] = &echo.Service{}
+	if services[service.OrderBook], err = orderbook.New(book); err != nil {
+		return services, fmt.Errorf("node: %w", err)
+	}
+	return services, nil
+}
 
 // services is what the replica's agent tells the service driver, and hears of it (replica.Services).
 type services struct {

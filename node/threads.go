@@ -13,8 +13,6 @@ import (
 	"lockstep/ringbuf"
 	"lockstep/sequencer"
 	"lockstep/service"
-	"lockstep/service/echo"
-	"lockstep/service/orderbook"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -108,11 +106,9 @@ func (n *Node) version() uint32 { return cmp.Or(n.machine.Limits.Version, servic
 
 // newServices makes the services that this build runs, with nothing seen.
 func (n *Node) newServices() (services [service.MaxServices]service.Service, err error) {
-	book, err := orderbook.New(n.machine.Limits.Book)
-	if err != nil {
-		return services, fmt.Errorf("node: %w", err)
+	if services, err = NewServices(n.machine.Limits.Book); err != nil {
+		return services, err
 	}
-	services[service.Echo], services[service.OrderBook] = &echo.Service{}, book
 	if n.machine.Services != nil {
 		n.machine.Services(&services)
 	}

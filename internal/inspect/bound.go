@@ -60,6 +60,9 @@ func ParseBound(text string) (Bound, error) {
 	return number(boundPosition, text)
 }
 
+// IsTime says whether the bound is a time.
+func (b Bound) IsTime() bool { return b.kind == boundTime }
+
 // IsSet says whether there is a bound.
 func (b Bound) IsSet() bool { return b.kind != boundNone }
 

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lockstep/internal/archive"
+	"lockstep/internal/vfs"
+	"lockstep/journal"
+	"lockstep/node"
+)
+
+func journalVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify DIR",
+		Short: "Check every record; exit code 1 if something is damaged",
+		Long: `Check every record of a journal: length, checksum, position, order, chain; in an archive also every file against the
+manifest. It says where the good log ends, and what opening it would find: intact; torn (the end of a write that was
+never promised; normal after a crash, and while the node runs); damaged or recovering (bytes that had been synced are bad or
+gone: exit code 1).`,
+		Example: `  lockstep journal verify /var/lib/lockstep
+  lockstep journal verify /mnt/archive`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: onDir(func(c *cobra.Command, dir string) error {
+			done := progress(os.Stderr, "reading "+dir)
+			s, err := verifyTwice(dir)
+			done()
+			if err != nil {
+				return err
+			}
+			return errors.Join(showVerified(c.OutOrStdout(), dir, &s), verifyArchive(c.OutOrStdout(), dir))
+		}),
+	}
+}
+
+// verifyTwice verifies a journal; if it looks damaged while its node runs, once more: a node that cuts its log at that
+// moment leaves the same picture.
+func verifyTwice(dir string) (journal.Summary, error) {
+	s, err := journal.Verify(vfs.Real{}, dir)
+	if err == nil && s.Outcome.Forgot() && isRunning(dir) {
+		time.Sleep(time.Second)
+		return journal.Verify(vfs.Real{}, dir)
+	}
+	return s, err
+}
+
+func showVerified(w io.Writer, dir string, s *journal.Summary) error {
+	fmt.Fprintf(w, "%s: %s\n", dir, &s.Recovered)
+	if s.Segments > 0 {
+		fmt.Fprintf(w, "%d segments from position %d, cluster %s, synced up to %d at least\n",
+			s.Segments, s.Floor, node.ClusterString(s.Cluster), s.Watermark)
+	}
+	if isRunning(dir) {
+		fmt.Fprintln(w, "a node runs on it: its log goes on meanwhile")
+	}
+	switch {
+	case s.Outcome.Forgot() && s.Resumes > 0:
+		return fmt.Errorf("%s is damaged from position %d; good records go on at %d", dir, s.Chain.Position, s.Resumes)
+	case s.Outcome.Forgot():
+		return fmt.Errorf("%s is damaged from position %d", dir, s.Chain.Position)
+	case s.BadHeader > 0:
+		return fmt.Errorf("%s: %d segments have a damaged header; their records are good, and the node mends it at its "+
+			"next start", dir, s.BadHeader)
+	}
+	return nil
+}
+
+// verifyArchive checks the files of an archive; a node's directory has no manifest.
+func verifyArchive(w io.Writer, dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "MANIFEST")); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	done := progress(os.Stderr, "summing "+dir)
+	m, err := archive.Check(vfs.Real{}, dir)
+	done()
+	if err == nil {
+		fmt.Fprintln(w, m.Summary())
+	}
+	return err
+}
