@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus
+.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus crash-image
 
 all: build
 
@@ -85,6 +85,11 @@ explore: ## every state that small clusters of the consensus core can get into: 
 explore-short: ## the same with tighter bounds: what CI runs of it
 	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -timeout 10m -run 'Worlds|Planted|Renaming' ./internal/explore
 	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -tags simbug -run CoreBugs ./internal/explore
+
+IMAGES  ?= 60
+
+crash-image: ## power cuts on a loop-mounted ext4 image under load (IMAGES=n), as root; `make unit` has six
+	@LOCKSTEP_IMAGE_ROUNDS=$(IMAGES) $(CGO) $(GO) test -v -count=1 -timeout 30m -run CrashImage ./journal
 
 litmus: ## the ring litmus tests at full length
 	@LOCKSTEP_LITMUS_N=10000000 $(GO) test -count=1 -timeout 60m -run Litmus ./ringbuf ./agent

@@ -259,9 +259,10 @@ type core struct {
 	cutDone bool
 }
 
-func startCore(t testing.TB, fs vfs.FS) *core {
+func startCore(t testing.TB, fs vfs.FS) *core { return startCoreWith(t, testOptions(fs)) }
+
+func startCoreWith(t testing.TB, o Options) *core {
 	t.Helper()
-	o := testOptions(fs)
 	o.Inline = false
 	o.SegmentBytes = 512 << 10
 	j, rec, err := Open(o)
@@ -296,8 +297,10 @@ func startCore(t testing.TB, fs vfs.FS) *core {
 	return c
 }
 
-func (c *core) append(size int) {
-	n := uint64(wire.Padded(uint32(wire.RecordHeaderSize + size)))
+func (c *core) append(size int) { c.appendPayload(make([]byte, size)) }
+
+func (c *core) appendPayload(payload []byte) {
+	n := uint64(wire.Padded(uint32(wire.RecordHeaderSize + len(payload))))
 	from := uint64(c.chain.Position)
 	for from+n > c.ring.Limit() {
 		c.port.Want(c.chain.Position, c.chain.Position)
@@ -305,7 +308,7 @@ func (c *core) append(size int) {
 	}
 	c.ring.Prepare(from + n)
 	r := wire.Record{Kind: wire.RecordMessage, Term: 1, Timestamp: c.chain.Timestamp + 1}
-	c.chain.Append(c.ring.View(from, from+n), &r, make([]byte, size))
+	c.chain.Append(c.ring.View(from, from+n), &r, payload)
 	c.ends = append(c.ends, c.chain.Position)
 	c.ring.Publish(from + n)
 }

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(childDir); root != "" {
 		writeForEver(root)
 	}
+	if root := os.Getenv(imageDir); root != "" {
+		writeAndTell(root)
+	}
 	os.Exit(m.Run())
 }
 
