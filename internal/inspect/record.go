@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"fmt"
+	"strings"
 
 	"lockstep/service"
 	"lockstep/service/orderbook"
@@ -154,7 +155,7 @@ func (v *Record) readOrder(payload []byte) bool {
 	if !orderbook.DecodeRequest(payload, &q) {
 		return false
 	}
-	v.Order = &Order{Action: "new", ClientOrder: q.ClientOrder, Instrument: q.Instrument, Side: q.Side.String(),
+	v.Order = &Order{Action: "new", ClientOrder: q.ClientOrder, Instrument: q.Instrument, Side: strings.ToLower(q.Side.String()),
 		Price: q.Price, Quantity: q.Quantity}
 	if q.Cancel {
 		v.Order = &Order{Action: "cancel", ClientOrder: q.ClientOrder, Instrument: q.Instrument}
