@@ -78,7 +78,8 @@ func (l *Log) ending(chain wire.Chain) (*journal.Recovered, error) {
 	if !l.holds(chain) {
 		return end, ErrCut
 	}
-	return end, fmt.Errorf("%w: %s", journal.ErrCorrupt, end)
+	return end, fmt.Errorf("%w: %s from position %d: %s offset %d: %s", journal.ErrCorrupt, end.Outcome, end.Chain.Position,
+		end.Segment, end.Offset, end.Cause)
 }
 
 // holds says whether the log still holds the record that ends at chain. It moves the reader.
