@@ -82,12 +82,16 @@ func Ending(fs vfs.FS, dir string, chain wire.Chain) (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, w, err := newScan(fs, dir, 0, false)
+	list, err := listSegments(fs, dir)
+	if err == nil {
+		list, err = inspect(fs, dir, list, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
+	w := newWindow(fs, dir, list, false)
 	defer w.tape.close()
-	s.chain, s.floor = chain, chain.Position
+	s := &scanned{segments: list, chain: chain, floor: chain.Position}
 	s.reach()
 	if err := s.walk(w, nil); err != nil {
 		return nil, err

@@ -41,10 +41,20 @@ type visitor func(r *wire.Record, b []byte) error
 // scan walks the log in dir from its first segment, verifying every record, until the chain ends; then it looks at
 // everything behind. visit, if not nil, sees every good record.
 func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit visitor) (*scanned, error) {
-	s, w, err := newScan(fs, dir, cluster, buffered)
+	list, err := listSegments(fs, dir)
 	if err != nil {
 		return nil, err
 	}
+	if list, err = inspect(fs, dir, list, cluster); err != nil {
+		return nil, err
+	}
+	s := &scanned{segments: list, generation: 1}
+	for i := range list {
+		if list[i].state == blockValid {
+			s.generation = max(s.generation, list[i].header.generation)
+		}
+	}
+	w := newWindow(fs, dir, list, buffered)
 	defer w.tape.close()
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -54,24 +64,6 @@ func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit visitor) (
 	}
 	s.lookBehind(w)
 	return s, nil
-}
-
-// newScan lists what is there to be walked, and opens a window on it.
-func newScan(fs vfs.FS, dir string, cluster uint64, buffered bool) (*scanned, *window, error) {
-	list, err := listSegments(fs, dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if list, err = inspect(fs, dir, list, cluster); err != nil {
-		return nil, nil, err
-	}
-	s := &scanned{segments: list, generation: 1}
-	for i := range list {
-		if list[i].state == blockValid {
-			s.generation = max(s.generation, list[i].header.generation)
-		}
-	}
-	return s, newWindow(fs, dir, list, buffered), nil
 }
 
 // begin finds where the log begins.
