@@ -166,6 +166,45 @@ func TestShipIsInterruptedAnywhere(t *testing.T) {
 	}
 }
 
+// TestShipFromANodeThatCutsItsLog: what is above commit comes and goes; the archive has what is committed, each time.
+func TestShipFromANodeThatCutsItsLog(t *testing.T) {
+	fs := vfs.NewMem()
+	l := newLog(t, fs, nodeDir)
+	l.Flow(1, 20, 1)
+	l.Finish()
+	live := journaltest.OpenLive(t, fs, nodeDir, cluster, 256<<10)
+	for term := wire.Term(2); term < 40; term++ {
+		commit := live.Chain
+		for i := range 30 {
+			live.Append(term, make([]byte, (i*211+int(term)*37)%2500))
+			if i%7 == 6 {
+				live.Sync()
+			}
+			if i == 13 {
+				commit = live.Chain
+			}
+			if i%10 == 9 {
+				r := ship(t, options(fs, commit.Position))
+				if i > 20 && r.End != commit {
+					t.Fatalf("%+v, want the end %+v", r, commit)
+				}
+			}
+		}
+		if term%2 == 0 {
+			live.Cut(commit)
+			ship(t, options(fs, commit.Position))
+		} else {
+			live.Sync()
+		}
+	}
+	r := ship(t, options(fs, live.Chain.Position))
+	whole(t, fs, live.Chain)
+	if r.End != live.Chain || !bytes.Equal(text(t, fs, archDir, r.End.Position), text(t, fs, nodeDir, r.End.Position)) {
+		t.Error("the archive is not the log")
+	}
+	live.Close()
+}
+
 // TestShipRefusesAnotherHistory: another cluster, another log of the same cluster, a log whose beginning is gone, and a
 // node that is behind.
 func TestShipRefusesAnotherHistory(t *testing.T) {

@@ -57,6 +57,9 @@ func Follow(ctx context.Context, fs vfs.FS, dir string, last uint64, s *Selectio
 			return nil
 		case <-ticker.C:
 		}
+		if err := f.doubt(); err != nil {
+			return err
+		}
 		if err := f.again(); err != nil {
 			return err
 		}
@@ -110,25 +113,41 @@ func (f *follower) drain(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// again has the reader look anew, and goes back if the log was cut.
+// again has the reader look anew, and goes back if the log was cut. While it is being cut neither need work: then once
+// more, a little later.
 func (f *follower) again() error {
+	for attempt := 0; ; attempt++ {
+		err := f.look()
+		if err == nil || attempt == lookAttempts ||
+			!errors.Is(err, journal.ErrCorrupt) && !errors.Is(err, journal.ErrNotHeld) {
+			return err
+		}
+		time.Sleep(damagePause)
+	}
+}
+
+// lookAttempts is how often a look may fail in a row before the log counts as damaged.
+const lookAttempts = 50
+
+func (f *follower) look() error {
 	if err := f.reader.Again(); err != nil {
 		return err
 	}
 	at := f.past[len(f.past)-1]
 	generation, ok := f.reader.Generation()
-	if ok && generation == f.generation {
-		return f.doubt(at)
-	}
-	f.generation = generation
-	if f.holds(at) {
+	if ok && generation == f.generation && f.reader.Position() == at.Position {
 		return nil
 	}
-	return f.goBack()
+	if !f.holds(at) {
+		return f.goBack()
+	}
+	f.generation = generation
+	return nil
 }
 
 // doubt looks whether the log ends for good where the reader waits: because of damage.
-func (f *follower) doubt(at wire.Chain) error {
+func (f *follower) doubt() error {
+	at := f.past[len(f.past)-1]
 	if f.idle++; f.idle < idleBeforeDoubt {
 		return nil
 	}
@@ -137,11 +156,16 @@ func (f *follower) doubt(at wire.Chain) error {
 	if err != nil || !known || watermark <= at.Position {
 		return err
 	}
-	if _, err = f.ending(at); errors.Is(err, ErrCut) { // under way: the next look finds the generation raised
+	_, err = f.ending(at)
+	f.generation = noGeneration // the reader is elsewhere: the next look brings it back
+	if errors.Is(err, ErrCut) {
 		return nil
 	}
-	return errors.Join(err, f.reader.Seek(at.Position))
+	return err
 }
+
+// noGeneration is none that a log has.
+const noGeneration = ^uint64(0)
 
 // goBack finds the newest record shown that the log still holds.
 func (f *follower) goBack() error {
@@ -153,5 +177,6 @@ func (f *follower) goBack() error {
 	f.notice(fmt.Sprintf("the node cut its log at position %d, sequence %d: what was shown behind it was never committed "+
 		"and is no longer there", at.Position, at.Sequence))
 	f.past = f.past[:n]
+	f.generation = noGeneration // the next look may find that it was cut again meanwhile
 	return f.reader.Seek(at.Position)
 }

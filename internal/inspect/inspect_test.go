@@ -9,11 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"lockstep/agent"
 	"lockstep/internal/journaltest"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
-	"lockstep/ringbuf"
 	"lockstep/service"
 	"lockstep/wire"
 )
@@ -322,56 +320,13 @@ func TestFollow(t *testing.T) {
 // cutLog has the journal of the directory cut its log, as after a change of leader, and write on in a new term.
 func cutLog(t *testing.T, fs vfs.FS, at wire.Chain, more int) {
 	t.Helper()
-	j, rec, err := journal.Open(journal.Options{FS: fs, Dir: dir, Cluster: identity.Cluster, Inline: true,
-		SegmentBytes: 1 << 20})
-	if err != nil || rec.Forgot() {
-		t.Fatal(rec, err)
-	}
-	const size = 1 << 20
-	ring, port := ringbuf.NewLogRing(make([]byte, 2*size), size, false), journal.NewPort()
-	w, err := j.Agent(ring, port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := j.Preload(ring); err != nil {
-		t.Fatal(err)
-	}
-	writer := agent.NewInvoker(w)
-	now := int64(1)
-	if err := writer.Start(now); err != nil || !port.Cut(at.Position, rec.Generation+1) {
-		t.Fatal(err)
-	}
-	turn := func(until journal.ReportKind) {
-		t.Helper()
-		for range 10_000 {
-			if _, err := writer.Invoke(now); err != nil {
-				t.Fatal(err)
-			}
-			now++
-			var reports [4]journal.Report
-			for _, r := range reports[:port.Poll(reports[:])] {
-				if r.Kind == until {
-					return
-				}
-			}
-		}
-		t.Fatal("the journal does not answer")
-	}
-	turn(journal.ReportCut)
-	ring.Reset(uint64(at.Position))
-	chain := at
+	live := journaltest.OpenLive(t, fs, dir, identity.Cluster, 1<<20)
+	live.Cut(at)
 	for range more {
-		from := uint64(chain.Position)
-		ring.Prepare(from + 80)
-		r := wire.Record{Kind: wire.RecordMessage, Term: at.Term + 1, Timestamp: chain.Timestamp + 1}
-		chain.Append(ring.View(from, from+80), &r, make([]byte, 16))
-		ring.Publish(uint64(chain.Position))
+		live.Append(at.Term+1, make([]byte, 16))
 	}
-	port.Want(chain.Position, chain.Position)
-	turn(journal.ReportDurable)
-	if err := errors.Join(writer.Close(), j.Close(), journal.StoreWatermark(fs, dir, chain.Position)); err != nil {
-		t.Fatal(err)
-	}
+	live.Sync()
+	live.Close()
 }
 
 // TestFollowGoesBackWhenTheLogIsCut: within a segment and over several.
@@ -419,3 +374,91 @@ func chainAt(t *testing.T, fs vfs.FS, sequence uint64) wire.Chain {
 	}
 	return e.Chain
 }
+
+// TestReadingBesideTheWriter walks and follows a log on the real file system while it is written, synced and cut.
+func TestReadingBesideTheWriter(t *testing.T) {
+	fs := &below{root: t.TempDir()}
+	l := newLog(t, fs, 100)
+	l.Finish()
+	stop, stopped := make(chan struct{}), make(chan error, 2)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			log, err := Open(fs, dir)
+			if err != nil {
+				stopped <- err
+				return
+			}
+			last := uint64(0)
+			_, err = log.Walk(&Selection{}, func(r *wire.Record, _ []byte) error {
+				if r.Sequence != last+1 {
+					return fmt.Errorf("record %d behind %d", r.Sequence, last)
+				}
+				last = r.Sequence
+				return nil
+			})
+			log.Close()
+			if err != nil && !errors.Is(err, ErrCut) {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	var followed wire.Chain // written by Follow's goroutine until it has ended
+	go func() {
+		stopped <- Follow(ctx, fs, dir, 10, &Selection{}, time.Millisecond, func(r *wire.Record, _ []byte) error {
+			followed.Sequence, followed.Checksum = r.Sequence, r.Checksum
+			return nil
+		}, func(string) {})
+	}()
+	live := journaltest.OpenLive(t, fs, dir, identity.Cluster, 256<<10)
+	for term := wire.Term(3); term < 30; term++ {
+		commit := live.Chain
+		for i := range 40 {
+			live.Append(term, make([]byte, i*101%3000))
+			if i%5 == 4 {
+				live.Sync()
+			}
+			if i == 10 {
+				commit = live.Chain
+			}
+		}
+		if term%3 == 0 {
+			live.Cut(commit)
+		}
+	}
+	live.Sync()
+	time.Sleep(100 * time.Millisecond) // Follow may come to the end: what it showed last is checked if it has
+	close(stop)
+	cancel()
+	if err := errors.Join(<-stopped, <-stopped); err != nil {
+		t.Fatal(err)
+	}
+	if followed.Sequence == live.Chain.Sequence && followed.Checksum != live.Chain.Checksum {
+		t.Errorf("Follow showed record %d with checksum %08x, it has %08x", followed.Sequence, followed.Checksum, live.Chain.Checksum)
+	}
+	live.Close()
+}
+
+// below is the part of the real file system below root.
+type below struct {
+	vfs.Real
+	root string
+}
+
+func (b *below) OpenFile(p string, f vfs.Flags) (vfs.File, error) {
+	return b.Real.OpenFile(b.root+p, f)
+}
+func (b *below) Remove(p string) error              { return b.Real.Remove(b.root + p) }
+func (b *below) Rename(p, q string) error           { return b.Real.Rename(b.root+p, b.root+q) }
+func (b *below) MkdirAll(p string) error            { return b.Real.MkdirAll(b.root + p) }
+func (b *below) ReadDir(p string) ([]string, error) { return b.Real.ReadDir(b.root + p) }
+func (b *below) SyncDir(p string) error             { return b.Real.SyncDir(b.root + p) }
+func (b *below) Stat(p string) (int64, error)       { return b.Real.Stat(b.root + p) }
+func (b *below) Free(p string) (int64, error)       { return b.Real.Free(b.root + p) }

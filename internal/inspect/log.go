@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
@@ -66,20 +67,34 @@ func (l *Log) Walk(s *Selection, visit func(r *wire.Record, payload []byte) erro
 	}
 }
 
+// A node that cuts its log looks damaged for a moment: the watermark was read before it was lowered, the log after it was
+// cut. Damage stays: it counts when it was found so often with the same watermark, so far apart.
+const (
+	damageSeen  = 3
+	damagePause = 20 * time.Millisecond
+)
+
 // ending finds out why there is no good record behind chain.
 func (l *Log) ending(chain wire.Chain) (*journal.Recovered, error) {
-	end, err := journal.Ending(l.fs, l.dir, chain)
-	if err != nil {
-		return nil, err
+	watermark := ^wire.Position(0)
+	for seen := 0; ; time.Sleep(damagePause) {
+		end, err := journal.Ending(l.fs, l.dir, chain)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !end.Outcome.Forgot():
+			return end, nil
+		case !l.holds(chain):
+			return end, ErrCut
+		case end.Watermark != watermark:
+			watermark, seen = end.Watermark, 0
+		}
+		if seen++; seen == damageSeen {
+			return end, fmt.Errorf("%w: %s from position %d at %s offset %d: %s", journal.ErrCorrupt, end.Outcome,
+				end.Chain.Position, end.Segment, end.Offset, end.Cause)
+		}
 	}
-	if !end.Outcome.Forgot() {
-		return end, nil
-	}
-	if !l.holds(chain) {
-		return end, ErrCut
-	}
-	return end, fmt.Errorf("%w: %s from position %d: %s offset %d: %s", journal.ErrCorrupt, end.Outcome, end.Chain.Position,
-		end.Segment, end.Offset, end.Cause)
 }
 
 // holds says whether the log still holds the record that ends at chain. It moves the reader.

@@ -32,6 +32,8 @@ type Record struct {
 	Reason string   `json:"reason,omitempty"`
 	Leader *Leader  `json:"leader,omitempty"`
 	Config *Config  `json:"config,omitempty"`
+	Timer  *Timer   `json:"timer,omitempty"`
+	Skips  *uint64  `json:"skips,omitempty"` // position of the record that is passed over
 
 	// A payload that is of none of these.
 	PayloadBytes int    `json:"payload_bytes,omitempty"`
@@ -74,6 +76,12 @@ type Config struct {
 	KeptBytes     uint32   `json:"kept_bytes"`
 	ByOperator    bool     `json:"by_operator,omitempty"`
 	Members       []Member `json:"members"`
+}
+
+// Timer is a service's timer that fires.
+type Timer struct {
+	ID       string `json:"id"`
+	Deadline string `json:"deadline"`
 }
 
 // Member is a voter.
@@ -135,6 +143,19 @@ func (v *Record) read(r *wire.Record, payload []byte) bool {
 			v.Config = viewConfig(&config)
 		}
 		return v.Config != nil
+	case wire.RecordTimer:
+		var timer wire.TimerRecord
+		if timer.Decode(payload) {
+			v.Timer = &Timer{ID: Hex(timer.ID), Deadline: Stamp(timer.Deadline)}
+		}
+		return v.Timer != nil
+	case wire.RecordSkip:
+		var skip wire.SkipRecord
+		if skip.Decode(payload) {
+			at := uint64(skip.Position)
+			v.Skips = &at
+		}
+		return v.Skips != nil
 	}
 	return false
 }

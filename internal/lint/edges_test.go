@@ -48,7 +48,7 @@ var edges = map[string][]string{
 	"internal/inspect":     {"internal/vfs", "wire", "journal", "service", "service/orderbook"},
 	"internal/archive":     {"internal/vfs", "wire", "journal"},
 	"internal/replay":      {"internal/vfs", "ringbuf", "wire", "journal", "service"},
-	"internal/journaltest": {"internal/vfs", "internal/orderflow", "wire", "journal", "service"},
+	"internal/journaltest": {"internal/vfs", "internal/orderflow", "agent", "ringbuf", "wire", "journal", "service"},
 	"internal/explore":     {"wire", "replica"},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
 		"transport", "journal", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
