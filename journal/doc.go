@@ -16,7 +16,8 @@
 //	  Port.Cut(position, ...)     ------->      |
 //	  Port.Poll: Reports          <-------      |  next segment  <----------------  worker goroutine: zeroes files
 //
-//	any thread: Reader (own file handles, up to a limit that its user sets)
+//	any thread: Reader (own file handles, up to a limit that its user sets; seeks by position, number or stamp)
+//	offline:    Builder (writes a log that exists elsewhere into segments)
 //
 // # Thread ownership
 //

@@ -24,7 +24,7 @@ import (
 type archiveFlags struct {
 	from, to, counters, control string
 	commit                      uint64
-	check                       bool
+	check, quiet                bool
 }
 
 func journalArchiveCommand() *cobra.Command {
@@ -39,10 +39,10 @@ Only what is committed and synced is copied, each record verified. How far the c
 counters (DIR/counters, or --counters), which are kept when the node ends; --control asks a running node instead; --commit
 says it. When interrupted, the archive is as it was after the last manifest, and the next run goes on from there.
 
-It prints what it did, and exits with 0 also when there was nothing to copy: fit for cron.`,
+It exits with 0 also when there was nothing to copy; with --quiet it prints only what went wrong: fit for cron.`,
 		Example: `  lockstep journal archive --from /var/lib/lockstep --to /mnt/archive
   lockstep journal archive --from /var/lib/lockstep --to /mnt/archive --check
-  */5 * * * * lockstep journal archive --from /var/lib/lockstep --to /mnt/archive`,
+  */5 * * * * lockstep journal archive --quiet --from /var/lib/lockstep --to /mnt/archive`,
 		Args: usageArgs(cobra.NoArgs),
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -57,13 +57,18 @@ It prints what it did, and exits with 0 also when there was nothing to copy: fit
 		if err != nil {
 			return err
 		}
-		return f.ship(c.OutOrStdout(), from, commit)
+		out := c.OutOrStdout()
+		if f.quiet {
+			out = io.Discard
+		}
+		return f.ship(out, from, commit)
 	}
 	c.Flags().StringVar(&f.from, "from", "", "the node's directory")
 	c.Flags().StringVar(&f.to, "to", "", "the archive")
 	c.Flags().StringVar(&f.counters, "counters", "", "the node's counters, if they are not in its directory")
 	c.Flags().StringVar(&f.control, "control", "", "control address of the running node: it is asked how far it has committed")
 	c.Flags().Uint64Var(&f.commit, "commit", 0, "everything below this position is committed: on your word")
+	c.Flags().BoolVar(&f.quiet, "quiet", false, "print nothing but errors")
 	c.Flags().BoolVar(&f.check, "check", false, "check every file of the archive, and copy damaged or missing ones again")
 	return c
 }
@@ -97,7 +102,10 @@ func (f *archiveFlags) committed(ctx context.Context, dir string, given bool) (w
 }
 
 func (f *archiveFlags) ship(w io.Writer, from string, commit wire.Position) error {
-	done := progress(os.Stderr, "copying to "+f.to)
+	done := func() {}
+	if !f.quiet {
+		done = progress(os.Stderr, "copying to "+f.to)
+	}
 	r, err := archive.Ship(archive.Options{FS: vfs.Real{}, From: from, To: f.to, Commit: commit, Check: f.check})
 	done()
 	if r == nil {

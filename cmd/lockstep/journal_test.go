@@ -116,6 +116,9 @@ func TestJournalCommandsExitAsDocumented(t *testing.T) {
 	run(0, "journal archive --from GOOD --to ARCHIVE --check", "nothing new")
 	run(0, "journal archive --from LONGER --to ARCHIVE", "200 records")
 	run(0, "journal archive --from GOOD --to ARCHIVE", "ahead of this node")
+	if r := lockstep(t, "journal", "archive", "--quiet", "--from", good.Dir, "--to", archive); r.code != 0 || r.out+r.errors != "" {
+		t.Errorf("--quiet: %+v", r)
+	}
 	run(1, "journal archive --from OTHER --to ARCHIVE", "another history")
 	run(0, "journal verify ARCHIVE", "intact", "archive of cluster 0000000000abcdef")
 	run(0, "journal dump ARCHIVE --from seq:705", `"sequence":705`)
