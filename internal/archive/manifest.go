@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"strings"
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
@@ -170,5 +169,5 @@ func readFile(fs vfs.FS, name string) ([]byte, error) {
 // Summary is one line for people.
 func (m *Manifest) Summary() string {
 	return fmt.Sprintf("archive of cluster %s: %d records up to position %d, term %d, in %d segments",
-		strings.ToLower(m.Cluster), m.End.Sequence, m.End.Position, m.End.Term, len(m.Segments))
+		m.Cluster, m.End.Sequence, m.End.Position, m.End.Term, len(m.Segments))
 }

@@ -39,24 +39,28 @@ var edges = map[string][]string{
 		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "wire", "journal", "transport", "xdp", "client", "service"},
 
-	"internal/lint":        {},
-	"internal/system":      {},
-	"internal/testnet":     {},
-	"internal/orderflow":   {"wire/fb", "service/orderbook"},
-	"internal/history":     {},
-	"internal/simbug":      {},
+	"internal/lint":      {},
+	"internal/system":    {},
+	"internal/testnet":   {},
+	"internal/orderflow": {"wire/fb", "service/orderbook"},
+	"internal/history":   {},
+	"internal/simbug":    {},
+	"internal/explore":   {"wire", "replica"},
+	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
+		"transport", "journal", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
+
+	// What `lockstep journal` is made of; journaltest is imported by tests.
 	"internal/inspect":     {"internal/vfs", "wire", "journal", "service", "service/orderbook"},
 	"internal/archive":     {"internal/vfs", "wire", "journal"},
 	"internal/replay":      {"internal/vfs", "ringbuf", "wire", "journal", "service"},
 	"internal/journaltest": {"internal/vfs", "internal/orderflow", "agent", "ringbuf", "wire", "journal", "service"},
-	"internal/explore":     {"wire", "replica"},
-	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
-		"transport", "journal", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
+
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
-	"cmd/lockstep": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay", "internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs",
-		"agent", "wire", "wire/fb", "xdp", "transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
+	"cmd/lockstep": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
+		"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
+		"xdp", "transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }
 
 func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }

@@ -109,7 +109,7 @@ func (p *Player) Apply(end wire.Position) (State, error) {
 		if h := p.Halt(); h != nil {
 			return p.state(before), fmt.Errorf("%w: %s", ErrHalted, h)
 		}
-		return p.state(before), fmt.Errorf("replay: the log in %d cannot be read on", p.progress.Applied())
+		return p.state(before), fmt.Errorf("replay: the log cannot be read on at position %d", p.progress.Applied())
 	}
 	return p.state(before), nil
 }
