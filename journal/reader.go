@@ -124,6 +124,13 @@ func (r *Reader) Next() (wire.Record, []byte, error) {
 	return rec, wire.Payload(b, &rec), nil
 }
 
+// Least is a record that lies before any that could be the next one: of the least length, number and stamp. Where the
+// next one cannot be read, it tells whether a range goes on at all.
+func (r *Reader) Least() wire.Record {
+	c := &r.chain
+	return wire.Record{Position: c.Position, Length: wire.RecordHeaderSize, Sequence: c.Sequence + 1, Timestamp: c.Timestamp + 1}
+}
+
 // NextRaw is Next for those who want the record as it stands in the log, header and padding included.
 func (r *Reader) NextRaw() ([]byte, error) {
 	var rec wire.Record

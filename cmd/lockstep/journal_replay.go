@@ -164,9 +164,13 @@ func (r *replayRun) run(dir string) error {
 	if r.until != nil || r.wantHash {
 		return errors.New("the journal ends before that: no record fits")
 	}
-	if !errors.Is(err, errStop) {
-		tellEnd(r.errors, dir, &e)
+	if errors.Is(err, errStop) {
+		return nil
 	}
+	if e.Log, err = l.Ending(end); err != nil {
+		return err
+	}
+	tellEnd(r.errors, dir, &e)
 	return nil
 }
 

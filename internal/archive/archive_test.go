@@ -285,6 +285,21 @@ func TestDamagedArchiveIsNamedAndMended(t *testing.T) {
 			whole(t, fs, l.Chain)
 		}
 	}
+	last := &m.Segments[len(m.Segments)-1]
+	if err := fs.Rot(archDir+"/"+last.Name, journal.SegmentHeaderBytes+8, 4); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Restore(restoreOptions(fs))
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("up to position %d", r.End.Position)) {
+		t.Fatalf("a damaged last segment: %+v, %v", r, err)
+	}
+	before := restoreOptions(fs) // as the message says
+	before.Covers = func(rec *wire.Record) bool { return rec.End() <= r.End.Position }
+	again, err := Restore(before)
+	if err != nil || again.End != r.End {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	opens(t, fs, newDir, r.End)
 	if err := fs.Rot(archDir+"/MANIFEST", 100, 4); err != nil {
 		t.Fatal(err)
 	}

@@ -127,6 +127,9 @@ func (r *Restored) copy(o *RestoreOptions, m *Manifest) error {
 			err = m.compareLast(sums)
 			return errors.Join(err, b.Sync())
 		}
+		if least := reader.Least(); err != nil && o.Covers != nil && !o.Covers(&least) {
+			return b.Sync() // what is damaged is not asked for
+		}
 		if err != nil {
 			return fmt.Errorf("%w; everything up to position %d, sequence %d is sound and can be restored: %w",
 				ErrDamaged, r.End.Position, r.End.Sequence, err)

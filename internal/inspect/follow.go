@@ -156,7 +156,7 @@ func (f *follower) doubt() error {
 	if err != nil || !known || watermark <= at.Position {
 		return err
 	}
-	_, err = f.ending(at)
+	_, err = f.Ending(at)
 	f.generation = noGeneration // the reader is elsewhere: the next look brings it back
 	if errors.Is(err, ErrCut) {
 		return nil

@@ -82,7 +82,7 @@ func TestRanges(t *testing.T) {
 		if len(got) == 0 || got[0] != c.first || got[len(got)-1] != c.last || uint64(len(got)) != c.last-c.first+1 {
 			t.Errorf("%q to %q: %d records, want %d to %d", c.from, c.to, len(got), c.first, c.last)
 		}
-		if (e.Log != nil) != (c.last == 506) {
+		if (e.Log != nil) != (c.last == 506 && c.to == "") {
 			t.Errorf("%q to %q: it came to the end: %v", c.from, c.to, e.Log)
 		}
 	}
@@ -249,6 +249,10 @@ func TestDamageIsAnErrorAndATornEndIsNot(t *testing.T) {
 	if !errors.Is(err, journal.ErrCorrupt) || n != 301 || e.Log.Outcome != journal.OutcomeDamaged ||
 		!strings.Contains(err.Error(), fmt.Sprint(at(l.Ends[300]))) {
 		t.Errorf("damaged: %d records, %v, %v", n, e.Log, err)
+	}
+	e, err = r.Walk(&Selection{To: At(l.Ends[300])}, func(*wire.Record, []byte) error { return nil })
+	if err != nil || e.Selected != 301 {
+		t.Errorf("up to the damage: %d records, %v", e.Selected, err)
 	}
 	if s, err := Gather(fs, dir); !errors.Is(err, journal.ErrCorrupt) || s == nil || s.Records != 301 {
 		t.Errorf("stat: %+v, %v", s, err)

@@ -51,8 +51,11 @@ func (l *Log) Walk(s *Selection, visit func(r *wire.Record, payload []byte) erro
 	for {
 		r, payload, err := l.reader.Next()
 		e.Chain = l.reader.Chain()
+		if least := l.reader.Least(); err != nil && !s.To.Covers(&least) {
+			return e, nil // whatever follows is not asked for
+		}
 		if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, io.EOF) {
-			e.Log, err = l.ending(e.Chain)
+			e.Log, err = l.Ending(e.Chain)
 			return e, err
 		}
 		if err != nil || !s.To.Covers(&r) {
@@ -74,8 +77,9 @@ const (
 	damagePause = 20 * time.Millisecond
 )
 
-// ending finds out why there is no good record behind chain.
-func (l *Log) ending(chain wire.Chain) (*journal.Recovered, error) {
+// Ending says how the log ends, for who has come to chain: ErrCorrupt when that is because of damage, ErrCut when the log has
+// been cut below it.
+func (l *Log) Ending(chain wire.Chain) (*journal.Recovered, error) {
 	watermark := ^wire.Position(0)
 	for seen := 0; ; time.Sleep(damagePause) {
 		end, err := journal.Ending(l.fs, l.dir, chain)
