@@ -159,7 +159,8 @@ func TestP2P9CrashImage(t *testing.T) {
 			if moved == 0 {
 				t.Error("the journal did not move")
 			}
-			t.Logf("%d power cuts; at the last: %+v; %d copies taken again because I/O was in flight", (rounds+1)/2, last, im.again)
+			t.Logf("%d power cuts; at the last: %+v; %d copies taken again because I/O was in flight", (rounds+1)/2, last,
+				im.again)
 		})
 	}
 }

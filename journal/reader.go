@@ -128,7 +128,8 @@ func (r *Reader) Next() (wire.Record, []byte, error) {
 // next one cannot be read, it tells whether a range goes on at all.
 func (r *Reader) Least() wire.Record {
 	c := &r.chain
-	return wire.Record{Position: c.Position, Length: wire.RecordHeaderSize, Sequence: c.Sequence + 1, Timestamp: c.Timestamp + 1}
+	return wire.Record{Position: c.Position, Length: wire.RecordHeaderSize, Sequence: c.Sequence + 1,
+		Timestamp: c.Timestamp + 1}
 }
 
 // NextRaw is Next for those who want the record as it stands in the log, header and padding included.

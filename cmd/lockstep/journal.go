@@ -19,8 +19,9 @@ func journalCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "journal",
 		Short: "Read journals, compare and replay them, archive and restore them",
-		Long: `Read the journal in a node's directory, or in an archive. Nothing is changed there and no lock is taken: the node
-may run meanwhile. What it is writing may then look like a torn end, and what it shows last may not be committed.
+		Long: `Read the journal in a node's directory, or in an archive. Nothing is changed there and no lock is taken:
+the node may run meanwhile. What it is writing may then look like a torn end, and what it shows last may not be
+committed.
 
 Exit codes: 0 done; 1 something is damaged, differs or was not found; 2 wrong flags or directory.`,
 		Example: `  lockstep journal verify /var/lib/lockstep
@@ -80,8 +81,8 @@ func tellEnd(w io.Writer, dir string, e *inspect.Ended) {
 	}
 	switch {
 	case isRunning(dir):
-		fmt.Fprintf(w, "lockstep: a node runs on %s: its log ends at position %d for now, and its newest records may not be committed\n",
-			dir, e.Chain.Position)
+		fmt.Fprintf(w, "lockstep: a node runs on %s: its log ends at position %d for now, and its newest records may "+
+			"not be committed\n", dir, e.Chain.Position)
 	case e.Log.Outcome != journal.OutcomeIntact:
 		fmt.Fprintf(w, "lockstep: %s ends at position %d, sequence %d: %s: %s\n", dir, e.Chain.Position, e.Chain.Sequence,
 			e.Log.Outcome, e.Log.Cause)

@@ -32,12 +32,14 @@ func journalArchiveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "archive --from DIR --to ARCHIVE",
 		Short: "Copy to an archive what it lacks of a node's log",
-		Long: `Copy to an archive what it lacks of a node's log. The node may run. An archive is a directory of plain files: another disk,
-a mounted directory of another host, or a directory that is copied on (rsync). One that is not there is begun.
+		Long: `Copy to an archive what it lacks of a node's log. The node may run. An archive is a directory of plain
+files: another disk, a mounted directory of another host, or a directory that is copied on (rsync). One that is not
+there is begun.
 
-Only what is committed and synced is copied, each record verified. How far the cluster has committed is read from the node's
-counters (DIR/counters, or --counters), which are kept when the node ends; --control asks a running node instead; --commit
-says it. When interrupted, the archive is as it was after the last manifest, and the next run goes on from there.
+Only what is committed and synced is copied, each record verified. How far the cluster has committed is read from the
+node's counters (DIR/counters, or --counters), which are kept when the node ends; --control asks a running node
+instead; --commit says it. When interrupted, the archive is as it was after the last manifest, and the next run goes
+on from there.
 
 It exits with 0 also when there was nothing to copy; with --quiet it prints only what went wrong: fit for cron.`,
 		Example: `  lockstep journal archive --from /var/lib/lockstep --to /mnt/archive
@@ -138,13 +140,13 @@ func journalRestoreCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "restore --from ARCHIVE --to DIR --node N",
 		Short: "Make a node's directory from an archive, up to a position or a time",
-		Long: `Make a node's directory from an archive: of all of it, or up to a position or a time (point-in-time recovery). The last
-record is the last one that ends at or before the position, or was stamped at or before the time.
+		Long: `Make a node's directory from an archive: of all of it, or up to a position or a time (point-in-time
+recovery). The last record is the last one that ends at or before the position, or was stamped at or before the time.
 
-The node belongs to a new cluster, whose id is made up and printed: it can never take part in the archived one, which perhaps
-goes on elsewhere. A cluster of several nodes is restored node by node, each with its --node, the others with the --cluster
-that the first printed, all up to the same place; their config files list the same nodes, rule and ring as the archived cluster's.
-Clients are given the new cluster id.
+The node belongs to a new cluster, whose id is made up and printed: it can never take part in the archived one, which
+perhaps goes on elsewhere. A cluster of several nodes is restored node by node, each with its --node, the others with
+the --cluster that the first printed, all up to the same place; their config files list the same nodes, rule and ring
+as the archived cluster's. Clients are given the new cluster id.
 
 If it is interrupted nothing runs on the directory; the same command goes on with it.`,
 		Example: `  lockstep journal restore --from /mnt/archive --to /var/lib/lockstep --node 1
@@ -161,7 +163,8 @@ If it is interrupted nothing runs on the directory; the same command goes on wit
 		r, err := archive.Restore(o)
 		done()
 		if err != nil {
-			if errors.Is(err, archive.ErrOccupied) || errors.Is(err, archive.ErrNoArchive) || errors.Is(err, archive.ErrSameCluster) {
+			if errors.Is(err, archive.ErrOccupied) || errors.Is(err, archive.ErrNoArchive) ||
+				errors.Is(err, archive.ErrSameCluster) {
 				return fmt.Errorf("%w: %w", errUsage, err)
 			}
 			return usageOf(err)
@@ -172,7 +175,8 @@ If it is interrupted nothing runs on the directory; the same command goes on wit
 	c.Flags().StringVar(&f.from, "from", "", "the archive")
 	c.Flags().StringVar(&f.to, "to", "", "the directory to make")
 	c.Flags().IntVar(&f.node, "node", 0, "the node's id")
-	c.Flags().StringVar(&f.cluster, "cluster", "", "the new cluster's id, hexadecimal, that an earlier restore printed; else one is made up")
+	c.Flags().StringVar(&f.cluster, "cluster", "",
+		"the new cluster's id, hexadecimal, that an earlier restore printed; else one is made up")
 	c.Flags().Uint64Var(&f.toPosition, "to-position", 0, "up to this position")
 	c.Flags().StringVar(&f.toTime, "to-time", "", "up to this time (RFC 3339, or ns:N)")
 	return c

@@ -20,11 +20,11 @@ func journalDiffCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff DIR DIR",
 		Short: "Compare two journals; exit code 1 if they differ",
-		Long: `Compare two journals byte by byte where both have any. One may be longer than the other: that is no difference, and is
-said. The first difference is shown with both records: exit code 1.
+		Long: `Compare two journals byte by byte where both have any. One may be longer than the other: that is no
+difference, and is said. The first difference is shown with both records: exit code 1.
 
---replay also runs both through the services, record by record, and names the first record behind which the states differ.
-Equal logs must give equal states: if they do not, a service is not deterministic.`,
+--replay also runs both through the services, record by record, and names the first record behind which the states
+differ. Equal logs must give equal states: if they do not, a service is not deterministic.`,
 		Example: `  lockstep journal diff /tmp/lab/node1 /tmp/lab/node2
   lockstep journal diff --replay /tmp/lab/node1 /tmp/lab/node2`,
 		Args: usageArgs(cobra.ExactArgs(2)),
@@ -105,7 +105,8 @@ func diffReplays(w io.Writer, dirA, dirB string) error {
 		endB.Position)
 	printState(w, "there", &d.A)
 	if d.Record != nil {
-		return fmt.Errorf("%s and %s differ at position %d, without a difference in their states", dirA, dirB, d.Record.Position)
+		return fmt.Errorf("%s and %s differ at position %d, without a difference in their states", dirA, dirB,
+			d.Record.Position)
 	}
 	return nil
 }

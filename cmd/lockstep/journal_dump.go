@@ -18,8 +18,8 @@ func journalDumpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dump DIR",
 		Short: "Print records as JSON, one a line",
-		Long: `Print the good records of a journal as JSON, one a line. Messages to the order book are decoded by their schema, the
-cluster's own records by theirs; other payloads are base64, with their length. --from and --to take ` + placeHelp + `;
+		Long: `Print the good records of a journal as JSON, one a line. Messages to the order book are decoded by their
+schema, the cluster's own records by theirs; other payloads are base64, with their length. --from and --to take ` + placeHelp + `;
 both ends belong to the range. If the journal is damaged behind the last record: exit code 1.`,
 		Example: `  lockstep journal dump /var/lib/lockstep | jq -c 'select(.order) | [.time, .session, .order]'
   lockstep journal dump /var/lib/lockstep --from 2026-01-02T15:00:00Z --to 2026-01-02T15:01:00Z --service orderbook
@@ -54,11 +54,11 @@ func journalFindCommand() *cobra.Command {
 		Short: "Find records by time, sequence, session or order; exit code 1 if there is none",
 		Long: `Find records and print them as dump does.
 
---time finds the first record at that time or later, --sequence the record of that number, --position the first record that
-begins there or behind: by bisecting, so that it takes about as long on a journal of any length. --session, --correlation,
---order, --kind and --service find all records that fit; they read the journal, from --from to --to. --order is the id that
-the client gave its order; with --session it is one order, without it those of all clients. Together, the first three say
-where to begin, and the first record from there on is found that fits the others.`,
+--time finds the first record at that time or later, --sequence the record of that number, --position the first record
+that begins there or behind: by bisecting, so that it takes about as long on a journal of any length. --session,
+--correlation, --order, --kind and --service find all records that fit; they read the journal, from --from to --to.
+--order is the id that the client gave its order; with --session it is one order, without it those of all clients.
+Together, the first three say where to begin, and the first record from there on is found that fits the others.`,
 		Example: `  lockstep journal find /var/lib/lockstep --time 2026-01-02T15:04:05.123456Z
   lockstep journal find /var/lib/lockstep --sequence 123456
   lockstep journal find /var/lib/lockstep --session 5f0c4b1e8d2a9673 --correlation 17

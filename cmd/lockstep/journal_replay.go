@@ -30,12 +30,13 @@ func journalReplayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay DIR",
 		Short: "Run a journal through the services, offline, and print the state's hash",
-		Long: `Run a journal through the services of this build, offline, as a node does, and print the hash of their state at the end.
-It is what a live node shows as state_hash at state_position.
+		Long: `Run a journal through the services of this build, offline, as a node does, and print the hash of their
+state at the end. It is what a live node shows as state_hash at state_position.
 
-It stops at a place (--to), behind the first record that fits (--until), or where the state or the chained hash of the outputs has a
-value (--until-hash). --points prints the hashes at every point at which nodes compare themselves: the first record end at
-or past each MiB. A record at which a service fails is named with the service and what it failed with: exit code 1.
+It stops at a place (--to), behind the first record that fits (--until), or where the state or the chained hash of the
+outputs has a value (--until-hash). --points prints the hashes at every point at which nodes compare themselves: the
+first record end at or past each MiB. A record at which a service fails is named with the service and what it failed
+with: exit code 1.
 
 --until takes session=HEX, correlation=N, order=N, kind=NAME, service=NAME, joined by commas.`,
 		Example: `  lockstep journal replay /var/lib/lockstep

@@ -22,8 +22,8 @@ func journalStatCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stat DIR",
 		Short: "Show what a journal holds: segments, records by kind, terms, sessions, times, rate",
-		Long: `Show what a journal holds, and who wrote it. It reads the whole journal, at the disk's speed. If it is damaged: exit code 1,
-and what stands before the damage is shown.`,
+		Long: `Show what a journal holds, and who wrote it. It reads the whole journal, at the disk's speed. If it is
+damaged: exit code 1, and what stands before the damage is shown.`,
 		Example: `  lockstep journal stat /var/lib/lockstep
   lockstep journal stat /var/lib/lockstep --json | jq .records_per_second`,
 		Args: usageArgs(cobra.ExactArgs(1)),

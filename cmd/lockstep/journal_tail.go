@@ -20,11 +20,11 @@ func journalTailCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail DIR",
 		Short: "Print the last records; with -f, those that are written as well",
-		Long: `Print the last records of a journal as dump does; with -f go on with those that are written, until interrupted. Filters
-apply to what is looked at: of the last 10 records, those that fit. --from begins elsewhere.
+		Long: `Print the last records of a journal as dump does; with -f go on with those that are written, until
+interrupted. Filters apply to what is looked at: of the last 10 records, those that fit. --from begins elsewhere.
 
-A record is shown once it is on this node's disk. That is no promise that the cluster has committed it: when the node cuts
-its log after a change of leader, tail says so on standard error and goes on from the cut.`,
+A record is shown once it is on this node's disk. That is no promise that the cluster has committed it: when the node
+cuts its log after a change of leader, tail says so on standard error and goes on from the cut.`,
 		Example: `  lockstep journal tail -f /var/lib/lockstep
   lockstep journal tail -n 0 -f /var/lib/lockstep --service orderbook | jq -c .order`,
 		Args: usageArgs(cobra.ExactArgs(1)),

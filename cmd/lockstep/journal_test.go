@@ -117,8 +117,9 @@ func TestJournalCommandsExitAsDocumented(t *testing.T) {
 	run(0, "journal archive --from GOOD --to ARCHIVE --check", "nothing new")
 	run(0, "journal archive --from LONGER --to ARCHIVE", "200 records")
 	run(0, "journal archive --from GOOD --to ARCHIVE", "ahead of this node")
-	if r := lockstep(t, "journal", "archive", "--quiet", "--from", good.Dir, "--to", archive); r.code != 0 || r.out+r.errors != "" {
-		t.Errorf("--quiet: %+v", r)
+	quiet := lockstep(t, "journal", "archive", "--quiet", "--from", good.Dir, "--to", archive)
+	if quiet.code != 0 || quiet.out+quiet.errors != "" {
+		t.Errorf("--quiet: %+v", quiet)
 	}
 	run(1, "journal archive --from OTHER --to ARCHIVE", "another history")
 	run(0, "journal verify ARCHIVE", "intact", "archive of cluster 0000000000abcdef")
@@ -215,7 +216,8 @@ func TestJournalToolsTakeBoundedMemory(t *testing.T) {
 	bigJournal(t, small, 100_000)
 	last := bigJournal(t, big, 1_000_000)
 	middle := fmt.Sprint("seq:", last.Sequence/2)
-	for _, tool := range []string{"verify DIR", "stat DIR", "dump DIR --session 101 --kind message", "find DIR --session 101 --order 777",
+	for _, tool := range []string{"verify DIR", "stat DIR", "dump DIR --session 101 --kind message",
+		"find DIR --session 101 --order 777",
 		"find DIR --sequence 77777", "tail DIR", "diff DIR DIR", "replay DIR --to " + middle,
 		"archive --from DIR --to DIR.archive", "archive --from DIR --to DIR.archive --check", "verify DIR.archive",
 		"restore --from DIR.archive --to DIR.restored --node 1"} {

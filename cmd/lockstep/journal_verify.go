@@ -20,10 +20,10 @@ func journalVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check every record; exit code 1 if something is damaged",
-		Long: `Check every record of a journal: length, checksum, position, order, chain; in an archive also every file against the
-manifest. It says where the good log ends, and what opening it would find: intact; torn (the end of a write that was
-never promised; normal after a crash, and while the node runs); damaged or recovering (bytes that had been synced are bad or
-gone: exit code 1).`,
+		Long: `Check every record of a journal: length, checksum, position, order, chain; in an archive also every file
+against the manifest. It says where the good log ends, and what opening it would find: intact; torn (the end of a
+write that was never promised; normal after a crash, and while the node runs); damaged or recovering (bytes that had
+been synced are bad or gone: exit code 1).`,
 		Example: `  lockstep journal verify /var/lib/lockstep
   lockstep journal verify /mnt/archive`,
 		Args: usageArgs(cobra.ExactArgs(1)),

@@ -84,14 +84,16 @@ func (s *shipment) prepare() error {
 		return err
 	}
 	if !known {
-		return fmt.Errorf("%w: the watermark of %s is unreadable: start the node once, it mends that", journal.ErrCorrupt, s.o.From)
+		return fmt.Errorf("%w: the watermark of %s is unreadable: start the node once, it mends that",
+			journal.ErrCorrupt, s.o.From)
 	}
 	s.cluster = id.Cluster
 	s.report.Bound = min(s.o.Commit, watermark)
 	s.reader.SetLimit(s.report.Bound)
 	s.manifest, err = Load(s.o.FS, s.o.To)
 	if errors.Is(err, ErrNoArchive) {
-		s.manifest = &Manifest{Format: manifestFormat, Cluster: fmt.Sprintf("%016x", id.Cluster), SegmentBytes: s.o.SegmentBytes}
+		s.manifest = &Manifest{Format: manifestFormat, Cluster: fmt.Sprintf("%016x", id.Cluster),
+			SegmentBytes: s.o.SegmentBytes}
 		if s.manifest.SegmentBytes == 0 {
 			s.manifest.SegmentBytes = defaultSegmentBytes
 		}

@@ -445,7 +445,8 @@ func TestReadingBesideTheWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if followed.Sequence == live.Chain.Sequence && followed.Checksum != live.Chain.Checksum {
-		t.Errorf("Follow showed record %d with checksum %08x, it has %08x", followed.Sequence, followed.Checksum, live.Chain.Checksum)
+		t.Errorf("Follow showed record %d with checksum %08x, it has %08x", followed.Sequence, followed.Checksum,
+			live.Chain.Checksum)
 	}
 	live.Close()
 }

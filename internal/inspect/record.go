@@ -134,7 +134,8 @@ func (v *Record) read(r *wire.Record, payload []byte) bool {
 	case wire.RecordTerm:
 		var term wire.TermRecord
 		if term.Decode(payload) {
-			v.Leader = &Leader{Node: term.Leader, Incarnation: Hex(term.Incarnation), Run: term.Run, Version: term.Version}
+			v.Leader = &Leader{Node: term.Leader, Incarnation: Hex(term.Incarnation), Run: term.Run,
+				Version: term.Version}
 		}
 		return v.Leader != nil
 	case wire.RecordConfig:
