@@ -50,11 +50,12 @@ type Journal struct {
 	markSleep  sleeper        // of the watermark's thread
 	writeSleep sleeper        // of the journal thread
 	count      counts
+	timer      timer
 }
 
 type counts struct {
 	writes, bytes, cuts, segments, full *counters.Counter
-	durable, generation                 *counters.Counter
+	durable, generation, direct         *counters.Counter
 }
 
 func newCounts(f *counters.File) counts {
@@ -72,6 +73,7 @@ func newCounts(f *counters.File) counts {
 		full:       counter("lockstep_journal_full_total", "times that there was no space for the next segment"),
 		durable:    counter("lockstep_journal_durable_position", "everything below is synced"),
 		generation: counter("lockstep_journal_generation", "generation of the last cut"),
+		direct:     counter("lockstep_journal_direct", "1: written by O_DIRECT|O_DSYNC; 0: by write and fdatasync"),
 	}
 }
 
@@ -83,7 +85,7 @@ func Open(o Options) (*Journal, *Recovered, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	j := &Journal{options: o, count: newCounts(o.Counters)}
+	j := &Journal{options: o, count: newCounts(o.Counters), timer: newTimer(&o)}
 	if err := j.open(); err != nil {
 		return nil, nil, errors.Join(err, j.Close())
 	}
@@ -96,6 +98,9 @@ func (j *Journal) open() error {
 	o := &j.options
 	if err := j.probe(); err != nil {
 		return err
+	}
+	if j.direct {
+		j.count.direct.Set(1)
 	}
 	if err := syncAll(o.FS, o.Dir); err != nil {
 		return err

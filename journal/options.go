@@ -59,6 +59,7 @@ type Options struct {
 	Inline bool
 
 	Counters *counters.File   // where the journal counts; nil: nowhere
+	NowNs    func() int64     // monotonic clock, for timing writes and syncs; nil: they are not timed
 	Log      func(msg string) // cold: what an operator should read; nil: nowhere
 }
 

@@ -45,6 +45,7 @@ type segment struct {
 	file  vfs.File
 	name  string
 	dsync bool // every write is durable when it returns
+	timer *timer
 }
 
 func (s *segment) end() wire.Position { return s.first + wire.Position(s.bytes) }
@@ -55,9 +56,12 @@ func (s *segment) write(b []byte, position wire.Position) error {
 }
 
 func (s *segment) writeAt(b []byte, offset int64) error {
+	start := s.timer.now()
 	if _, err := s.file.WriteAt(b, offset); err != nil && !simbug.On(simbug.IgnoreFailedSync) {
 		return fmt.Errorf("journal: write %s at offset %d, %d bytes: %w", s.name, offset, len(b), err)
 	}
+	written := s.timer.now()
+	s.timer.wrote(written - start)
 	if s.dsync {
 		return nil
 	}
@@ -68,6 +72,7 @@ func (s *segment) writeAt(b []byte, offset int64) error {
 	if err != nil && !simbug.On(simbug.IgnoreFailedSync) {
 		return fmt.Errorf("journal: sync %s after writing at offset %d: %w", s.name, offset, err)
 	}
+	s.timer.synced(s.timer.now() - written)
 	return nil
 }
 
@@ -97,6 +102,6 @@ func (j *Journal) openSegment(first wire.Position, bytes int64) (segment, error)
 	if s.file, err = j.options.FS.OpenFile(s.name, flags); err != nil {
 		return s, fmt.Errorf("journal: open segment %s for writing: %w", s.name, err)
 	}
-	s.dsync = j.direct
+	s.dsync, s.timer = j.direct, &j.timer
 	return s, nil
 }

@@ -18,8 +18,15 @@ func TestMetricsOfANodeCanBeGathered(t *testing.T) {
 	found := map[string]bool{}
 	for _, f := range families {
 		found[f.GetName()] = true
+		if f.GetName() == "lockstep_journal_write_seconds" {
+			h := f.GetMetric()[0].GetHistogram()
+			if h == nil || h.GetSampleCount() == 0 || len(h.GetBucket()) < 20 {
+				t.Errorf("%s is no histogram of the writes so far: %v", f.GetName(), f.GetMetric()[0])
+			}
+		}
 	}
-	for _, name := range []string{"lockstep_term", "lockstep_datagrams_dropped_total", "lockstep_messages_ignored_total"} {
+	for _, name := range []string{"lockstep_term", "lockstep_datagrams_dropped_total", "lockstep_messages_ignored_total",
+		"lockstep_journal_write_seconds"} {
 		if !found[name] {
 			t.Errorf("%s is not exported", name)
 		}

@@ -47,6 +47,8 @@ type Status struct {
 	Rule        string            `json:"rule"`
 	Transport   string            `json:"transport"`
 	Journal     string            `json:"journal"`
+	DiskWrite   Latency           `json:"disk_write"`
+	DiskSync    Latency           `json:"disk_sync"`
 	Layout      string            `json:"layout"`
 	Idle        string            `json:"idle"`
 	Dropped     map[string]uint64 `json:"dropped"`
@@ -65,6 +67,27 @@ type Follower struct {
 
 // roleLearner is the role that status shows of a learner.
 const roleLearner = "learner"
+
+// Latency is how long something has taken since the start: microseconds, within 12.5 per cent.
+type Latency struct {
+	Count uint64  `json:"count"`
+	P50   float64 `json:"p50_us"`
+	P99   float64 `json:"p99_us"`
+	Max   float64 `json:"max_us"`
+}
+
+// String is p50/p99/max in microseconds, or - when nothing was measured.
+func (l Latency) String() string {
+	if l.Count == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f/%.0f/%.0f", l.P50, l.P99, l.Max)
+}
+
+func latencyOf(d *counters.Distribution) Latency {
+	us := func(ns uint64) float64 { return float64(ns/100) / 10 }
+	return Latency{Count: d.Count, P50: us(d.Quantile(0.5)), P99: us(d.Quantile(0.99)), Max: us(d.MaxNs)}
+}
 
 // DroppedTotal is how many datagrams were dropped, whatever the reason.
 func (s *Status) DroppedTotal() uint64 {
@@ -104,6 +127,9 @@ func (n *Node) Status() Status {
 	if s.Role == replica.Leader.String() {
 		s.Followers = n.followers()
 	}
+
+	timings := n.journal.Timings()
+	s.DiskWrite, s.DiskSync = latencyOf(&timings.Write), latencyOf(&timings.Sync)
 	if n.gauge("lockstep_recovering") == 1 {
 		s.Recovering = n.whyRecovering()
 	}
@@ -182,7 +208,17 @@ func (counterCollector) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector.
 func (c counterCollector) Collect(out chan<- prometheus.Metric) {
 	helpOf := map[string]string{} // one for all labels of a name
+	c.file.Histograms(func(d counters.Distribution) {
+		metric, err := prometheus.NewConstHistogram(prometheus.NewDesc(d.Name, d.Help, nil, nil),
+			d.Count, float64(d.SumNs)/1e9, d.Cumulative())
+		if err == nil {
+			out <- metric
+		}
+	})
 	c.file.Each(func(name, help string, value uint64) {
+		if _, part := counters.HistogramOf(name); part {
+			return
+		}
 		base, labels, values := splitName(name)
 		if first, ok := helpOf[base]; ok {
 			help = first

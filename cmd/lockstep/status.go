@@ -50,7 +50,7 @@ func statusCommand() *cobra.Command {
 func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	if !asJSON {
-		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tDROPPED\tTRANSPORT")
+		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
 	}
 	silent := 0
 	for _, control := range controls {
@@ -64,8 +64,8 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 				return err
 			}
 		default:
-			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", s.Node, s.Cluster, s.Role, s.Term, s.Leader, s.Append,
-				s.Durable, s.Commit, s.Applied, s.DroppedTotal(), s.Transport)
+			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", s.Node, s.Cluster, s.Role, s.Term, s.Leader, s.Append,
+				s.Durable, s.Commit, s.Applied, s.DroppedTotal(), s.DiskWrite, s.DiskSync, s.Transport)
 		}
 	}
 	if err := table.Flush(); err != nil {

@@ -6,6 +6,8 @@
 // A counter is a word of memory: counting is one atomic instruction, with no lock, no system call and no reader in the
 // way. Whoever wants the values (status, metrics, a person after a crash) maps the same file.
 //
+// A histogram is a row of counters, one a bucket of durations.
+//
 //	header | counters: name, help | values, a cache line each | distinct errors
 //
 // # Thread ownership
@@ -28,5 +30,6 @@
 //
 // # Limits
 //
-// Names of up to 160 bytes and help of up to 320 (cut), errors of up to 232 bytes (cut), 64 distinct errors.
+// Names of up to 160 bytes and help of up to 320 (cut), errors of up to 232 bytes (cut), 64 distinct errors. Histograms
+// hold 4 us to 34 s within 12.5 per cent, in HistogramSlots counters each.
 package counters

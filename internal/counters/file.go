@@ -12,9 +12,10 @@ import (
 // File is the counters of this process.
 type File struct {
 	View
-	path   string
-	mutex  sync.Mutex // registration
-	byName map[string]*Counter
+	path       string
+	mutex      sync.Mutex // registration
+	byName     map[string]*Counter
+	histograms []*Histogram
 }
 
 // Create makes a file at path with room for capacity counters, in the stead of one that may be there. Without a path
