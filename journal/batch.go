@@ -72,9 +72,17 @@ func (j *Journal) store(records []byte, b *batch) error {
 	return nil
 }
 
+// copyBelow is how long a write may be for its records to be copied behind the last block: less than a write of its own
+// memory would cost.
+const copyBelow = 32 << 10
+
 // storePiece writes bytes that end in the current segment: whole blocks, the first from its beginning, the rest of the
 // last one zero.
 func (j *Journal) storePiece(piece []byte) error {
+	head := (vfs.BlockBytes - j.fill) % vfs.BlockBytes // what fills up the block that the log ends in
+	if len(piece) >= copyBelow && vfs.Aligned(piece[head:]) {
+		return j.storeInPlace(piece, head)
+	}
 	filled := j.fill + len(piece)
 	blocks := (filled + vfs.BlockBytes - 1) &^ (vfs.BlockBytes - 1)
 	copy(j.staging[j.fill:], piece)
@@ -87,6 +95,34 @@ func (j *Journal) storePiece(piece []byte) error {
 		copy(j.staging[:vfs.BlockBytes], j.staging[blocks-vfs.BlockBytes:blocks])
 	}
 	j.fill = filled % vfs.BlockBytes
+	return nil
+}
+
+// storeInPlace writes a long piece without copying it: the first and the last block from the staging buffer, as they are
+// shared with other records, and those between straight from the ring. All of their bytes are below append, so nobody
+// writes them until they are durable.
+func (j *Journal) storeInPlace(piece []byte, head int) error {
+	const block = vfs.BlockBytes
+	first, last := j.staging[:block], j.staging[block:2*block]
+	pieces, total := j.vector[:0], 0
+	if j.fill > 0 {
+		copy(first[j.fill:], piece[:head])
+		pieces, total = append(pieces, first), block
+	}
+	body := (len(piece) - head) &^ (block - 1)
+	pieces, total = append(pieces, piece[head:head+body]), total+body
+	rest := copy(last, piece[head+body:])
+	if rest > 0 {
+		clear(last[rest:])
+		pieces, total = append(pieces, last), total+block
+	}
+	if err := j.current.writeVec(pieces, total, j.written-wire.Position(j.fill)); err != nil {
+		return err
+	}
+	j.written += wire.Position(len(piece))
+	if j.fill = rest; rest > 0 {
+		copy(first, last)
+	}
 	return nil
 }
 

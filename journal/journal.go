@@ -45,6 +45,7 @@ type Journal struct {
 
 	staging []byte // aligned: the block that written is in, then the batch
 	fill    int    // bytes of the log at the start of staging: written % block
+	vector  [3][]byte
 
 	durable    ringbuf.Cursor // what the watermark follows: written, or less while a cut is under way
 	markSleep  sleeper        // of the watermark's thread

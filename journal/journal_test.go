@@ -328,3 +328,33 @@ func TestDescribe(t *testing.T) {
 	}
 	r.close()
 }
+
+// TestLongBatchesAreWrittenInPlace writes batches of all sizes around the one from which they are no longer copied, at
+// all offsets in a block, and reads them back.
+func TestLongBatchesAreWrittenInPlace(t *testing.T) {
+	for _, direct := range []bool{true, false} {
+		m := vfs.NewMem()
+		if !direct {
+			m.RefuseDirect()
+		}
+		r := newRig(t, m)
+		for i := range 60 {
+			for range 1 + i%9 {
+				r.append(1, 3000+i*517%5000)
+			}
+			r.sync()
+		}
+		for size := copyBelow - 300; size < copyBelow+300; size += 40 {
+			r.append(1, size)
+			r.sync()
+		}
+		r.check()
+		r.mark()
+		r.reopen()
+		if r.rec.Outcome != OutcomeIntact {
+			t.Errorf("direct %v: %v", direct, r.rec)
+		}
+		r.check()
+		r.close()
+	}
+}

@@ -78,7 +78,7 @@ func (r *rig) open() error {
 // run starts the agents.
 func (r *rig) run() error {
 	const size = 512 << 10
-	r.ring = ringbuf.NewLogRing(make([]byte, 2*size), size, false)
+	r.ring = ringbuf.NewLogRing(vfs.AlignedBytes(2*size), size, false)
 	r.port = NewPort()
 	w, err := r.j.Agent(r.ring, r.port)
 	if err != nil {

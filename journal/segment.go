@@ -57,8 +57,21 @@ func (s *segment) write(b []byte, position wire.Position) error {
 
 func (s *segment) writeAt(b []byte, offset int64) error {
 	start := s.timer.now()
-	if _, err := s.file.WriteAt(b, offset); err != nil && !simbug.On(simbug.IgnoreFailedSync) {
-		return fmt.Errorf("journal: write %s at offset %d, %d bytes: %w", s.name, offset, len(b), err)
+	_, err := s.file.WriteAt(b, offset)
+	return s.finish(start, offset, len(b), err)
+}
+
+// writeVec stores pieces of whole blocks, one behind the other, at position, a multiple of a block, durably.
+func (s *segment) writeVec(pieces [][]byte, total int, position wire.Position) error {
+	start, offset := s.timer.now(), headerBytes+int64(position-s.first)
+	_, err := s.file.WriteVec(pieces, offset)
+	return s.finish(start, offset, total, err)
+}
+
+// finish makes a write durable, if it is not yet.
+func (s *segment) finish(start, offset int64, bytes int, err error) error {
+	if err != nil && !simbug.On(simbug.IgnoreFailedSync) {
+		return fmt.Errorf("journal: write %s at offset %d, %d bytes: %w", s.name, offset, bytes, err)
 	}
 	written := s.timer.now()
 	s.timer.wrote(written - start)

@@ -23,7 +23,7 @@ func benchCommand() *cobra.Command {
 	}
 	group(parent)
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchFailoverCommand(),
-		benchRelayCommand())
+		benchJournalCommand(), benchRelayCommand())
 	return parent
 }
 

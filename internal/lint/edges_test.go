@@ -37,7 +37,7 @@ var edges = map[string][]string{
 	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
 		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
-	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "wire", "journal", "transport", "xdp", "client", "service"},
+	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
 
 	"internal/lint":      {},
 	"internal/system":    {},

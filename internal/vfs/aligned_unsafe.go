@@ -10,7 +10,7 @@ func AlignedBytes(n int) []byte {
 	return b[skip : skip+n : skip+n]
 }
 
-// aligned reports whether b begins at a multiple of n.
-func aligned(b []byte, n int) bool {
-	return len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(n) == 0
+// Aligned reports whether b begins at a multiple of BlockBytes, as direct I/O wants it.
+func Aligned(b []byte) bool {
+	return len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%BlockBytes == 0
 }

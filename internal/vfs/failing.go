@@ -261,6 +261,15 @@ func (f *failingFile) WriteAt(b []byte, offset int64) (int, error) {
 	return f.File.WriteAt(b, offset+x.Shift)
 }
 
+// WriteVec runs into the faults of writes, as one write.
+func (f *failingFile) WriteVec(pieces [][]byte, offset int64) (int, error) {
+	total := 0
+	for _, p := range pieces {
+		total += len(p)
+	}
+	return f.WriteAt(join(pieces, total), offset)
+}
+
 func (f *failingFile) Sync() error {
 	x := f.f.hit(OpSync, f.path)
 	if x == nil {

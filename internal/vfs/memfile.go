@@ -49,6 +49,27 @@ func (f *memFile) WriteAt(b []byte, offset int64) (int, error) {
 	return n, nil
 }
 
+func (f *memFile) WriteVec(pieces [][]byte, offset int64) (int, error) {
+	total := 0
+	for _, p := range pieces {
+		if f.flags&Direct != 0 && (len(p)%BlockBytes != 0 || !Aligned(p)) {
+			return 0, f.fail("write", errMisaligned)
+		}
+		total += len(p)
+	}
+	return f.WriteAt(join(pieces, total), offset)
+}
+
+// join puts the pieces of a vectored write together.
+func join(pieces [][]byte, total int) []byte {
+	all := AlignedBytes(total)
+	at := 0
+	for _, p := range pieces {
+		at += copy(all[at:], p)
+	}
+	return all
+}
+
 func (f *memFile) write(b []byte, offset int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
@@ -170,7 +191,7 @@ func (f *memFile) checkAligned(op string, b []byte, offset int64) error {
 	if f.flags&Direct == 0 {
 		return nil
 	}
-	if offset%BlockBytes != 0 || len(b)%BlockBytes != 0 || !aligned(b, BlockBytes) {
+	if offset%BlockBytes != 0 || len(b)%BlockBytes != 0 || !Aligned(b) {
 		return f.fail(op, errMisaligned)
 	}
 	return nil

@@ -61,6 +61,39 @@ func (f *realFile) WriteAt(b []byte, offset int64) (int, error) {
 	return n, nil
 }
 
+// WriteVec tries again what a signal interrupted; what was written in part is written again as a whole, which is what it
+// was to be.
+func (f *realFile) WriteVec(pieces [][]byte, offset int64) (int, error) {
+	total := 0
+	for _, p := range pieces {
+		total += len(p)
+	}
+	for {
+		n, err := unix.Pwritev(f.fd, pieces, offset)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, &os.PathError{Op: "write", Path: f.path, Err: err}
+		case n == total:
+			return n, nil
+		}
+		return f.writePieces(pieces, offset)
+	}
+}
+
+// writePieces writes piece by piece, after a vectored write that ended early.
+func (f *realFile) writePieces(pieces [][]byte, offset int64) (n int, err error) {
+	for _, p := range pieces {
+		m, err := f.WriteAt(p, offset+int64(n))
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // Sync does not retry: an interrupted fdatasync may already have reported and forgotten an error.
 func (f *realFile) Sync() error {
 	if err := unix.Fdatasync(f.fd); err != nil {

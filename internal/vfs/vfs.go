@@ -51,6 +51,8 @@ type File interface {
 	ReadAt(b []byte, offset int64) (n int, err error)
 	// WriteAt is io.WriterAt: n < len(b) comes with an error.
 	WriteAt(b []byte, offset int64) (n int, err error)
+	// WriteVec is WriteAt of several pieces, one behind the other, with one call where the system has one.
+	WriteVec(pieces [][]byte, offset int64) (n int, err error)
 	// Sync makes everything written to the file durable (fdatasync). After an error the state of the file is
 	// unknown for good; asking again proves nothing.
 	Sync() error

@@ -368,3 +368,35 @@ func TestMisdirectPutsABlockWhereItDoesNotBelong(t *testing.T) {
 		t.Error("a block beyond the file took something")
 	}
 }
+
+// TestWriteVecIsOneWrite: on disk and in memory the pieces stand behind each other, and a fault hits them as one write.
+func TestWriteVecIsOneWrite(t *testing.T) {
+	mem := NewMem()
+	for name, c := range map[string]struct {
+		fs  FS
+		dir string
+	}{"real": {Real{}, t.TempDir()}, "mem": {mem, ""}, "failing": {NewFailing(NewMem()), ""}} {
+		f, err := c.fs.OpenFile(c.dir+"/vec", Create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces := [][]byte{[]byte("one"), {}, []byte("two"), []byte("three")}
+		if n, err := f.WriteVec(pieces, 5); n != 11 || err != nil {
+			t.Fatalf("%s: %d, %v", name, n, err)
+		}
+		got := make([]byte, 16)
+		if _, err := f.ReadAt(got, 0); err != nil || string(got) != "\x00\x00\x00\x00\x00onetwothree" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	f, err := mem.OpenFile("/direct", Create|Direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteVec([][]byte{AlignedBytes(BlockBytes), make([]byte, 100)}, 0); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("direct I/O of a piece that is not aligned: %v", err)
+	}
+}
