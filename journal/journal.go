@@ -56,7 +56,7 @@ type Journal struct {
 
 type counts struct {
 	writes, bytes, cuts, segments, full *counters.Counter
-	durable, generation, direct         *counters.Counter
+	durable, generation, direct, mended *counters.Counter
 }
 
 func newCounts(f *counters.File) counts {
@@ -74,6 +74,7 @@ func newCounts(f *counters.File) counts {
 		full:       counter("lockstep_journal_full_total", "times that there was no space for the next segment"),
 		durable:    counter("lockstep_journal_durable_position", "everything below is synced"),
 		generation: counter("lockstep_journal_generation", "generation of the last cut"),
+		mended:     counter("lockstep_journal_mended_bytes_total", "damaged bytes replaced by those of another node"),
 		direct:     counter("lockstep_journal_direct", "1: written by O_DIRECT|O_DSYNC; 0: by write and fdatasync"),
 	}
 }

@@ -28,6 +28,8 @@ type Recovered struct {
 	Resumes wire.Position
 	// MendedHeaders is how many damaged segment headers were rewritten from what the segment before them says.
 	MendedHeaders int
+	// MendedBytes is how many bytes of damage were replaced by those of other nodes (Journal.Mend).
+	MendedBytes uint64
 	// Marked says why this node is recovering since an earlier start (MarkRecovering); empty when it is not.
 	Marked string
 }

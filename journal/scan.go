@@ -66,6 +66,38 @@ func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit visitor) (
 	return s, nil
 }
 
+// again goes on behind a gap that has been mended.
+func (s *scanned) again(fs vfs.FS, dir string, cluster uint64, buffered bool) error {
+	list, err := listSegments(fs, dir)
+	if err != nil {
+		return err
+	}
+	if list, err = inspect(fs, dir, list, cluster); err != nil {
+		return err
+	}
+	known := s.segments[:s.reached]
+	s.segments, s.reached = list, 0
+	for i := range list {
+		if list[i].first > s.chain.Position {
+			break
+		}
+		s.reached++
+		for k := range known {
+			if known[k].first == list[i].first {
+				list[i].expect = known[k].expect
+			}
+		}
+	}
+	s.verdict, s.readErr, s.evidence, s.resumes = 0, nil, 0, 0
+	w := newWindow(fs, dir, list, buffered)
+	defer w.tape.close()
+	if err := s.walk(w, nil); err != nil {
+		return err
+	}
+	s.lookBehind(w)
+	return nil
+}
+
 // begin finds where the log begins.
 func (s *scanned) begin() error {
 	if len(s.segments) == 0 {

@@ -116,6 +116,16 @@ func (w *Watermark) lower(durable interface{ Store(uint64) }, position wire.Posi
 	return w.write(position)
 }
 
+// raise stores a position if it is higher than the stored one. A watermark that cannot be read stays unknown.
+func (w *Watermark) raise(position wire.Position) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.known || position <= w.position {
+		return nil
+	}
+	return w.write(position)
+}
+
 // write stores a position in the older slot. The caller holds the lock.
 func (w *Watermark) write(position wire.Position) error {
 	w.writes++
