@@ -67,9 +67,13 @@ func (n *Node) serveStatus(w http.ResponseWriter, _ *http.Request) {
 func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 	from, err1 := strconv.ParseUint(r.FormValue("from"), 10, 64)
 	until, err2 := strconv.ParseUint(r.FormValue("until"), 10, 64)
+	synced := r.FormValue("synced") != "" // for a node that mends its log and checks what it gets from both ends
 	term, err3 := strconv.ParseUint(r.FormValue("term"), 10, 32)
+	if synced {
+		err3 = nil
+	}
 	if err := errors.Join(err1, err2, err3); err != nil || until < from {
-		http.Error(w, "want from and until, positions in the log, and the follower's term", http.StatusBadRequest)
+		http.Error(w, "want from and until, positions in the log, and the follower's term or synced=1", http.StatusBadRequest)
 		return
 	}
 	if cluster := r.FormValue("cluster"); cluster != ClusterString(n.identity.Cluster) {
@@ -78,7 +82,11 @@ func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set(headerCommit, strconv.FormatUint(uint64(n.progress.Commit()), 10))
 	w.Header().Set(headerTerm, strconv.FormatUint(n.gauge("lockstep_term"), 10))
-	body, err := n.LogFor(wire.Term(term), wire.Position(from), wire.Position(until))
+	serve := func() ([]byte, error) { return n.LogFor(wire.Term(term), wire.Position(from), wire.Position(until)) }
+	if synced {
+		serve = func() ([]byte, error) { return n.SyncedLog(wire.Position(from), wire.Position(until)) }
+	}
+	body, err := serve()
 	switch {
 	case errors.Is(err, ErrLeadsNoLonger):
 		http.Error(w, err.Error(), http.StatusConflict)

@@ -113,6 +113,11 @@ func (n *Node) openJournal(identity journal.Identity) error {
 		return fmt.Errorf("%w: the log in %s begins at position %d, and this version has no snapshot to begin there: "+
 			"its first segments are gone; make the node anew with lockstep reseed", ErrConfig, dir, n.recovered.Floor)
 	}
+	if n.identity = identity; len(n.config.Cluster.Nodes) > 1 {
+		if err := n.mendJournal(); err != nil {
+			return err
+		}
+	}
 	clean, err := journal.TakeClean(fs, dir, identity.Run, n.recovered.Chain.Position)
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
