@@ -53,7 +53,8 @@ func verifyGap(g Gap, before wire.Chain, b, next []byte) error {
 
 // Mend fills the gap that Recovered has (Recovered.Gap) with bytes of another node, and looks at the log again: Recovered
 // then says what stands now, which may be damage further on. With OutcomeIntact and OutcomeTorn the journal is ready.
-// ErrMend: the bytes are others than those that are missing, and nothing was changed. Any other error is final.
+// ErrMend: the bytes are others than those that are missing, or what stands around them cannot be read; the log is as
+// damaged as before. Any other error is final.
 func (j *Journal) Mend(b []byte) error {
 	g, ok := j.recovered.Gap()
 	if j.ready || !ok {
@@ -132,8 +133,7 @@ func (j *Journal) lookAgainBehind(g Gap) error {
 			"keep what is written", g.From, g.Until, j.recovered.Segment, j.recovered.Offset, j.recovered.Cause)
 	}
 	j.count.mended.Add(uint64(g.Bytes()))
-	o.Log(fmt.Sprintf("journal: mended [%d, %d) with the bytes of another node", g.From, g.Until))
-	o.Log("journal: " + j.recovered.String())
+	o.Log(fmt.Sprintf("journal: mended [%d, %d): %s", g.From, g.Until, j.recovered))
 	if j.recovered.Outcome.Forgot() {
 		return nil
 	}
@@ -184,7 +184,7 @@ func (p *patcher) edges(t *tape, piece []byte, at, from, until wire.Position) er
 			err = errGap
 		}
 		if err != nil {
-			return fmt.Errorf("journal: read the block at position %d to mend it: %w", at+wire.Position(offset), err)
+			return fmt.Errorf("%w: read the block at position %d: %w", ErrMend, at+wire.Position(offset), err)
 		}
 		return nil
 	}
@@ -201,6 +201,16 @@ func (p *patcher) edges(t *tape, piece []byte, at, from, until wire.Position) er
 }
 
 func (p *patcher) write(s *segmentInfo, piece []byte, at wire.Position) error {
+	return p.with(s, func(seg *segment) error { return seg.write(piece, at) })
+}
+
+// writeHeader writes the header of a segment anew.
+func (p *patcher) writeHeader(s *segmentInfo, h *segmentHeader) error {
+	return p.with(s, func(seg *segment) error { return seg.writeHeader(h, alignedBlock()) })
+}
+
+// with opens a segment for a write.
+func (p *patcher) with(s *segmentInfo, write func(seg *segment) error) error {
 	seg := segment{first: s.first, bytes: s.bytes, dsync: p.direct, timer: &timer{},
 		name: path.Join(segmentDir(p.dir), segmentName(s.first))}
 	flags := vfs.Write
@@ -211,5 +221,5 @@ func (p *patcher) write(s *segmentInfo, piece []byte, at wire.Position) error {
 	if seg.file, err = p.fs.OpenFile(seg.name, flags); err != nil {
 		return fmt.Errorf("journal: open segment %s to mend it: %w", seg.name, err)
 	}
-	return errors.Join(seg.write(piece, at), seg.close())
+	return errors.Join(write(&seg), seg.close())
 }

@@ -78,7 +78,7 @@ func (s *segment) finish(start, offset int64, bytes int, err error) error {
 	if s.dsync {
 		return nil
 	}
-	err := s.file.Sync()
+	err = s.file.Sync()
 	if err != nil && simbug.On(simbug.RetryFailedSync) {
 		err = s.file.Sync()
 	}

@@ -73,6 +73,7 @@ type JournalConfig struct {
 	SyncIntervalUs int64 `toml:"sync_interval_us"`
 	SyncBytes      int64 `toml:"sync_bytes"`
 	HungMs         int64 `toml:"hung_ms"`
+	ScrubBytesPerS int64 `toml:"scrub_bytes_per_s"`
 }
 
 // ElectionConfig holds the time-outs of consensus.
@@ -101,10 +102,11 @@ func Defaults() Config {
 		Cluster: ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20,
 			Sessions: 1024, Responses: 4096, KeptBytes: 1 << 20},
 		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
-		Journal:   JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000},
-		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
-		Threads:   ThreadsConfig{Layout: "shared", Idle: "auto"},
-		Limits:    LimitsConfig{Window: 4096},
+		Journal: JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000,
+			ScrubBytesPerS: 1 << 20},
+		Election: ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
+		Threads:  ThreadsConfig{Layout: "shared", Idle: "auto"},
+		Limits:   LimitsConfig{Window: 4096},
 	}
 }
 
@@ -255,6 +257,9 @@ func (c *Config) checkJournal() error {
 	}
 	if j.HungMs != 0 && (j.HungMs < 100 || j.HungMs > 60_000) {
 		return fmt.Errorf(`key "journal.hung_ms" is %d: want 100 to 60000, or 0: a disk that hangs is waited for`, j.HungMs)
+	}
+	if j.ScrubBytesPerS < 0 || j.ScrubBytesPerS > 1<<30 {
+		return fmt.Errorf(`key "journal.scrub_bytes_per_s" is %d: want 0 (off) to 1 GiB (1073741824)`, j.ScrubBytesPerS)
 	}
 	return nil
 }

@@ -82,7 +82,11 @@ func (n *Node) fromPeers(gap journal.Gap, mend func([]byte) error) error {
 
 // fetchGap fetches a gap from another node: what is synced there, committed or not, as it is checked from both ends.
 func (n *Node) fetchGap(server wire.NodeID, gap journal.Gap) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), mendLimit)
+	parent := n.fetches
+	if parent == nil { // while the node starts
+		parent = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(parent, mendLimit)
 	defer cancel()
 	b := make([]byte, 0, gap.Bytes())
 	sink := func(piece []byte) error {
@@ -128,6 +132,32 @@ func (n *Node) fetchSynced(ctx context.Context, server wire.NodeID, from, until 
 	}
 	_, err = copyChunks(response.Body, sink)
 	return err
+}
+
+// makeScrub makes the agent that reads the sealed part of the log again and mends it.
+func (n *Node) makeScrub() error {
+	o := journal.ScrubOptions{
+		BytesPerS: n.config.Journal.ScrubBytesPerS,
+		Limit:     func() wire.Position { return min(n.progress.Commit(), wire.Position(n.durable.Load())) },
+		Alarm: func(msg string) {
+			n.logf("%s", msg)
+			n.counters.Error(n.machine.Clock.WallNs(), msg)
+		},
+	}
+	if len(n.config.Cluster.Nodes) > 1 {
+		o.Mend = func(gap journal.Gap, try func([]byte) error) error {
+			err := n.fromPeers(gap, try)
+			if errors.Is(err, errPeerLacks) {
+				err = fmt.Errorf("%w: %w", journal.ErrMend, err)
+			}
+			return err
+		}
+	}
+	var err error
+	if n.scrub, err = n.journal.Scrubber(o); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
 }
 
 // SyncedLog returns log bytes from a position on, from disk, as many as are synced here and fit one answer, committed or

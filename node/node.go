@@ -67,6 +67,8 @@ type Node struct {
 	closers    []func() error
 	http       *http.Server
 	client     *http.Client
+	scrub      *journal.Scrubber
+	fetches    context.Context    // of whatever is fetched from other nodes while this one runs
 	cancel     context.CancelFunc // ends fetches
 	startedAt  time.Time
 

@@ -151,7 +151,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		n.closers = append(n.closers, parker.Close)
 	}
 	fetches, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
+	n.fetches, n.cancel = fetches, cancel
 	n.port = journal.NewPort()
 	n.votePort = replica.NewVotePort(parker)
 	n.operator = replica.NewOperator(n.parkers.core.WakeIfParked)
@@ -282,6 +282,12 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 	watermark, err := n.journal.WatermarkAgent()
 	if err != nil {
 		return fmt.Errorf("node: %w", err)
+	}
+	if n.config.Journal.ScrubBytesPerS > 0 {
+		if err := n.makeScrub(); err != nil {
+			return err
+		}
+		blocking(n.scrub, agent.NoCPU)
 	}
 	n.journalAt = len(n.threads)
 	blocking(writer, core(3))

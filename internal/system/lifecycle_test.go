@@ -10,6 +10,7 @@ import (
 	"lockstep/internal/lab"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/node"
 )
 
 // since is what a node has printed behind the first n bytes.
@@ -98,21 +99,52 @@ func TestShouldReadJournalsFromTheShell(t *testing.T) {
 	}
 	c.damage(1)
 	expect(1, []string{"journal", "verify", one}, "damaged")
+	before := len(c.log(1))
 	for _, n := range c.lab.Nodes() {
 		c.do(c.lab.Start(n.ID))
 	}
-	c.await("the damaged node has mended its log and follows or leads", func() bool {
-		return strings.Contains(c.log(1), "with the bytes of node ") && c.counter(1, "lockstep_append_position") > 0
-	})
-	if strings.Contains(c.log(1), "recovering: ") {
-		t.Error("a node that has mended its log counts for one that has forgotten")
+	c.awaitStatus(1, "the damaged node runs", func(s *node.Status) bool { return s.Append > 0 })
+	if said := c.since(1, before); !strings.Contains(said, "with the bytes of node ") || strings.Contains(said, "recovering: ") {
+		t.Errorf("the damaged node has not mended its log: %s", said)
 	}
 	c.prove()
 	expect(0, []string{"journal", "diff", one, two}, "the same up to")
 }
 
+// TestShouldMendFlippedBitsFromTheOthers turns 20 bits all over the log of one node that is stopped under load: it mends
+// them all at start, and counts at once.
+func TestShouldMendFlippedBitsFromTheOthers(t *testing.T) {
+	needNamespaces(t)
+	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: "durable"})
+	f := c.start(0, flowOptions{Orders: true, Window: 64})
+	f.awaitAcked(500)
+	victim := c.others(c.leader())[0]
+	c.do(c.lab.Stop(victim))
+	f.awaitAcked(200)
+	c.damageAt(victim, 20)
+	before := len(c.log(victim))
+	c.do(c.lab.Start(victim))
+	c.awaitStatus(victim, "the damaged node runs", func(s *node.Status) bool { return s.Append > 0 && s.Recovering == "" })
+	f.awaitAcked(200)
+	f.stop()
+	c.prove()
+	said := c.since(victim, before)
+	if mended := strings.Count(said, "with the bytes of node "); mended < 10 || strings.Contains(said, "recovering: ") {
+		t.Errorf("%d ranges mended: %s", mended, said)
+	}
+	if got := c.counter(victim, "lockstep_journal_mended_bytes_total"); got == 0 {
+		t.Error("no mended bytes are counted")
+	}
+}
+
 // damage turns a bit in the middle of a stopped node's log.
 func (c *cluster) damage(id int) {
+	c.t.Helper()
+	c.damageAt(id, 1)
+}
+
+// damageAt turns bits at even distances in a stopped node's log, none in its last record.
+func (c *cluster) damageAt(id, bits int) {
 	c.t.Helper()
 	dir := c.node(id).Dir
 	s, err := journal.Verify(vfs.Real{}, dir)
@@ -123,11 +155,13 @@ func (c *cluster) damage(id int) {
 	c.do(err)
 	defer f.Close()
 	const header = 4096
-	at := int64(header + s.Chain.Position/2)
-	var b [1]byte
-	_, err = f.ReadAt(b[:], at)
-	c.do(err)
-	b[0] ^= 0x10
-	_, err = f.WriteAt(b[:], at)
-	c.do(err)
+	for i := range bits {
+		at := int64(header) + int64(s.Chain.Position)*int64(i+1)/int64(bits+1)
+		var b [1]byte
+		_, err = f.ReadAt(b[:], at)
+		c.do(err)
+		b[0] ^= 0x10
+		_, err = f.WriteAt(b[:], at)
+		c.do(err)
+	}
 }
