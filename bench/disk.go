@@ -136,6 +136,7 @@ type fioOutput struct {
 			Bytes  int64   `json:"io_bytes"`
 			Total  int64   `json:"total_ios"`
 			ClatNs struct {
+				Min        float64            `json:"min"`
 				Max        float64            `json:"max"`
 				Percentile map[string]float64 `json:"percentile"`
 			} `json:"clat_ns"`
@@ -187,7 +188,7 @@ func (r *JournalRow) setFio(text []byte) error {
 	w := &out.Jobs[0].Write
 	r.Bytes, r.Writes, r.MBPerSec, r.PerSec = w.Bytes, w.Total, round(w.BW/1e6), round(w.IOPS)
 	r.P50Us, r.P99Us = round(w.ClatNs.Percentile["50.000000"]/1e3), round(w.ClatNs.Percentile["99.000000"]/1e3)
-	r.MaxUs = round(w.ClatNs.Max / 1e3)
+	r.MinUs, r.MaxUs = round(w.ClatNs.Min/1e3), round(w.ClatNs.Max/1e3)
 	return nil
 }
 

@@ -49,6 +49,7 @@ type JournalRow struct {
 	Writes    int64   `json:"writes"`
 	MBPerSec  float64 `json:"mb_per_sec"`
 	PerSec    float64 `json:"per_sec"`
+	MinUs     float64 `json:"min_us"`
 	P50Us     float64 `json:"p50_us"`
 	P99Us     float64 `json:"p99_us"`
 	MaxUs     float64 `json:"max_us"`
@@ -71,7 +72,7 @@ func (r *JournalRow) Write(w io.Writer) error { return json.NewEncoder(w).Encode
 func (r *JournalRow) set(h *hdrhistogram.Histogram, bytes int64, took time.Duration) {
 	us := func(q float64) float64 { return round(float64(h.ValueAtQuantile(q)) / 1e3) }
 	r.Bytes, r.Writes = bytes, h.TotalCount()
-	r.P50Us, r.P99Us, r.MaxUs = us(50), us(99), round(float64(h.Max())/1e3)
+	r.MinUs, r.P50Us, r.P99Us, r.MaxUs = round(float64(h.Min())/1e3), us(50), us(99), round(float64(h.Max())/1e3)
 	r.MBPerSec = round(float64(bytes) / 1e6 / took.Seconds())
 	r.PerSec = math.Round(float64(r.Writes) / took.Seconds())
 }

@@ -160,7 +160,7 @@ func (b *journalBench) medians() error {
 		median.Scenario += "-median"
 		for _, field := range []func(*bench.JournalRow) *float64{
 			func(r *bench.JournalRow) *float64 { return &r.MBPerSec }, func(r *bench.JournalRow) *float64 { return &r.PerSec },
-			func(r *bench.JournalRow) *float64 { return &r.P50Us }, func(r *bench.JournalRow) *float64 { return &r.P99Us },
+			func(r *bench.JournalRow) *float64 { return &r.MinUs }, func(r *bench.JournalRow) *float64 { return &r.P50Us }, func(r *bench.JournalRow) *float64 { return &r.P99Us },
 			func(r *bench.JournalRow) *float64 { return &r.MaxUs }, func(r *bench.JournalRow) *float64 { return &r.RatioBare },
 			func(r *bench.JournalRow) *float64 { return &r.RatioFio }, func(r *bench.JournalRow) *float64 { return &r.StealPct },
 		} {
@@ -190,8 +190,8 @@ func (b *journalBench) emit(row *bench.JournalRow) error {
 	if row.RatioFio > 0 {
 		ratios += fmt.Sprintf("  %.2f x fio", row.RatioFio)
 	}
-	fmt.Fprintf(b.text, "%-26s %8.1f MB/s %8.0f writes/s  p50 %8.1f  p99 %8.1f  max %9.1f us%s\n", row.Scenario, row.MBPerSec,
-		row.PerSec, row.P50Us, row.P99Us, row.MaxUs, ratios)
+	fmt.Fprintf(b.text, "%-26s %8.1f MB/s %8.0f writes/s  min %7.1f  p50 %8.1f  p99 %8.1f  max %9.1f us%s\n", row.Scenario, row.MBPerSec,
+		row.PerSec, row.MinUs, row.P50Us, row.P99Us, row.MaxUs, ratios)
 	if b.json == nil {
 		return nil
 	}
