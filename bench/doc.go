@@ -7,6 +7,9 @@
 // so that a stall is charged to every message that fell into it (no coordinated omission). Relay is the two-hop floor:
 // the same datagrams' way over the same topology with no logic in between. Row is one line of output.
 //
+// JournalAppend and JournalDurable measure a node's journal alone, as its threads run it; BareAppend, BareDurable and Fio
+// are the floors of the same disk: the same writes with no journal.
+//
 // # Thread ownership
 //
 // A Load, with its client, transport and histograms, belongs to the thread that runs it, which does nothing else.

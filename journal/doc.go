@@ -18,12 +18,15 @@
 //
 //	any thread: Reader (own file handles, up to a limit that its user sets; seeks by position, number or stamp)
 //	offline:    Builder (writes a log that exists elsewhere into segments)
+//	scrub thread: reads sealed segments again, has damage mended
+//	any thread: Reader (own file handles, up to a limit that its user sets)
 //
 // # Thread ownership
 //
-// Open, Discard, Agent, WatermarkAgent, Preload and Close belong to the thread that sets the node up, before and after
+// Open, Mend, Discard, Agent, WatermarkAgent, Scrubber, Preload and Close belong to the thread that sets the node up, before and after
 // the agents run. Writer belongs to the journal thread, Marker to the watermark's, Port's methods to the core thread.
-// VoteFile has one owner. With Options.Inline all of them run on one thread, without goroutines and without blocking.
+// VoteFile has one owner. Scrubber belongs to a thread of its own; it reads, and writes only what is damaged below the
+// commit position, where the journal thread writes no more. With Options.Inline all of them run on one thread, without goroutines and without blocking.
 //
 // # Memory ordering
 //
@@ -36,12 +39,13 @@
 // An error of a write or a sync is final: the journal reports it (ReportFailed), its agent returns it, and nothing is
 // tried again. A full disk is not such an error: it shows while the next segment is prepared, is reported
 // (ReportFull), and the journal goes on by itself when there is space (ReportSpace). Opening changes nothing on a disk
-// whose synced bytes are damaged or gone, until Discard is called. Arbitrary bytes in any file lead to an outcome or
+// whose synced bytes are damaged or gone, until Mend or Discard is called. The scrub reports damage that nobody can mend,
+// and goes on. Arbitrary bytes in any file lead to an outcome or
 // an error, never to a panic.
 //
 // # Limits
 //
 // Segments hold from 128 KiB to 4 GiB; a batch is at most MaxBatch (1 MiB). Memory is bounded and independent of the
 // size of the log: the staging buffer of a batch, a window of 512 KiB for each reader, an entry for each term and
-// segment. One segment is prepared ahead. Log is deleted by cuts only.
+// segment; what is mended at once (MaxMend, 16 MiB). One segment is prepared ahead. Log is deleted by cuts only.
 package journal
