@@ -8,6 +8,7 @@ REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
 .PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus crash-image
+.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal clean deps deps-generate litmus
 
 all: build
 
@@ -96,6 +97,10 @@ litmus: ## the ring litmus tests at full length
 
 bench: ## micro benchmarks of every package
 	@$(CGO) $(GO) test -run '^$$' -bench . -benchmem $(PKGS)
+
+bench-journal: build ## the journal alone, beside bare writes and fio (DIR=where)
+	@scripts/install-packages fio:fio || true
+	@bin/lockstep bench journal --dir $(or $(DIR),/tmp) --rounds 5
 
 clean:
 	@rm -rf bin out
