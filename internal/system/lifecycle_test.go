@@ -111,9 +111,9 @@ func TestShouldReadJournalsFromTheShell(t *testing.T) {
 	expect(0, []string{"journal", "diff", one, two}, "the same up to")
 }
 
-// TestShouldMendFlippedBitsFromTheOthers turns 20 bits all over the log of one node that is stopped under load: it mends
+// TestP4ShouldMendFlippedBitsFromTheOthers turns 20 bits all over the log of one node that is stopped under load: it mends
 // them all at start, and counts at once.
-func TestShouldMendFlippedBitsFromTheOthers(t *testing.T) {
+func TestP4ShouldMendFlippedBitsFromTheOthers(t *testing.T) {
 	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Rule: "durable"})
 	f := c.start(0, flowOptions{Orders: true, Window: 64})
