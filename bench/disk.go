@@ -131,17 +131,23 @@ var ErrNoFio = errors.New("bench: fio is not installed")
 type fioOutput struct {
 	Jobs []struct {
 		Write struct {
-			BW     float64 `json:"bw_bytes"`
-			IOPS   float64 `json:"iops"`
-			Bytes  int64   `json:"io_bytes"`
-			Total  int64   `json:"total_ios"`
-			ClatNs struct {
-				Min        float64            `json:"min"`
-				Max        float64            `json:"max"`
-				Percentile map[string]float64 `json:"percentile"`
-			} `json:"clat_ns"`
+			BW     float64    `json:"bw_bytes"`
+			IOPS   float64    `json:"iops"`
+			Bytes  int64      `json:"io_bytes"`
+			Total  int64      `json:"total_ios"`
+			ClatNs fioLatency `json:"clat_ns"`
 		} `json:"write"`
+		Sync struct {
+			LatNs fioLatency `json:"lat_ns"`
+		} `json:"sync"`
 	} `json:"jobs"`
+}
+
+// fioLatency is a latency in nanoseconds.
+type fioLatency struct {
+	Min        float64            `json:"min"`
+	Max        float64            `json:"max"`
+	Percentile map[string]float64 `json:"percentile"`
 }
 
 // Fio has fio write the pattern of a floor: a whole file once in blocks of a batch (block 1 MiB), or blocks of 4 KiB for
@@ -185,10 +191,11 @@ func (r *JournalRow) setFio(text []byte) error {
 	if err := json.Unmarshal(text, &out); err != nil || len(out.Jobs) != 1 {
 		return fmt.Errorf("bench: what fio says is not understood: %w: %.200s", err, text)
 	}
-	w := &out.Jobs[0].Write
+	w, s := &out.Jobs[0].Write, &out.Jobs[0].Sync.LatNs // syncs of their own there are without direct I/O only
+	us := func(q string) float64 { return round((w.ClatNs.Percentile[q] + s.Percentile[q]) / 1e3) }
 	r.Bytes, r.Writes, r.MBPerSec, r.PerSec = w.Bytes, w.Total, round(w.BW/1e6), round(w.IOPS)
-	r.P50Us, r.P99Us = round(w.ClatNs.Percentile["50.000000"]/1e3), round(w.ClatNs.Percentile["99.000000"]/1e3)
-	r.MinUs, r.MaxUs = round(w.ClatNs.Min/1e3), round(w.ClatNs.Max/1e3)
+	r.P50Us, r.P99Us = us("50.000000"), us("99.000000")
+	r.MinUs, r.MaxUs = round((w.ClatNs.Min+s.Min)/1e3), round((w.ClatNs.Max+s.Max)/1e3)
 	return nil
 }
 

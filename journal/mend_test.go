@@ -266,3 +266,43 @@ func TestMendStopsAtADiskThatFails(t *testing.T) {
 		j.Close()
 	}
 }
+
+// TestMendEveryOperationFailsOnce: whatever operation fails while a log is opened and mended, the log is whole afterwards
+// or as damaged as before, never shorter and well.
+func TestMendEveryOperationFailsOnce(t *testing.T) {
+	im := newImage(t)
+	defer im.close()
+	at := im.ends[60]
+	failed := 0
+	for _, short := range []bool{false, true} {
+		for i := 0; ; i++ {
+			m := im.mem.Crash(vfs.KeepAll)
+			file, offset := where(at + 70)
+			errNone(t, m.Rot(file, offset, 0x10))
+			f := vfs.NewFailing(m, vfs.Fault{Ops: vfs.OpAll, Skip: i, Err: syscall.EIO, Short: short})
+			j, rec, err := Open(optionsOn(im.options, f))
+			if err == nil {
+				if g, ok := rec.Gap(); ok {
+					err = j.Mend(im.log[g.From:g.Until])
+				}
+				j.Close()
+			}
+			if err != nil {
+				failed++
+			}
+			done := f.Ops() <= i
+			j, rec, err = Open(optionsOn(im.options, m.Crash(vfs.LoseAll)))
+			errNone(t, err)
+			if rec.Chain != im.chain && (!rec.Forgot() || rec.Chain.Position != at) {
+				t.Fatalf("operation %d: %v", i, rec)
+			}
+			j.Close()
+			if done {
+				break
+			}
+		}
+	}
+	if failed < 20 {
+		t.Errorf("%d failures", failed)
+	}
+}

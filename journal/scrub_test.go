@@ -37,8 +37,19 @@ func newScrubbed(t *testing.T) *scrubbed {
 	s.image = &image{r, m}
 	s.limit = r.chain.Position
 	s.bytes = func(g Gap) ([]byte, error) { return r.log[g.From:g.Until], nil }
+	s.start()
+	t.Cleanup(func() {
+		errNone(t, s.invoker.Close())
+		r.close()
+	})
+	return s
+}
+
+// start makes the scrub's agent.
+func (s *scrubbed) start() {
+	s.t.Helper()
 	var err error
-	s.scrub, err = r.j.Scrubber(ScrubOptions{BytesPerS: 1 << 20, Limit: func() wire.Position { return s.limit },
+	s.scrub, err = s.j.Scrubber(ScrubOptions{BytesPerS: 1 << 20, Limit: func() wire.Position { return s.limit },
 		Mend: func(g Gap, try func([]byte) error) error {
 			b, err := s.bytes(g)
 			if err != nil {
@@ -47,14 +58,13 @@ func newScrubbed(t *testing.T) *scrubbed {
 			return try(b)
 		},
 		Alarm: func(msg string) { s.alarms = append(s.alarms, msg) }})
-	errNone(t, err)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	s.invoker = agent.NewInvoker(s.scrub)
-	errNone(t, s.invoker.Start(0))
-	t.Cleanup(func() {
-		errNone(t, s.invoker.Close())
-		r.close()
-	})
-	return s
+	if err := s.invoker.Start(s.now); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // pass runs the scrub until it has read everything once more.
@@ -246,4 +256,31 @@ func TestScrubSeesAWrongLengthAtTheEnd(t *testing.T) {
 		t.Errorf("told %v", s.alarms)
 	}
 	s.sound("wrong length")
+}
+
+// TestScrubEveryOperationFailsOnce: whatever operation fails while the scrub works, it mends, or tells, or ends; it
+// makes nothing worse, and no failure to read is taken for something to write.
+func TestScrubEveryOperationFailsOnce(t *testing.T) {
+	s := newScrubbed(t)
+	bad := s.ends[50]
+	for i := 0; ; i++ {
+		s.rot(bad+70, 1)
+		before := s.failing.Ops()
+		s.failing.Inject(vfs.Fault{Ops: vfs.OpAll, Skip: i, Err: syscall.EIO})
+		if err := s.pass(); errors.Is(err, syscall.EIO) {
+			s.start() // the node has ended, and starts again
+		} else if err != nil {
+			t.Fatalf("operation %d: %v", i, err)
+		}
+		used := s.failing.Ops() - before
+		s.failing.Heal()
+		errNone(t, s.pass())
+		s.sound(fmt.Sprint("operation ", i))
+		if used <= i {
+			break
+		}
+	}
+	if len(s.alarms) < 10 {
+		t.Errorf("told %v", s.alarms)
+	}
 }
