@@ -7,8 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench clean deps deps-generate litmus crash-image
-.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal clean deps deps-generate litmus
+.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal clean deps deps-generate litmus crash-image
 
 all: build
 

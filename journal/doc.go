@@ -16,10 +16,9 @@
 //	  Port.Cut(position, ...)     ------->      |
 //	  Port.Poll: Reports          <-------      |  next segment  <----------------  worker goroutine: zeroes files
 //
+//	scrub thread: reads sealed segments again, has damage mended
 //	any thread: Reader (own file handles, up to a limit that its user sets; seeks by position, number or stamp)
 //	offline:    Builder (writes a log that exists elsewhere into segments)
-//	scrub thread: reads sealed segments again, has damage mended
-//	any thread: Reader (own file handles, up to a limit that its user sets)
 //
 // # Thread ownership
 //
