@@ -57,12 +57,11 @@ func benchJournalCommand() *cobra.Command {
 
 // journalBench is a run: series of rows, a round after the other, floors in turn with the journal.
 type journalBench struct {
-	flags  *journalFlags
-	text   io.Writer
-	json   io.Writer
-	rows   map[string][]bench.JournalRow
-	order  []string
-	before bench.CPUTimes
+	flags *journalFlags
+	text  io.Writer
+	json  io.Writer
+	rows  map[string][]bench.JournalRow
+	order []string
 }
 
 func runBenchJournal(ctx context.Context, f *journalFlags, text io.Writer) error {
