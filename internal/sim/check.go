@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"lockstep/journal"
 	"lockstep/replica"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -163,23 +164,8 @@ func (m *member) observe() {
 		}
 		s.durable = n
 	}
-	if n := p.cuts.Load(); n != s.cuts || core.Append() < m.logEnd() {
-		m.w.count.Cuts += n - s.cuts
-		s.cuts = n
-		before := m.logEnd()
-		c.afterCut(m)
-		if m.logEnd() < before {
-			m.w.afterCut(m)
-		}
-	}
-	if end := core.Append(); end > m.logEnd() {
-		from := m.logEnd()
-		c.scratch = append(c.scratch[:0], make([]byte, end-from)...)
-		if !p.in.Ring.Copy(c.scratch, uint64(from)) {
-			m.w.fail("node %d: [%d, %d) is not in its ring", m.id, from, end)
-			return
-		}
-		c.walk(m, c.scratch)
+	if !m.observeLog() {
+		return
 	}
 	if core.Term() < s.term {
 		m.w.fail("node %d: term went from %d to %d", m.id, s.term, core.Term())
@@ -198,11 +184,43 @@ func (m *member) observe() {
 		m.impaired = true
 	} else if core.Commit() > 0 {
 		m.wiped = false
-		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad); !m.impaired {
+		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad || m.markedRecovering()); !m.impaired {
 			m.lost = nil
 		}
 	}
 	m.marked = min(m.marked, core.Append())
+}
+
+// observeLog takes what a member has cut and appended since the last look.
+func (m *member) observeLog() bool {
+	p, s, c := m.process, &m.seen, &m.w.check
+	core := p.in.Core
+	if n := p.cuts.Load(); n != s.cuts || core.Append() < m.logEnd() {
+		m.w.count.Cuts += n - s.cuts
+		s.cuts = n
+		before := m.logEnd()
+		c.afterCut(m)
+		if m.logEnd() < before {
+			m.w.afterCut(m)
+		}
+	}
+	if end := core.Append(); end > m.logEnd() {
+		from := m.logEnd()
+		c.scratch = append(c.scratch[:0], make([]byte, end-from)...)
+		if !p.in.Ring.Copy(c.scratch, uint64(from)) {
+			m.w.fail("node %d: [%d, %d) is not in its ring", m.id, from, end)
+			return false
+		}
+		c.walk(m, c.scratch)
+	}
+	return true
+}
+
+// markedRecovering says whether a member's directory says that it may have forgotten: a little longer than the node is
+// recovering, and a start in between is a recovering one.
+func (m *member) markedRecovering() bool {
+	_, marked, err := journal.IsRecovering(m.disk, nodeDir)
+	return marked || err != nil
 }
 
 func (m *member) logEnd() wire.Position {

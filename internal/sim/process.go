@@ -305,6 +305,7 @@ func (m *member) crash(power bool) {
 	m.stepsLeft = 0
 	if p := m.process; p != nil {
 		m.crashed = true
+		m.observeLog() // in the middle of a turn it may have told others of more than was seen
 		m.remember(p)
 		m.w.collect(p)
 		m.disk.Step = nil
