@@ -2,6 +2,7 @@ package system
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,13 +85,12 @@ func TestShouldReadJournalsFromTheShell(t *testing.T) {
 	messages := 0
 	for line := range strings.Lines(expect(0, []string{"journal", "dump", one})) {
 		var r struct {
-			Kind    string
-			Session uint64
+			Kind, Session string
 		}
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("dump prints %q: %v", line, err)
 		}
-		if r.Kind == "message" && r.Session == uint64(f.now().Session) {
+		if r.Kind == "message" && r.Session == fmt.Sprintf("%016x", uint64(f.now().Session)) {
 			messages++
 		}
 	}
