@@ -24,17 +24,17 @@ func (a *Agent) onReport(r *journal.Report) {
 	case journal.ReportCut:
 		a.onCut(r.Position, r.Generation)
 	case journal.ReportFull, journal.ReportSpace:
-		in := a.input(InDiskFull)
-		in.Flag = r.Kind == journal.ReportFull
-		a.m.diskFull.Set(gauge01(in.Flag))
-		a.disk.full = in.Flag
+		a.disk.full = r.Kind == journal.ReportFull
+		a.m.diskFull.Set(gauge01(a.disk.full))
 		a.o.Leading.DiskBad(a.disk.full || a.disk.hung)
-		if in.Flag {
+		if a.disk.full {
 			a.o.Log("disk full: this node lets another lead; when what is prepared is used up it stops acknowledging")
 		} else {
 			a.o.Log("disk has space again")
 		}
-		a.publishAppended()
+		a.publishAppended() // steps an input of its own: before this one is filled
+		in := a.input(InDiskFull)
+		in.Flag = a.disk.full
 		a.step(in)
 	case journal.ReportFailed:
 		a.fail("stopping: %w", r.Err)
