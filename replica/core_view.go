@@ -46,6 +46,9 @@ func (c *Core) Aligned() bool { return c.s.follow.aligned || c.s.role == Leader 
 // it does, its directory must say so.
 func (c *Core) Recovering() bool { return c.s.amnesia || c.s.unlisted }
 
+// Admitted says whether the newest config record in this node's log, committed or not, lists its incarnation.
+func (c *Core) Admitted() bool { return c.lists(c.s.self.Node, c.s.self.Incarnation) }
+
 // CatchingUp is the generation of the catch-up under way, 0 if there is none. Bytes of another are to be dropped.
 func (c *Core) CatchingUp() uint64 {
 	if !c.s.follow.catchUp.active {

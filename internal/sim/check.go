@@ -179,16 +179,27 @@ func (m *member) observe() {
 		c.progress(m)
 		c.counts(m)
 	}
-	if core.Recovering() {
-		m.seen.recovering = true
-		m.impaired = true
-	} else if core.Commit() > 0 {
-		m.wiped = false
+	if m.observeAdmission() {
 		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad || m.markedRecovering()); !m.impaired {
 			m.lost = nil
 		}
 	}
 	m.marked = min(m.marked, core.Append())
+}
+
+// observeAdmission takes note of whether the cluster counts a member; false as long as that is not known.
+func (m *member) observeAdmission() bool {
+	core := m.process.in.Core
+	if core.Recovering() {
+		m.seen.recovering = true
+		m.impaired = true
+		return false
+	}
+	if core.Commit() == 0 || !core.Admitted() {
+		return false
+	}
+	m.wiped, m.joined = false, true
+	return true
 }
 
 // observeLog takes what a member has cut and appended since the last look.

@@ -157,14 +157,15 @@ func (w *World) crashForgets() bool { return w.o.Rule == "replicated" && w.o.Nod
 
 func (w *World) mayCrash(m *member) bool { return !w.crashForgets() || w.mayImpair(m) }
 
-// mayImpair is the budget: a majority must be as good as its promises.
+// mayImpair is the budget: a majority must be as good as its promises. A voter that no config record lists yet is none
+// that the others may count on.
 func (w *World) mayImpair(m *member) bool {
 	if w.o.Unlimited || m.learner {
 		return true
 	}
 	impaired := 1
 	for _, other := range w.voters() {
-		if other != m && other.impaired {
+		if other != m && (other.impaired || !other.joined) {
 			impaired++
 		}
 	}

@@ -54,6 +54,7 @@ type member struct {
 	full      bool
 	starting  bool          // a start is due
 	wiped     bool          // its directory is new, and the cluster has not admitted it
+	joined    bool          // the cluster has counted it, some time
 	crashed   bool          // the process before did not end in order
 	reported  wire.Position // what the process before had reported as durable
 	complete  bool          // its log, as last seen, is all that its disk can hold
@@ -306,6 +307,7 @@ func (m *member) crash(power bool) {
 	if p := m.process; p != nil {
 		m.crashed = true
 		m.observeLog() // in the middle of a turn it may have told others of more than was seen
+		m.observeAdmission()
 		m.remember(p)
 		m.w.collect(p)
 		m.disk.Step = nil
