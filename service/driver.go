@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 
 	"lockstep/internal/counters"
@@ -25,6 +26,12 @@ type Options struct {
 	Skips []wire.SkipAt
 	// OnHalt is told on the driver's thread when apply halts, and, with nil, when it goes on. nil: nobody is.
 	OnHalt   func(*Halt)
+	// Sink takes the snapshots that the log asks for. nil: this node takes none.
+	Sink Sink
+	// Base opens the newest snapshot at or below a position, for the driver to begin from; nil and no error: it begins
+	// at position 0. NewDriver calls it with no limit (the highest position); the driver's thread when it starts over.
+	// nil: the log is here from position 0 on.
+	Base     func(limit wire.Position) (io.ReadCloser, error)
 	Limits   Limits         // change outputs: the same on every node
 	Version  uint32         // the highest behaviour version that this build has; 0: Version
 	Batch    int            // records applied in one DoWork at most; 0: 256

@@ -46,6 +46,9 @@ type Progress struct {
 	halted  padded // 1 + the record's position; 0: apply runs
 	hash    report
 	state   report
+
+	snapshot report
+	verified report
 }
 
 // SetCommit publishes the end of what is committed and held here. The bytes are in the ring, or on disk, before.
@@ -72,5 +75,13 @@ func (p *Progress) HashAt() (at wire.Position, hash uint64) { return p.hash.get(
 // StateHash returns a hash of the state of all services together, and the record end it belongs to: that of the last
 // batch. Nodes that have applied up to the same position have the same.
 func (p *Progress) StateHash() (at wire.Position, hash uint64) { return p.state.get() }
+
+// Snapshot returns the newest point at which this node has taken a digest of its whole state, and that digest: the end
+// of a snapshot record that asks for one, or the snapshot that this node began from. Both are 0 before the first.
+func (p *Progress) Snapshot() (at wire.Position, digest uint64) { return p.snapshot.get() }
+
+// Verified returns the newest point that a snapshot record in the applied log says is verified by a majority, and the
+// digest there. Both are 0 before the first.
+func (p *Progress) Verified() (at wire.Position, digest uint64) { return p.verified.get() }
 
 func (p *Progress) setApplied(at wire.Position) { p.applied.value.Store(uint64(at)) }
