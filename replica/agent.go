@@ -107,7 +107,8 @@ type Agent struct {
 	validator wire.Validator
 	rx        []transport.Received
 	header    wire.Header // of the datagram at hand
-	in        Input       // reused by every Step
+	heard     Input       // the datagram at hand, reused
+	own       Input       // filled by tell alone, reused
 	nowNs     int64
 
 	chain       wire.Chain // verified end of the log, while not leading
@@ -295,9 +296,7 @@ func (a *Agent) publishAppended() {
 }
 
 func (a *Agent) stepAppended() {
-	in := a.input(InAppended)
-	in.Position, in.LastTerm, in.Checksum = a.chain.Position, a.chain.Term, a.chain.Checksum
-	a.step(in)
+	a.tell(event{kind: InAppended, position: a.chain.Position, lastTerm: a.chain.Term, checksum: a.chain.Checksum})
 }
 
 // demandSync tells the journal how far the log goes and what somebody waits for.
@@ -316,12 +315,32 @@ func (a *Agent) demandSync() {
 }
 
 // tick gives the core a chance to look at its deadlines.
-func (a *Agent) tick() { a.step(a.input(InTick)) }
+func (a *Agent) tick() { a.tell(event{kind: InTick}) }
 
-// input clears the reused input and names it.
-func (a *Agent) input(kind InputKind) *Input {
-	a.in.Kind = kind
-	return &a.in
+// event is an input that comes from this node itself: the fields of Input that such inputs use.
+type event struct {
+	kind                   InputKind
+	flag                   bool
+	node                   wire.NodeID
+	term, lastTerm         wire.Term
+	checksum               uint32
+	position, hashPosition wire.Position
+	generation, hash       uint64
+	config                 *wire.Config // of InConfig; else nil
+}
+
+// tell steps an event in. Events are values, whole before the call: what works one out may step in others without the
+// two getting into each other's way.
+func (a *Agent) tell(e event) {
+	in := &a.own
+	in.Kind, in.Flag, in.Node = e.kind, e.flag, e.node
+	in.Term, in.LastTerm, in.Checksum = e.term, e.lastTerm, e.checksum
+	in.Position, in.HashPosition = e.position, e.hashPosition
+	in.Generation, in.Hash = e.generation, e.hash
+	if e.config != nil {
+		in.Config = *e.config
+	}
+	a.step(in)
 }
 
 // fail ends the node: the first reason stands.

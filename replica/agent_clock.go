@@ -114,9 +114,7 @@ func (a *Agent) onSkew(skewed bool, offset int64) {
 		a.o.Log("the wall clock is no longer known to be off")
 	}
 	a.publishAppended()
-	in := a.input(InClockSkew)
-	in.Flag = skewed
-	a.step(in)
+	a.tell(event{kind: InClockSkew, flag: skewed})
 }
 
 // begin begins a window.

@@ -42,7 +42,5 @@ func (a *Agent) watchDisk() {
 		a.o.Log("disk goes on")
 	}
 	a.publishAppended()
-	in := a.input(InDiskHung)
-	in.Flag = hung
-	a.step(in)
+	a.tell(event{kind: InDiskHung, flag: hung})
 }

@@ -57,18 +57,15 @@ func (a *Agent) verifyStored() {
 // onRecord reports what the core must know of a verified record before it hears of its end.
 func (a *Agent) onRecord(prior *wire.Chain, r *wire.Record, view []byte) {
 	if r.Term != prior.Term {
-		in := a.input(InTermStart)
-		in.Position, in.LastTerm = prior.Position, r.Term
-		a.step(in)
+		a.tell(event{kind: InTermStart, position: prior.Position, lastTerm: r.Term})
 	}
 	if r.Kind == wire.RecordConfig {
-		in := a.input(InConfig)
-		in.Position = a.chain.Position
-		if !in.Config.Decode(wire.Payload(view, r)) {
+		var config wire.Config
+		if !config.Decode(wire.Payload(view, r)) {
 			a.fail("stopping: config record at position %d does not decode", r.Position)
 			return
 		}
-		a.step(in)
+		a.tell(event{kind: InConfig, position: a.chain.Position, config: &config})
 	}
 }
 
@@ -124,9 +121,7 @@ func (a *Agent) onCut(p wire.Position, generation uint64) {
 	a.o.Ring.Reset(uint64(p))
 	a.checkpoints.reset(chain, a.o.RingBytes)
 	a.cutting = false
-	in := a.input(InCutDone)
-	in.Position, in.Generation, in.Checksum = p, generation, chain.Checksum
-	a.step(in)
+	a.tell(event{kind: InCutDone, position: p, generation: generation, checksum: chain.Checksum})
 }
 
 // chainAt finds the chain at a record boundary: from the nearest place remembered, through the ring; else, for what

@@ -7,7 +7,7 @@ import (
 
 // onNode decodes a datagram of another node into an input and steps the core.
 func (a *Agent) onNode(h *wire.Header, body []byte) {
-	in := a.input(InTick)
+	in := &a.heard
 	in.From = Peer{Node: wire.NodeID(h.Sender), Incarnation: h.Incarnation, Run: h.Run}
 	in.Term = h.Term
 	ok := false
@@ -194,14 +194,10 @@ func (a *Agent) appendOwed() {
 	}
 	end := a.o.Leading.Chain().Position
 	if kind == wire.RecordTerm {
-		in := a.input(InTermStart)
-		in.Position, in.LastTerm = start, a.ledTerm
-		a.step(in)
+		a.tell(event{kind: InTermStart, position: start, lastTerm: a.ledTerm})
 		a.o.Services.Lead(a.ledTerm, end)
 	} else {
-		in := a.input(InConfig)
-		in.Position, in.Config = end, a.owed.config
-		a.step(in)
+		a.tell(event{kind: InConfig, position: end, config: &a.owed.config})
 	}
 	a.publishAppended()
 }

@@ -146,9 +146,7 @@ func (a *Agent) operateHandOver(call *OperatorCall, first bool) bool {
 			return a.answer(call, ErrNotLeading, "")
 		}
 		a.publishAppended() // what was taken so far belongs to what the target is to hold
-		in := a.input(InHandOver)
-		in.Node = call.request.Node
-		a.step(in)
+		a.tell(event{kind: InHandOver, node: call.request.Node})
 		if a.leading && !a.core.HandingOver() {
 			return a.answer(call, fmt.Errorf("%w: %s", ErrRefused, a.core.handOverObstacle(call.request.Node)), "")
 		}

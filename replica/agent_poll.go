@@ -18,9 +18,7 @@ func (a *Agent) pollJournal() int {
 func (a *Agent) onReport(r *journal.Report) {
 	switch r.Kind {
 	case journal.ReportDurable:
-		in := a.input(InDurable)
-		in.Position, in.Generation = r.Position, r.Generation
-		a.step(in)
+		a.tell(event{kind: InDurable, position: r.Position, generation: r.Generation})
 	case journal.ReportCut:
 		a.onCut(r.Position, r.Generation)
 	case journal.ReportFull, journal.ReportSpace:
@@ -32,10 +30,8 @@ func (a *Agent) onReport(r *journal.Report) {
 		} else {
 			a.o.Log("disk has space again")
 		}
-		a.publishAppended() // steps an input of its own: before this one is filled
-		in := a.input(InDiskFull)
-		in.Flag = a.disk.full
-		a.step(in)
+		a.publishAppended()
+		a.tell(event{kind: InDiskFull, flag: a.disk.full})
 	case journal.ReportFailed:
 		a.fail("stopping: %w", r.Err)
 	default:
@@ -49,9 +45,7 @@ func (a *Agent) pollVotes() int {
 	if !ok {
 		return 0
 	}
-	in := a.input(InPersisted)
-	in.Term, in.Node = v.term, v.node
-	a.step(in)
+	a.tell(event{kind: InPersisted, term: v.term, node: v.node})
 	return 1
 }
 
@@ -62,9 +56,7 @@ func (a *Agent) pollServices() {
 		return
 	}
 	a.applied = applied
-	in := a.input(InApplied)
-	in.Position, in.HashPosition, in.Hash = applied, hashPosition, hash
-	a.step(in)
+	a.tell(event{kind: InApplied, position: applied, hashPosition: hashPosition, hash: hash})
 }
 
 // pollCatchUp takes bytes that were fetched over HTTP into the ring, as many as fit.
@@ -87,9 +79,7 @@ func (a *Agent) pollCatchUp() int {
 // onChunk takes one chunk; false when the ring has no room for it now.
 func (a *Agent) onChunk(c *chunk) bool {
 	if c.failed {
-		in := a.input(InCatchUpFailed)
-		in.Generation = c.generation
-		a.step(in)
+		a.tell(event{kind: InCatchUpFailed, generation: c.generation})
 		return true
 	}
 	if c.generation != a.core.CatchingUp() && !simbug.On(simbug.TakeLateCatchUp) {
@@ -103,9 +93,7 @@ func (a *Agent) onChunk(c *chunk) bool {
 	if from := max(c.from, a.core.Received()); from < end {
 		a.store(from, end)
 	}
-	in := a.input(InCaughtUp)
-	in.Position, in.Generation = end, c.generation
-	a.step(in)
+	a.tell(event{kind: InCaughtUp, position: end, generation: c.generation})
 	a.bytes = nil
 	a.m.caughtUp.Add(uint64(len(c.bytes)))
 	return true

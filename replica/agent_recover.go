@@ -32,9 +32,7 @@ func (a *Agent) operateRecover(call *OperatorCall, first bool) bool {
 // orderRecover gives the core the order; true when it refuses, and that is answered.
 func (a *Agent) orderRecover(call *OperatorCall) bool {
 	o := &call.request.Order
-	in := a.input(InRecover)
-	in.Term, in.LastTerm, in.Position, in.Checksum = o.SeenTerm, o.LastTerm, o.Append, o.Checksum
-	in.Config = wire.Config{}
+	in := &Input{Kind: InRecover, Term: o.SeenTerm, LastTerm: o.LastTerm, Position: o.Append, Checksum: o.Checksum}
 	for _, p := range o.Processes {
 		if int(in.Config.Members) == len(in.Config.Member) {
 			return a.answer(call, fmt.Errorf("%w: %d processes listed: there are %d nodes at most", ErrRefused,

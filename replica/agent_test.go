@@ -1,0 +1,81 @@
+package replica
+
+import (
+	"testing"
+
+	"lockstep/internal/counters"
+	"lockstep/journal"
+	"lockstep/ringbuf"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// appended is a Leading that has appended a record since it was last asked to publish.
+type appended struct {
+	Leading
+	ring  *ringbuf.LogRing
+	chain wire.Chain
+}
+
+func (l *appended) Publish() wire.Chain {
+	l.ring.Publish(uint64(l.chain.Position))
+	return l.chain
+}
+
+func (l *appended) DiskBad(bool)          {}
+func (l *appended) Hold(wire.Refusal)     {}
+func (l *appended) SyncTo() wire.Position { return 0 }
+
+// leadingAgent is the agent of a leader with two aligned followers, which has one record to publish.
+func leadingAgent(t *testing.T) *Agent {
+	t.Helper()
+	p := newProbe(t, wire.RuleDurable, Restored{})
+	p.lead()
+	const bytes = 1 << 16
+	ring := ringbuf.NewLogRing(make([]byte, 2*bytes), bytes, false)
+	ring.Start(0, firstConfig)
+	network, err := transport.NewMemory(transport.MemoryOptions{}).Join(transport.Addr{IP: [4]byte{10, 0, 0, 1}, Port: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := counters.Create("", 256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close(); network.Close() })
+	chain := wire.Chain{Position: firstConfig, Term: 1}
+	next := wire.Chain{Position: firstConfig + 128, Term: 1}
+	a, _ := NewAgent(AgentOptions{Core: p.c, Self: Peer{1, 1000, 1}, Nodes: []wire.NodeID{1, 2, 3}, Transport: network,
+		Sender: transport.NewSender(network, 16), Ring: ring, Chain: chain, Journal: journal.NewPort(),
+		Operator: NewOperator(func() {}), Leading: &appended{ring: ring, chain: next}, Counters: file,
+		Log: t.Logf, RingBytes: bytes})
+	a.leading, a.ledTerm, a.nowNs = true, 1, p.now
+	return a
+}
+
+// What a leader appended is stepped in before whatever makes it hand over: the two must not get into each other's way.
+func TestWhatMakesALeaderHandOverIsNotLostToARecord(t *testing.T) {
+	for what, happen := range map[string]func(a *Agent){
+		"disk full": func(a *Agent) { a.onReport(&journal.Report{Kind: journal.ReportFull}) },
+		"disk hung": func(a *Agent) {
+			a.o.DiskHungNs, a.disk.movedNs, a.disk.durable, a.statusAtNs = 1, a.nowNs-1, a.core.s.durable, a.nowNs
+			a.watchDisk()
+		},
+		"clock":    func(a *Agent) { a.onSkew(true, 1e9) },
+		"operator": func(a *Agent) { a.o.Operator.Begin(OperatorRequest{Kind: OperatorHandOver}); a.pollOperator() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			a := leadingAgent(t)
+			happen(a)
+			if a.err != nil {
+				t.Fatal(a.err)
+			}
+			if a.core.Append() != firstConfig+128 {
+				t.Errorf("the core's log ends at %d: the record at %d was not stepped in", a.core.Append(), firstConfig)
+			}
+			if !a.core.HandingOver() {
+				t.Error("the leader does not hand over")
+			}
+		})
+	}
+}
