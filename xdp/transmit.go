@@ -78,7 +78,8 @@ func (e *Endpoint) Send(frame uint32, n int, to Addr) SendResult {
 	return SendQueued
 }
 
-// kickStall is how many calls in a row may leave the tx ring as it is before Flush gives up for now.
+// kickStall is how many calls in a row may leave the tx ring as it is before Flush leaves the rest to
+// the next.
 const kickStall = 3
 
 // Flush hands all that Send queued to the kernel, with one system call if the kernel takes it all in one, and pushes on

@@ -81,7 +81,7 @@ func tellEnd(w io.Writer, dir string, e *inspect.Ended) {
 	}
 	switch {
 	case isRunning(dir):
-		fmt.Fprintf(w, "lockstep: a node runs on %s: its log ends at position %d for now, and its newest records may "+
+		fmt.Fprintf(w, "lockstep: a node runs on %s and its log goes on: read up to position %d; its newest records may "+
 			"not be committed\n", dir, e.Chain.Position)
 	case e.Log.Outcome != journal.OutcomeIntact:
 		fmt.Fprintf(w, "lockstep: %s ends at position %d, sequence %d: %s: %s\n", dir, e.Chain.Position, e.Chain.Sequence,

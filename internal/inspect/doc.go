@@ -8,7 +8,7 @@
 //
 // # A log that is being written
 //
-// A reader beside the writer sees the log up to where its records end for now: part of a batch may be there already.
+// A reader beside the writer sees the log up to where its records end at that moment: part of a batch may be there.
 // That is no damage, and the end says so. What a node has synced but the cluster has not committed may be taken back
 // by a cut: a walk that this happens to is told (ErrCut), Follow goes back by itself.
 //

@@ -94,7 +94,7 @@ func (f *follower) drain(ctx context.Context) (done bool, err error) {
 	for ctx.Err() == nil {
 		r, payload, err := f.reader.Next()
 		if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, io.EOF) {
-			return false, nil // nothing more for now
+			return false, nil // nothing more yet
 		}
 		if err != nil || !f.selection.To.Covers(&r) {
 			return err == nil, err
