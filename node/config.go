@@ -31,6 +31,8 @@ type Config struct {
 	Cluster   ClusterConfig   `toml:"cluster"`
 	Transport TransportConfig `toml:"transport"`
 	Journal   JournalConfig   `toml:"journal"`
+	Snapshot  SnapshotConfig  `toml:"snapshot"`
+	Retention RetentionConfig `toml:"retention"`
 	Election  ElectionConfig  `toml:"election"`
 	Threads   ThreadsConfig   `toml:"threads"`
 	Limits    LimitsConfig    `toml:"limits"`
@@ -76,6 +78,18 @@ type JournalConfig struct {
 	ScrubBytesPerS int64 `toml:"scrub_bytes_per_s"`
 }
 
+// SnapshotConfig says when snapshots are taken.
+type SnapshotConfig struct {
+	EveryBytes int64 `toml:"every_bytes"`
+}
+
+// RetentionConfig says how much log is kept beyond what a start needs.
+type RetentionConfig struct {
+	Bytes            int64 `toml:"bytes"`
+	AgeS             int64 `toml:"age_s"`
+	ArchiveWaitBytes int64 `toml:"archive_wait_bytes"`
+}
+
 // ElectionConfig holds the time-outs of consensus.
 type ElectionConfig struct {
 	TimeoutMinMs int64 `toml:"timeout_min_ms"`
@@ -104,9 +118,11 @@ func Defaults() Config {
 		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
 		Journal: JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000,
 			ScrubBytesPerS: 1 << 20},
-		Election: ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
-		Threads:  ThreadsConfig{Layout: "shared", Idle: "auto"},
-		Limits:   LimitsConfig{Window: 4096},
+		Snapshot:  SnapshotConfig{EveryBytes: 1 << 30},
+		Retention: RetentionConfig{Bytes: 4 << 30},
+		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
+		Threads:   ThreadsConfig{Layout: "shared", Idle: "auto"},
+		Limits:    LimitsConfig{Window: 4096},
 	}
 }
 
@@ -146,7 +162,8 @@ func Merge(c *Config, text string) error {
 
 // Validate says what is wrong with a config, naming the key.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkCluster, c.checkTransport, c.checkJournal, c.checkElection, c.checkThreads} {
+	for _, check := range []func() error{c.checkCluster, c.checkTransport, c.checkJournal, c.checkRetention,
+		c.checkElection, c.checkThreads} {
 		if err := check(); err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
@@ -260,6 +277,25 @@ func (c *Config) checkJournal() error {
 	}
 	if j.ScrubBytesPerS < 0 || j.ScrubBytesPerS > 1<<30 {
 		return fmt.Errorf(`key "journal.scrub_bytes_per_s" is %d: want 0 (off) to 1 GiB (1073741824)`, j.ScrubBytesPerS)
+	}
+	return nil
+}
+
+func (c *Config) checkRetention() error {
+	if every := c.Snapshot.EveryBytes; every != 0 && (every < 1<<20 || every > 1<<40) {
+		return fmt.Errorf(`key "snapshot.every_bytes" is %d: want 1 MiB (1048576) to 1 TiB (1099511627776), or 0: snapshots are `+
+			"taken only when asked for", every)
+	}
+	r := &c.Retention
+	if r.Bytes < 0 || r.Bytes > 1<<50 {
+		return fmt.Errorf(`key "retention.bytes" is %d: want 0 to 1 PiB (1125899906842624)`, r.Bytes)
+	}
+	if r.AgeS < 0 || r.AgeS > 100*365*86400 {
+		return fmt.Errorf(`key "retention.age_s" is %d: want 0 to 3153600000`, r.AgeS)
+	}
+	if r.ArchiveWaitBytes < 0 || r.ArchiveWaitBytes > 1<<50 {
+		return fmt.Errorf(`key "retention.archive_wait_bytes" is %d: want 0 (archives are not waited for) to 1 PiB `+
+			"(1125899906842624)", r.ArchiveWaitBytes)
 	}
 	return nil
 }
