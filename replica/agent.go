@@ -116,6 +116,8 @@ type Agent struct {
 	bytes       []byte        // body of the LOG being stepped in, behind its header
 	bytesAt     wire.Position // position of bytes[0]
 	verify      bool          // bytes were stored: look for complete records
+	fetched     wire.Position // up to here bytes came by a catch-up, from a disk that may have spoilt them
+	spoilt      bool          // they are not the log's
 	owed        owedRecord    // to be appended for the core
 	cutting     bool
 	leading     bool

@@ -33,6 +33,8 @@ type CatchUpPort struct {
 	hasHead bool
 	pending atomic.Int64 // chunks in the channel: the hot thread looks here, not at the channel
 	cancel  context.CancelFunc
+	server  wire.NodeID   // of the newest fetch
+	until   wire.Position // where it ends
 }
 
 // chunkSlots bounds what a fetch is ahead of the ring.
@@ -54,7 +56,7 @@ func (p *CatchUpPort) start(out *Output) {
 		p.cancel()
 	}
 	ctx, cancel := context.WithCancel(p.ctx)
-	p.cancel = cancel
+	p.cancel, p.server, p.until = cancel, out.To, out.Until
 	if p.inline {
 		p.bring(ctx, *out)
 	} else {

@@ -22,6 +22,10 @@ func (a *Agent) compare(from, until wire.Position) {
 	}
 	held := a.o.Ring.View(uint64(from), uint64(until))
 	if !bytes.Equal(held, a.bytes[from-a.bytesAt:until-a.bytesAt]) {
+		if from < a.fetched && a.chain.Position < a.fetched {
+			a.spoilt = true
+			return
+		}
 		a.fail("stopping: the leader of term %d sent other bytes for [%d, %d) than before: "+
 			"two leaders in one term, or broken memory", a.core.Term(), from, until)
 	}
@@ -38,6 +42,10 @@ func (a *Agent) verifyStored() {
 		view := a.o.Ring.View(uint64(a.chain.Position), uint64(received))
 		_, verdict := a.chain.Verify(view, &r)
 		if verdict == wire.VerdictShort {
+			break
+		}
+		if verdict != wire.VerdictOK && prior.Position < a.fetched {
+			a.spoilt = true
 			break
 		}
 		if verdict != wire.VerdictOK {

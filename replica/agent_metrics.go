@@ -13,7 +13,7 @@ type metrics struct {
 	lastTerm, lastChecksum                                                 *counters.Counter
 	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull         *counters.Counter
 	leaderSince, diskHung, diskHangs, clockOffset, clockSkewed, clockSkews *counters.Counter
-	diverged, disputed                                                     *counters.Counter
+	diverged, disputed, spoilt                                             *counters.Counter
 	followers                                                              []followerMetrics
 	drops                                                                  [wire.NumDrops]*counters.Counter
 }
@@ -40,6 +40,7 @@ func (m *metrics) init(f *counters.File, self wire.NodeID, nodes []wire.NodeID) 
 	m.cuts = gauge("cuts_total", "uncommitted tails cut after alignment")
 	m.retransmitted = gauge("retransmitted_bytes_total", "bytes sent again for a NAK")
 	m.caughtUp = gauge("caught_up_bytes_total", "bytes fetched from another node's disk")
+	m.spoilt = gauge("caught_up_spoilt_total", "times that what another node's disk gave was not the log: dropped")
 	m.ringFull = gauge("ring_full_total", "LOG datagrams dropped because the ring had no room")
 	m.diverged = gauge("diverged_told_total", "followers told that a majority has another hash of the services' outputs")
 	m.disputed = gauge("disputed", "1 while nodes differ about the services' outputs and no majority agrees")

@@ -93,6 +93,10 @@ func (a *Agent) step(in *Input) {
 		a.verify = false
 		a.verifyStored()
 	}
+	if a.spoilt {
+		a.spoilt = false
+		a.dropFetched()
+	}
 }
 
 // carry carries out one output. Exhaustive: a kind that is not here stops the node.
@@ -134,6 +138,7 @@ func (a *Agent) onRole(out *Output) {
 	lead := out.Role == Leader
 	a.o.Log("term %d: %s, leader %d", out.Term, out.Role, out.Leader)
 	a.m.roleChanges.Inc()
+	a.fetched = 0 // with the alignment all is forgotten that was not verified
 	a.m.lead(out, a.o.WallNs())
 	if a.leading && (!lead || out.Term != a.ledTerm) {
 		a.resign()

@@ -92,11 +92,25 @@ func (a *Agent) onChunk(c *chunk) bool {
 	a.bytes, a.bytesAt = c.bytes, c.from
 	if from := max(c.from, a.core.Received()); from < end {
 		a.store(from, end)
+		a.fetched = end
 	}
 	a.tell(event{kind: InCaughtUp, position: end, generation: c.generation})
 	a.bytes = nil
 	a.m.caughtUp.Add(uint64(len(c.bytes)))
+	if end == a.o.CatchUp.until && a.chain.Position < a.fetched {
+		a.dropFetched() // it ends where a record does: what is not whole by now has a length that is not its own
+	}
 	return true
+}
+
+// dropFetched forgets what a catch-up brought and is not the log: the disk of the node that served it has spoilt it, and
+// another node is asked.
+func (a *Agent) dropFetched() {
+	a.o.Log("catching up from node %d: what it sent for position %d is not the log: dropped; its disk may be damaged there",
+		a.o.CatchUp.server, a.chain.Position)
+	a.m.spoilt.Inc()
+	a.fetched = 0
+	a.tell(event{kind: InCatchUpFailed, generation: a.core.CatchingUp(), flag: true})
 }
 
 func gauge01(b bool) uint64 {

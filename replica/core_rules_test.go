@@ -442,6 +442,28 @@ func TestRule6CatchUpBelongsToItsAlignment(t *testing.T) {
 	p.want(p.c.CatchingUp() == 0 && p.c.Received() == 0, "a catch-up outlives its term")
 }
 
+func TestRule6BytesOfACatchUpThatAreNotTheLogAreForgotten(t *testing.T) {
+	p := newProbe(t, wire.RuleDurable, Restored{})
+	p.follow()
+	in := heartbeat(1, 1<<20, 1<<19)
+	in.Log.Floor = 1 << 18
+	p.step(in)
+	generation := p.find(OutCatchUp).Generation
+	p.step(Input{Kind: InCaughtUp, Position: 4096, Generation: generation})
+	p.step(Input{Kind: InCatchUpFailed, Generation: generation, Flag: true})
+	p.want(p.c.Received() == p.c.Append() && p.c.CatchingUp() == 0, "received %d, append %d", p.c.Received(), p.c.Append())
+	asked := map[wire.NodeID]bool{}
+	for range 4 { // what was brought before it failed is no progress: the next one is asked each time
+		p.now += 20e6
+		p.step(in)
+		out := p.find(OutCatchUp)
+		asked[out.To] = true
+		p.step(Input{Kind: InCaughtUp, Position: 4096, Generation: out.Generation})
+		p.step(Input{Kind: InCatchUpFailed, Generation: out.Generation, Flag: true})
+	}
+	p.want(asked[2] && asked[3], "asked %v", asked)
+}
+
 func TestRule7CommitByBothRules(t *testing.T) {
 	for _, rule := range []wire.CommitRule{wire.RuleDurable, wire.RuleReplicated} {
 		p := newProbe(t, rule, Restored{})

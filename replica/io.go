@@ -37,7 +37,7 @@ const (
 	InCutDone                        // Position, Generation, Checksum (of the record before the cut): it is done
 	InApplied                        // Position, HashPosition, Hash: the service has consumed up to Position
 	InCaughtUp                       // Position, Generation: a catch-up has brought bytes up to here (stored, not verified)
-	InCatchUpFailed                  // Generation: it came to an end without all bytes
+	InCatchUpFailed                  // Generation: it came to an end without all bytes. Flag: what it brought is not the log
 	InDiskFull                       // Flag: space for the next segment is missing (true), there again (false)
 	InDiskHung                       // Flag: the disk has not done for too long what it was asked (true), it goes on (false)
 	InClockSkew                      // Flag: this node's wall clock is too far from the others' (or no longer)

@@ -272,7 +272,6 @@ func (c *Core) onCaughtUp(in *Input) {
 		c.refuse(RefusedMalformed)
 		return
 	}
-	f.catchUp.failed = 0
 	if in.Position > s.received {
 		s.received = s.window.advance(in.Position)
 	}
@@ -282,12 +281,17 @@ func (c *Core) onCaughtUp(in *Input) {
 	}
 }
 
-// onCatchUpFailed tries again a little later, with another node.
+// onCatchUpFailed tries again a little later, with another node. What was brought and proved not to be the log is
+// forgotten, even if the catch-up had come to its end.
 func (c *Core) onCatchUpFailed(in *Input) {
-	f := &c.s.follow
-	if !f.catchUp.active || in.Generation != f.catchUp.generation {
+	s := &c.s
+	f := &s.follow
+	if !in.Flag && (!f.catchUp.active || in.Generation != f.catchUp.generation) {
 		c.refuse(RefusedGeneration)
 		return
+	}
+	if in.Flag {
+		s.received, s.window = s.append, window{}
 	}
 	f.catchUp.active = false
 	f.catchUp.failed++
@@ -323,6 +327,7 @@ func (c *Core) appended(in *Input) bool {
 		return false
 	}
 	s.append, s.lastTerm, s.checksum = in.Position, in.LastTerm, in.Checksum
+	s.follow.catchUp.failed = 0
 	return true
 }
 

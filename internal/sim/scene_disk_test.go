@@ -111,6 +111,35 @@ func TestP4BitRotBelowTheWatermarkIsMendedFromAPeer(t *testing.T) {
 	}
 }
 
+// TestP4RottenBytesOfACatchUpAreDroppedAndFetchedElsewhere spoils what a running leader synced, where a follower that
+// was away is to catch up from. Catches a follower that believes a disk, or that stops because of another one's.
+func TestP4RottenBytesOfACatchUpAreDroppedAndFetchedElsewhere(t *testing.T) {
+	for _, unreadable := range []bool{false, true} {
+		t.Run(map[bool]string{false: "flipped bits", true: "an unreadable sector"}[unreadable], func(t *testing.T) {
+			play(t, func(o *Options) { o.Clients.Burst, o.Clients.Payload = 20, 1200 }, func(s *scene) {
+				leader := s.starts()
+				away := s.others(leader)[0]
+				s.isolate(away)
+				from := away.core().Append()
+				s.await("the log is far beyond the ring", patience, func() bool {
+					return int64(leader.core().Commit()-from) > 6*s.o.RingBytes
+				})
+				for i := range wire.Position(8) { // lengths and payloads
+					s.rotAt(leader, from+wire.Position(s.o.RingBytes)/2+i*1023, unreadable)
+				}
+				end, epoch := s.check.end, away.epoch
+				s.join()
+				s.await("it has caught up", patience, func() bool { return away.process != nil && away.core().Commit() >= end })
+				spoilt := away.counter("lockstep_caught_up_spoilt_total")
+				if away.epoch != epoch || spoilt == 0 && !unreadable {
+					s.wrong("it was given rotten bytes %d times, and was started %d times", spoilt, away.epoch-epoch)
+				}
+				s.goesOn(50)
+			})
+		})
+	}
+}
+
 // TestP5DamagedRecordsAreUnknownNotAbsent leaves a node whose copy of committed records is damaged with one that
 // never had them. Catches damage that counts as a vote against the record: the two would elect, and go on without
 // it.
