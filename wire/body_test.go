@@ -36,9 +36,11 @@ var bodies = []struct {
 	{layout: "Ballot", make: func() body { return new(Ballot) }, flags: []string{"transfer"}},
 	{layout: "BallotAnswer", make: func() body { return new(BallotAnswer) }, flags: []string{"granted", "recovering"}},
 	{layout: "Transfer", make: func() body { return new(Transfer) }},
-	{layout: "Diverged", make: func() body { return new(Diverged) }},
+	{layout: "Diverged", make: func() body { return new(Diverged) }, flags: []string{"state"}},
 	{layout: "TimerRecord", make: func() body { return new(TimerRecord) }, exact: true},
 	{layout: "SkipRecord", make: func() body { return new(SkipRecord) }, exact: true},
+	{layout: "SnapshotRecord", make: func() body { return new(SnapshotRecord) }, exact: true,
+		flags: []string{"take", "leader"}},
 	{layout: "Connect", make: func() body { return new(Connect) }, exact: true, fix: func(t *rapid.T, x body) {
 		x.(*Connect).Name = drawName(t)
 	}},

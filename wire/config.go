@@ -12,6 +12,8 @@ const (
 	ReasonSize       = 2
 	TimerRecordSize  = 16
 	SkipRecordSize   = 8
+
+	SnapshotRecordSize = 24
 )
 
 // ConfigAt is a config record and where it ends in the log.
@@ -290,4 +292,38 @@ func (x *SkipRecord) Decode(b []byte) bool {
 	w.Init(b, 0)
 	x.Position = Position(w.Position())
 	return true
+}
+
+// SnapshotRecord is the payload of a snapshot record: it asks for a snapshot at its end, or says which earlier one a
+// majority of the voters agrees about, or both.
+type SnapshotRecord struct {
+	Verified Position // end of an earlier snapshot record: a majority has Digest there; 0: it says nothing
+	Digest   uint64   // of the state of all services there
+	Take     bool     // every follower takes a snapshot at the end of this record
+	Leader   bool     // the leader takes one, too
+}
+
+// Put writes the payload.
+func (x *SnapshotRecord) Put(b []byte) int {
+	var w fb.SnapshotRecord
+	w.Init(b[:SnapshotRecordSize], 0)
+	w.MutateVerified(uint64(x.Verified))
+	w.MutateDigest(x.Digest)
+	w.MutateTake(flag(x.Take))
+	w.MutateLeader(flag(x.Leader))
+	w.MutateReserved0(0)
+	w.MutateReserved1(0)
+	return SnapshotRecordSize
+}
+
+// Decode reads the payload.
+func (x *SnapshotRecord) Decode(b []byte) bool {
+	if len(b) != SnapshotRecordSize {
+		return false
+	}
+	var w fb.SnapshotRecord
+	w.Init(b, 0)
+	x.Verified, x.Digest = Position(w.Verified()), w.Digest()
+	x.Take, x.Leader = w.Take() == 1, w.Leader() == 1
+	return w.Take() <= 1 && w.Leader() <= 1 && w.Reserved0() == 0 && w.Reserved1() == 0
 }

@@ -42,6 +42,7 @@ func hot(tb testing.TB) map[string]func() {
 	verified = verified[:first.Append(verified, &Record{Timestamp: 1, Kind: RecordMessage}, payload)]
 	order, room := newOrder(), make([]byte, 1472)
 	status, config := Status{Append: 5, Wall: 7}, Config{Rule: RuleDurable, Members: 3}
+	snapshot := SnapshotRecord{Verified: 64, Take: true}
 	terms := make([]TermStart, 16)
 	check := func(ok bool, what string) {
 		if !ok {
@@ -82,6 +83,10 @@ func hot(tb testing.TB) map[string]func() {
 			var x Status
 			check(x.Decode(room[:status.Put(room)]), "no status")
 		},
+		"SnapshotRecord": func() {
+			var x SnapshotRecord
+			check(x.Decode(room[:snapshot.Put(room)]), "no snapshot record")
+		},
 		"Align": func() {
 			var a Align
 			n := a.PutTerms(room, terms[:1])
@@ -105,7 +110,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 func BenchmarkHot(b *testing.B) {
 	steps := hot(b)
 	for _, name := range []string{"Seal", "Validate", "Append", "Verify", "NextMessage", "NextAnswer", "PutMessage",
-		"PutAnswer", "Status", "Align", "Digest", "VerifyOrderRequest"} {
+		"PutAnswer", "Status", "SnapshotRecord", "Align", "Digest", "VerifyOrderRequest"} {
 		f := steps[name]
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -25,6 +25,7 @@ var fixed = map[string]struct {
 	"Reason":         {new(fb.Reason), ReasonSize},
 	"TimerRecord":    {new(fb.TimerRecord), TimerRecordSize},
 	"SkipRecord":     {new(fb.SkipRecord), SkipRecordSize},
+	"SnapshotRecord": {new(fb.SnapshotRecord), SnapshotRecordSize},
 	"LogHeader":      {new(fb.LogHeader), LogHeaderSize},
 	"Status":         {new(fb.Status), StatusSize},
 	"Nak":            {new(fb.Nak), NakSize},

@@ -5,7 +5,7 @@ import "lockstep/wire/fb"
 // Sizes of the bodies between nodes, in bytes; of Log and Align without what follows.
 const (
 	LogHeaderSize    = 48
-	StatusSize       = 80
+	StatusSize       = 96
 	NakSize          = 16
 	AlignSize        = 32
 	TermStartSize    = 16
@@ -13,7 +13,7 @@ const (
 	BallotSize       = 24
 	BallotAnswerSize = 8
 	TransferSize     = 8
-	DivergedSize     = 24
+	DivergedSize     = 32
 )
 
 // Every Put writes the whole body into the start of b, which must be long enough (it panics if not), and returns how
@@ -76,6 +76,9 @@ type Status struct {
 	Recovering   bool     // it may have forgotten
 	Unfit        bool     // it must not lead: its disk is full or hangs, its clock is off
 	Version      uint32   // highest behaviour version that its build has
+
+	SnapshotPosition Position // end of the newest snapshot record that asks for one, as it applied it; 0: none
+	SnapshotDigest   uint64   // of the state of its services there
 }
 
 // Put writes the body.
@@ -95,6 +98,8 @@ func (x *Status) Put(b []byte) int {
 	w.MutateUnfit(flag(x.Unfit))
 	w.MutateReserved0(0)
 	w.MutateVersion(x.Version)
+	w.MutateSnapshotPosition(uint64(x.SnapshotPosition))
+	w.MutateSnapshotDigest(x.SnapshotDigest)
 	return StatusSize
 }
 
@@ -117,6 +122,8 @@ func (x *Status) Decode(b []byte) bool {
 	x.Recovering = w.Recovering() == 1
 	x.Unfit = w.Unfit() == 1
 	x.Version = w.Version()
+	x.SnapshotPosition = Position(w.SnapshotPosition())
+	x.SnapshotDigest = w.SnapshotDigest()
 	return w.Recovering() <= 1 && w.Unfit() <= 1 && w.Reserved0() == 0
 }
 
@@ -168,11 +175,13 @@ func (x *Transfer) Decode(b []byte) bool {
 	return true
 }
 
-// Diverged tells a follower that a majority has another hash at a fixed point than it reported.
+// Diverged tells a follower that a majority has another hash at a fixed point, or another digest of the state at the end
+// of a snapshot record, than it reported.
 type Diverged struct {
 	Position Position // of the point
 	Hash     uint64   // that the follower reported
 	Majority uint64   // that a majority has
+	State    bool     // they are digests of the state; false: hashes of outputs
 }
 
 // Put writes the body.
@@ -182,6 +191,10 @@ func (x *Diverged) Put(b []byte) int {
 	w.MutatePosition(uint64(x.Position))
 	w.MutateHash(x.Hash)
 	w.MutateMajority(x.Majority)
+	w.MutateState(flag(x.State))
+	w.MutateReserved0(0)
+	w.MutateReserved1(0)
+	w.MutateReserved2(0)
 	return DivergedSize
 }
 
@@ -193,7 +206,8 @@ func (x *Diverged) Decode(b []byte) bool {
 	var w fb.Diverged
 	w.Init(b, 0)
 	x.Position, x.Hash, x.Majority = Position(w.Position()), w.Hash(), w.Majority()
-	return true
+	x.State = w.State() == 1
+	return w.State() <= 1 && w.Reserved0() == 0 && w.Reserved1() == 0 && w.Reserved2() == 0
 }
 
 // flag is a bool as the wire has it.

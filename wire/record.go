@@ -32,7 +32,7 @@ const (
 	RecordTimer        RecordKind = 5 // a service's timer fires
 	RecordTerm         RecordKind = 6 // a leadership begins: TermRecord; the first record of every term
 	RecordConfig       RecordKind = 7 // the cluster's voters and limits: Config
-	RecordSnapshot     RecordKind = 8 // a snapshot is asked for at this position
+	RecordSnapshot     RecordKind = 8 // a snapshot is asked for, or was agreed about: SnapshotRecord
 	RecordSkip         RecordKind = 9 // a position that apply must pass over
 
 	numRecordKinds = 10

@@ -40,8 +40,40 @@ func (rcv *Diverged) MutateMajority(n uint64) bool {
 	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(16), n)
 }
 
-func CreateDiverged(builder *flatbuffers.Builder, position uint64, hash uint64, majority uint64) flatbuffers.UOffsetT {
-	builder.Prep(8, 24)
+func (rcv *Diverged) State() byte {
+	return rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(24))
+}
+func (rcv *Diverged) MutateState(n byte) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(24), n)
+}
+
+func (rcv *Diverged) Reserved0() byte {
+	return rcv._tab.GetByte(rcv._tab.Pos + flatbuffers.UOffsetT(25))
+}
+func (rcv *Diverged) MutateReserved0(n byte) bool {
+	return rcv._tab.MutateByte(rcv._tab.Pos+flatbuffers.UOffsetT(25), n)
+}
+
+func (rcv *Diverged) Reserved1() uint16 {
+	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(26))
+}
+func (rcv *Diverged) MutateReserved1(n uint16) bool {
+	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(26), n)
+}
+
+func (rcv *Diverged) Reserved2() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(28))
+}
+func (rcv *Diverged) MutateReserved2(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(28), n)
+}
+
+func CreateDiverged(builder *flatbuffers.Builder, position uint64, hash uint64, majority uint64, state byte, reserved0 byte, reserved1 uint16, reserved2 uint32) flatbuffers.UOffsetT {
+	builder.Prep(8, 32)
+	builder.PrependUint32(reserved2)
+	builder.PrependUint16(reserved1)
+	builder.PrependByte(reserved0)
+	builder.PrependByte(state)
 	builder.PrependUint64(majority)
 	builder.PrependUint64(hash)
 	builder.PrependUint64(position)

@@ -110,8 +110,24 @@ func (rcv *Status) MutateVersion(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(76), n)
 }
 
-func CreateStatus(builder *flatbuffers.Builder, aligned uint64, append uint64, durable uint64, generation uint64, applied uint64, hash uint64, hashPosition uint64, window uint64, wall uint64, recovering byte, unfit byte, reserved0 uint16, version uint32) flatbuffers.UOffsetT {
-	builder.Prep(8, 80)
+func (rcv *Status) SnapshotPosition() uint64 {
+	return rcv._tab.GetUint64(rcv._tab.Pos + flatbuffers.UOffsetT(80))
+}
+func (rcv *Status) MutateSnapshotPosition(n uint64) bool {
+	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(80), n)
+}
+
+func (rcv *Status) SnapshotDigest() uint64 {
+	return rcv._tab.GetUint64(rcv._tab.Pos + flatbuffers.UOffsetT(88))
+}
+func (rcv *Status) MutateSnapshotDigest(n uint64) bool {
+	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(88), n)
+}
+
+func CreateStatus(builder *flatbuffers.Builder, aligned uint64, append uint64, durable uint64, generation uint64, applied uint64, hash uint64, hashPosition uint64, window uint64, wall uint64, recovering byte, unfit byte, reserved0 uint16, version uint32, snapshotPosition uint64, snapshotDigest uint64) flatbuffers.UOffsetT {
+	builder.Prep(8, 96)
+	builder.PrependUint64(snapshotDigest)
+	builder.PrependUint64(snapshotPosition)
 	builder.PrependUint32(version)
 	builder.PrependUint16(reserved0)
 	builder.PrependByte(unfit)
