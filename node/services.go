@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lockstep/replica"
 	"lockstep/ringbuf"
 	"lockstep/service"
 	"lockstep/service/echo"
@@ -25,7 +26,8 @@ type services struct {
 	progress *service.Progress
 	driver   *service.Driver
 	commands *ringbuf.SPSC[service.Command]
-	wake     func() // the driver's thread, if that blocks
+	wake     func()          // the driver's thread, if that blocks
+	applied  replica.Applied // as last returned
 }
 
 func (s *services) Commit(p wire.Position) {
@@ -48,9 +50,14 @@ func (s *services) command(c *service.Command) {
 	s.wake()
 }
 
-func (s *services) Applied() (applied, hashPosition wire.Position, hash uint64) {
-	hashPosition, hash = s.progress.HashAt()
-	return s.progress.Applied(), hashPosition, hash
+// Applied looks at the position first: what is reported up to there is published before it.
+func (s *services) Applied() replica.Applied {
+	x := &s.applied
+	if at := s.progress.Applied(); at != x.Position {
+		x.Position = at
+		x.HashPosition, x.Hash = s.progress.HashAt()
+	}
+	return *x
 }
 
 // Skippable says why the record at a position cannot be passed over. Only the one at which apply has halted here can be:

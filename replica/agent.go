@@ -21,6 +21,8 @@ type Leading interface {
 	AppendConfig(nowNs int64, c *wire.Config) bool
 	// AppendSkip appends a skip record that names a position.
 	AppendSkip(nowNs int64, position wire.Position) bool
+	// AppendSnapshot appends a snapshot record.
+	AppendSnapshot(nowNs int64, x wire.SnapshotRecord) bool
 	// Resign ends leadership. What was appended and not published is discarded.
 	Resign() wire.Chain
 	// OnClient takes one client datagram.
@@ -53,11 +55,23 @@ type Services interface {
 	// Lead asks for the session table once the term record that ends at end is applied, Resign ends that.
 	Lead(term wire.Term, end wire.Position)
 	Resign()
-	// Applied returns how far the service is, and its divergence hash at the last fixed point.
-	Applied() (applied, hashPosition wire.Position, hash uint64)
+	// Applied returns how far the service is, and what it reports up to there.
+	Applied() Applied
 	// Skippable says why the record at a position cannot be passed over, nil if it can: apply has halted there because
 	// a service failed. Cold.
 	Skippable(at wire.Position) error
+}
+
+// Applied is how far the service is, and what it reports of the log up to there: a report is published before the
+// position that includes it.
+type Applied struct {
+	Position         wire.Position
+	HashPosition     wire.Position // the last fixed point,
+	Hash             uint64        // and its divergence hash there
+	SnapshotPosition wire.Position // end of the newest snapshot record that asks for one; 0: none
+	SnapshotDigest   uint64        // of the state there
+	Verified         wire.Position // newest position that a snapshot record calls verified; 0: none
+	VerifiedDigest   uint64        // as that record has it
 }
 
 // Redirector answers clients of a node that does not lead: stateless.
@@ -113,17 +127,19 @@ type Agent struct {
 
 	chain       wire.Chain // verified end of the log, while not leading
 	checkpoints checkpoints
-	bytes       []byte        // body of the LOG being stepped in, behind its header
-	bytesAt     wire.Position // position of bytes[0]
-	verify      bool          // bytes were stored: look for complete records
-	fetched     wire.Position // up to here bytes came by a catch-up, from a disk that may have spoilt them
-	spoilt      bool          // they are not the log's
-	owed        owedRecord    // to be appended for the core
+	bytes       []byte              // body of the LOG being stepped in, behind its header
+	bytesAt     wire.Position       // position of bytes[0]
+	verify      bool                // bytes were stored: look for complete records
+	fetched     wire.Position       // up to here bytes came by a catch-up, from a disk that may have spoilt them
+	spoilt      bool                // they are not the log's
+	owed        owedRecord          // to be appended for the core
+	owedSnap    wire.SnapshotRecord // likewise; the zero value: none
+	askedAt     wire.Position       // end of the newest snapshot record that asks for one, of this leadership
 	cutting     bool
 	leading     bool
 	ledTerm     wire.Term
 	progress    progressSeen
-	applied     wire.Position
+	applied     Applied
 	terms       [AlignPage]wire.TermStart
 	reports     [16]journal.Report
 	err         error
@@ -180,9 +196,7 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 		work++
 	}
 	a.pollServices()
-	if a.owed.kind != 0 {
-		a.appendOwed()
-	}
+	a.appendOwing()
 	if a.farewell {
 		a.sayFarewell()
 	}
@@ -321,14 +335,15 @@ func (a *Agent) tick() { a.tell(event{kind: InTick}) }
 
 // event is an input that comes from this node itself: the fields of Input that such inputs use.
 type event struct {
-	kind                   InputKind
-	flag                   bool
-	node                   wire.NodeID
-	term, lastTerm         wire.Term
-	checksum               uint32
-	position, hashPosition wire.Position
-	generation, hash       uint64
-	config                 *wire.Config // of InConfig; else nil
+	kind           InputKind
+	flag           bool
+	node           wire.NodeID
+	term, lastTerm wire.Term
+	checksum       uint32
+	position       wire.Position
+	generation     uint64
+	config         *wire.Config // of InConfig; else nil
+	applied        *Applied     // of InApplied; else nil
 }
 
 // tell steps an event in. Events are values, whole before the call: what works one out may step in others without the
@@ -337,8 +352,12 @@ func (a *Agent) tell(e event) {
 	in := &a.own
 	in.Kind, in.Flag, in.Node = e.kind, e.flag, e.node
 	in.Term, in.LastTerm, in.Checksum = e.term, e.lastTerm, e.checksum
-	in.Position, in.HashPosition = e.position, e.hashPosition
-	in.Generation, in.Hash = e.generation, e.hash
+	in.Position, in.Generation = e.position, e.generation
+	if x := e.applied; x != nil {
+		in.HashPosition, in.Hash = x.HashPosition, x.Hash
+		in.SnapshotPosition, in.SnapshotDigest = x.SnapshotPosition, x.SnapshotDigest
+		in.Verified, in.VerifiedDigest = x.Verified, x.VerifiedDigest
+	}
 	if e.config != nil {
 		in.Config = *e.config
 	}

@@ -91,7 +91,7 @@ func (m *metrics) publish(a *Agent) {
 	m.lastTerm.Set(uint64(a.chain.Term))
 	m.lastChecksum.Set(uint64(a.chain.Checksum))
 	m.commit.Set(uint64(a.core.Commit()))
-	m.applied.Set(uint64(a.applied))
+	m.applied.Set(uint64(a.applied.Position))
 	m.recovering.Set(gauge01(a.core.Recovering()))
 	m.aligned.Set(gauge01(a.core.Aligned()))
 	for i := range m.followers {

@@ -86,9 +86,7 @@ func (a *Agent) step(in *Input) {
 	if a.leading && a.core.HandingOver() != (a.held != wire.RefusalNone) {
 		a.hold()
 	}
-	if a.owed.kind != 0 {
-		a.appendOwed()
-	}
+	a.appendOwing()
 	if a.verify {
 		a.verify = false
 		a.verifyStored()
@@ -118,6 +116,8 @@ func (a *Agent) carry(out *Output) {
 		a.owed = owedRecord{kind: wire.RecordTerm}
 	case OutAppendConfig:
 		a.owed = owedRecord{kind: wire.RecordConfig, config: out.Config}
+	case OutAppendSnapshot:
+		a.oweSnapshot(&out.Snapshot)
 	case OutStream:
 		a.sendLog(out.From, out.Until, out, a.o.Group)
 	case OutRetransmit:
@@ -154,6 +154,7 @@ func (a *Agent) onRole(out *Output) {
 // node, nor a client has seen any of it.
 func (a *Agent) resign() {
 	a.leading, a.owed.kind, a.farewell = false, 0, true
+	a.owedSnap, a.askedAt = wire.SnapshotRecord{}, 0
 	a.m.disputed.Set(0)
 	a.o.Leading.Resign()
 	a.o.Services.Resign()

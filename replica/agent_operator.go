@@ -18,6 +18,7 @@ const (
 	OperatorHandOver OperatorKind = iota // Node: let it lead; 0: whoever holds most
 	OperatorSkip                         // Position: of the record that apply is to pass over
 	OperatorRecover                      // Order: lead without votes, when a majority may have forgotten
+	OperatorSnapshot                     // Leader: have snapshots taken, by the leader, too, or by the others only
 	numOperatorKinds
 )
 
@@ -27,6 +28,7 @@ type OperatorRequest struct {
 	Node     wire.NodeID
 	Position wire.Position
 	Order    RecoverOrder
+	Leader   bool
 }
 
 // OperatorAnswer is what came of a request. Err nil: it was done.
@@ -112,6 +114,7 @@ var operators = [numOperatorKinds]func(a *Agent, call *OperatorCall, first bool)
 	OperatorHandOver: (*Agent).operateHandOver,
 	OperatorSkip:     (*Agent).operateSkip,
 	OperatorRecover:  (*Agent).operateRecover,
+	OperatorSnapshot: (*Agent).operateSnapshot,
 }
 
 // pollOperator looks into the mailbox.

@@ -51,12 +51,12 @@ func (a *Agent) pollVotes() int {
 
 // pollServices steps in how far the service is, which STATUS reports.
 func (a *Agent) pollServices() {
-	applied, hashPosition, hash := a.o.Services.Applied()
-	if applied == a.applied {
+	x := a.o.Services.Applied()
+	if x.Position == a.applied.Position {
 		return
 	}
-	a.applied = applied
-	a.tell(event{kind: InApplied, position: applied, hashPosition: hashPosition, hash: hash})
+	a.applied = x
+	a.tell(event{kind: InApplied, position: x.Position, applied: &a.applied})
 }
 
 // pollCatchUp takes bytes that were fetched over HTTP into the ring, as many as fit.

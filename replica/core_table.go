@@ -39,6 +39,7 @@ var cells = [numRoles][numInputs]cell{
 		InHandOver:      refuse(RefusedNotLeader),
 		InRecover:       do((*Core).onRecover),
 		InDiverged:      do((*Core).onDiverged),
+		InSnapshot:      refuse(RefusedNotLeader),
 	},
 	Canvassing: {
 		InTick:          do((*Core).onTick),
@@ -67,6 +68,7 @@ var cells = [numRoles][numInputs]cell{
 		InHandOver:      refuse(RefusedNotLeader),
 		InRecover:       do((*Core).onRecover),
 		InDiverged:      refuse(RefusedNotFollower),
+		InSnapshot:      refuse(RefusedNotLeader),
 	},
 	Candidate: {
 		InTick:          do((*Core).onTick),
@@ -95,6 +97,7 @@ var cells = [numRoles][numInputs]cell{
 		InHandOver:      refuse(RefusedNotLeader),
 		InRecover:       do((*Core).onRecover),
 		InDiverged:      refuse(RefusedNotFollower),
+		InSnapshot:      refuse(RefusedNotLeader),
 	},
 	Leader: {
 		InTick:          do((*Core).onTick),
@@ -123,5 +126,6 @@ var cells = [numRoles][numInputs]cell{
 		InHandOver:      do((*Core).onHandOver),
 		InRecover:       refuse(RefusedLeading),
 		InDiverged:      refuse(RefusedLeading),
+		InSnapshot:      do((*Core).onSnapshot),
 	},
 }

@@ -149,7 +149,7 @@ func TestDocumentHasTestsOfEveryRule(t *testing.T) {
 var inputNames = [numInputs]string{"tick", "LOG", "STATUS", "NAK", "ALIGN", "ALIGN_ANSWER", "CANVASS", "CANVASS_ANSWER",
 	"VOTE_REQUEST", "VOTE", "TRANSFER", "term and vote stored", "records appended", "a term begins", "config record",
 	"synced", "cut done", "applied", "caught up", "catch-up failed", "disk full", "disk hung", "clock skew", "hand-over",
-	"order to lead", "DIVERGED"}
+	"order to lead", "DIVERGED", "snapshot"}
 
 func TestNamesAreThereAndDiffer(t *testing.T) {
 	seen := map[string]bool{}

@@ -35,7 +35,7 @@ const (
 	InConfig                         // Position (end of the record), Config (given before its InAppended)
 	InDurable                        // Position, Generation: synced to disk
 	InCutDone                        // Position, Generation, Checksum (of the record before the cut): it is done
-	InApplied                        // Position, HashPosition, Hash: the service has consumed up to Position
+	InApplied                        // Position, and what the service reports there: Hash..., Snapshot..., Verified...
 	InCaughtUp                       // Position, Generation: a catch-up has brought bytes up to here (stored, not verified)
 	InCatchUpFailed                  // Generation: it came to an end without all bytes. Flag: what it brought is not the log
 	InDiskFull                       // Flag: space for the next segment is missing (true), there again (false)
@@ -45,6 +45,7 @@ const (
 	InRecover                        // an operator's order to lead without votes. Term: the highest seen; LastTerm,
 	// Position, Checksum: the log that was chosen, this one; Config: Member lists the processes that were asked
 	InDiverged // From, Term, Diverged
+	InSnapshot // an operator asks for a snapshot. Flag: the leader takes one, too
 	numInputs
 )
 
@@ -72,6 +73,11 @@ type Input struct {
 	Answer       wire.BallotAnswer
 	Config       wire.Config
 	Diverged     wire.Diverged
+
+	SnapshotPosition wire.Position // end of the newest snapshot record that asks for one, as this node applied it
+	SnapshotDigest   uint64        // of the state of its services there
+	Verified         wire.Position // the newest one that a record which this node has applied calls verified
+	VerifiedDigest   uint64        // a majority's, as that record has it
 }
 
 // OutputKind names an output.
@@ -101,6 +107,8 @@ const (
 	OutAppendTerm
 	// OutAppendConfig (leader) has a config record with Config appended. It is the last output of its Step.
 	OutAppendConfig
+	// OutAppendSnapshot (leader) has a snapshot record with Snapshot appended. Two that are owed may become one.
+	OutAppendSnapshot
 	// OutStream (leader) multicasts the log's bytes [From, Until) as LOG datagrams of Term, cut by the MTU, each
 	// with what Log says of Append, Commit and ConfigDigest.
 	OutStream
@@ -139,6 +147,7 @@ type Output struct {
 	Ballot      wire.Ballot
 	Answer      wire.BallotAnswer
 	Config      wire.Config
+	Snapshot    wire.SnapshotRecord
 	Diverged    wire.Diverged
 }
 

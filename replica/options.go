@@ -32,6 +32,7 @@ type Options struct {
 	CommitEchoNs         int64  // a commit that moves in silence is told after at most this
 	WindowBytes          uint64 // bytes beyond a hole that are kept: the reorder window
 	NakBytes             uint64 // most that one NAK asks for
+	SnapshotBytes        uint64 // a leader asks for a snapshot each time that the log has grown by so much; 0: only when told
 	Seed                 uint64 // of time-outs, delays and nonces; mixed with Self, incarnation and run
 }
 

@@ -132,6 +132,13 @@ func (s *Sequencer) AppendSkip(nowNs int64, position wire.Position) bool {
 	return ok
 }
 
+// AppendSnapshot appends a snapshot record; false as in AppendTerm.
+func (s *Sequencer) AppendSnapshot(nowNs int64, x wire.SnapshotRecord) bool {
+	n := x.Put(s.payload[:])
+	_, ok := s.log.Append(nowNs, wire.RecordSnapshot, 0, 0, 0, 0, s.payload[:n])
+	return ok
+}
+
 // Publish makes what was appended visible to the readers of the ring and returns the end of the log.
 func (s *Sequencer) Publish() wire.Chain { return s.log.Publish() }
 
