@@ -38,6 +38,12 @@ type Options struct {
 	Dir     string // the node's directory; the segments are in its subdirectory "journal"
 	Cluster uint64 // cluster id that every segment must carry
 
+	// Base is the newest snapshot that is to be relied upon; nil: none, the log is read from its first record on.
+	Base *Base
+	// Install says that the snapshot came from another node because the log here ended before it (WriteInstall): a log
+	// that does not reach it, or holds other records there, is dropped, and begins there.
+	Install bool
+
 	// SegmentBytes is how much of the stream new segments hold: a multiple of 4096 in [MinSegmentBytes, MaxSegmentBytes].
 	// Segments that exist keep their size. Default 64 MiB.
 	SegmentBytes int64

@@ -19,6 +19,9 @@ type Recovered struct {
 	Records     uint64        // how many are held
 	Generation  uint64        // of the last cut
 	Watermark   wire.Position // 0 as well when it is not known
+	// EndBefore is where the log ended that Open found: Chain.Position, but for a log that was dropped (Options.Install).
+	// What a clean end is held against.
+	EndBefore wire.Position
 
 	// Where the log breaks and why, for an operator: file in the directory, offset in it. Empty with OutcomeIntact.
 	Segment string
@@ -68,6 +71,7 @@ func (s *scanned) recovered(watermark wire.Position, known bool) *Recovered {
 		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Configs: s.configs, MoreConfigs: s.moreConfigs,
 		Skips: s.skips,
 		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
+		EndBefore: s.chain.Position,
 	}
 	if d.outcome != OutcomeIntact {
 		r.Segment, r.Offset = s.place(s.chain.Position)

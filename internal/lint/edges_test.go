@@ -27,6 +27,8 @@ var edges = map[string][]string{
 	"transport": {"internal/counters", "agent", "ringbuf", "xdp"},
 	"journal":   {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire"},
 
+	"journal/snapshot": {"internal/vfs", "wire"},
+
 	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire"},
 	"service/echo":      {"service", "wire"},
 	"service/orderbook": {"service", "wire", "wire/fb"},
@@ -35,8 +37,8 @@ var edges = map[string][]string{
 	"client":            {"internal/counters", "internal/simbug", "agent", "wire", "transport"},
 
 	"tuning": {"agent"},
-	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "replica",
-		"sequencer", "service", "service/echo", "service/orderbook", "tuning"},
+	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
+		"replica", "sequencer", "service", "service/echo", "service/orderbook", "tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
 
 	"internal/lint":      {},
@@ -47,12 +49,12 @@ var edges = map[string][]string{
 	"internal/simbug":    {},
 	"internal/explore":   {"wire", "replica"},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
-		"transport", "journal", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
+		"transport", "journal", "journal/snapshot", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
 
 	// What `lockstep journal` is made of; journaltest is imported by tests.
-	"internal/inspect":     {"internal/vfs", "wire", "journal", "service", "service/orderbook"},
-	"internal/archive":     {"internal/vfs", "wire", "journal"},
-	"internal/replay":      {"internal/vfs", "ringbuf", "wire", "journal", "service"},
+	"internal/inspect":     {"internal/vfs", "wire", "journal", "journal/snapshot", "service", "service/orderbook"},
+	"internal/archive":     {"internal/vfs", "wire", "journal", "journal/snapshot"},
+	"internal/replay":      {"internal/vfs", "ringbuf", "wire", "journal", "journal/snapshot", "service"},
 	"internal/journaltest": {"internal/vfs", "internal/orderflow", "agent", "ringbuf", "wire", "journal", "service"},
 
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
@@ -60,7 +62,7 @@ var edges = map[string][]string{
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
-		"xdp", "transport", "journal", "client", "service", "service/orderbook", "node", "bench", "tuning"},
+		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }
 
 func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }

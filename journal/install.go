@@ -1,0 +1,49 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"lockstep/internal/vfs"
+	"lockstep/wire"
+)
+
+const (
+	installName   = "install"
+	installFormat = "lockstep install 1\nposition %d\n"
+)
+
+// WriteInstall records durably that a snapshot at position was put into the directory from another node, where the log
+// here does not reach: the next Open (Options.Install) may drop the log and have it begin there. After the snapshot is
+// published.
+func WriteInstall(fs vfs.FS, dir string, position wire.Position) error {
+	return writeText(fs, dir, installName, fmt.Sprintf(installFormat, position))
+}
+
+// ReadInstall says whether WriteInstall was called and RemoveInstall was not, and with which position. ErrDamagedFile: the
+// file does not pass its checksum; without it a log that does not reach a snapshot counts as damaged, which is safe.
+func ReadInstall(fs vfs.FS, dir string) (position wire.Position, asked bool, err error) {
+	name := path.Join(dir, installName)
+	body, err := readText(fs, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	if _, err := fmt.Sscanf(body, installFormat, &position); err != nil {
+		return 0, false, fmt.Errorf("%w: %s: %w", ErrDamagedFile, name, err)
+	}
+	return position, true, nil
+}
+
+// RemoveInstall takes the record away durably: the log begins at the snapshot, or reaches it.
+func RemoveInstall(fs vfs.FS, dir string) error {
+	err := removeDurably(fs, dir, installName)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
