@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -21,9 +23,8 @@ type Mem struct {
 	Step func(op Op, path string)
 
 	mu       sync.Mutex
-	names    map[string]*node // as the program sees them
-	durable  map[string]*node // as a power cut leaves them, without pending
-	pending  []naming         // changes of names that no SyncDir has made durable, in order
+	root     *node
+	pending  []naming // changes of names that no SyncDir has made durable, in order
 	locks    map[string]bool
 	capacity int64 // bytes all files may have together; 0: no limit
 	noDirect bool
@@ -31,7 +32,10 @@ type Mem struct {
 
 // node is a file or a directory.
 type node struct {
-	dir    bool
+	dir bool
+	// Of a directory: what the program sees in it, and what a power cut leaves of that, without pending.
+	names, durable map[string]*node
+
 	data   []byte // as the program sees it
 	synced []byte // as it is on the disk
 	// dirty has, for each sector that was written since the last sync, what was written there, in order.
@@ -41,20 +45,32 @@ type node struct {
 	resized bool
 }
 
-// naming is one atomic change of names; a nil node removes.
-type naming struct {
-	paths []string
-	nodes []*node
+// naming is one atomic change of names: one, or those of a rename.
+type naming []entry
+
+// entry is a name in a directory; a nil node removes it. It belongs to the directory, whatever that is called by then.
+type entry struct {
+	dir  *node
+	name string
+	node *node
 }
+
+func newDir() *node { return &node{dir: true, names: map[string]*node{}, durable: map[string]*node{}} }
 
 // NewMem makes an empty file system with the directory "/".
 func NewMem() *Mem {
-	root := &node{dir: true}
-	return &Mem{
-		names:   map[string]*node{"/": root},
-		durable: map[string]*node{"/": root},
-		locks:   map[string]bool{},
+	return &Mem{root: newDir(), locks: map[string]bool{}}
+}
+
+// lookup finds a file or directory, nil if it is not there. The caller holds the lock.
+func (m *Mem) lookup(name string) *node {
+	n := m.root
+	for rest := clean(name)[1:]; rest != "" && n != nil; {
+		var first string
+		first, rest, _ = strings.Cut(rest, "/")
+		n = n.names[first] // of a file: nothing
 	}
+	return n
 }
 
 // SetCapacity limits the sum of all file sizes; 0 lifts the limit.
@@ -82,16 +98,13 @@ func (m *Mem) OpenFile(name string, flags Flags) (File, error) {
 	if flags&(Direct|Dsync) != 0 && m.noDirect {
 		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EINVAL}
 	}
-	n := m.names[name]
+	n, parent := m.lookup(name), m.lookup(path.Dir(name))
 	switch {
-	case n == nil && flags&Create == 0:
+	case n == nil && (flags&Create == 0 || parent == nil || !parent.dir):
 		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 	case n == nil:
-		if parent := m.names[path.Dir(name)]; parent == nil || !parent.dir {
-			return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
-		}
 		n = &node{dirty: map[int64][][]byte{}, bad: map[int64]bool{}}
-		m.bind([]string{name}, []*node{n})
+		m.bind(entry{parent, path.Base(name), n})
 	case n.dir:
 		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EISDIR}
 	case flags&Exclusive != 0:
@@ -101,18 +114,18 @@ func (m *Mem) OpenFile(name string, flags Flags) (File, error) {
 }
 
 // bind changes names as one, not durably yet.
-func (m *Mem) bind(paths []string, nodes []*node) {
-	apply(m.names, naming{paths, nodes})
-	m.pending = append(m.pending, naming{paths, nodes})
+func (m *Mem) bind(change ...entry) {
+	for _, e := range change {
+		e.set(e.dir.names)
+	}
+	m.pending = append(m.pending, change)
 }
 
-func apply(names map[string]*node, n naming) {
-	for i, p := range n.paths {
-		if n.nodes[i] == nil {
-			delete(names, p)
-		} else {
-			names[p] = n.nodes[i]
-		}
+func (e *entry) set(names map[string]*node) {
+	if e.node == nil {
+		delete(names, e.name)
+	} else {
+		names[e.name] = e.node
 	}
 }
 
@@ -122,24 +135,38 @@ func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	name = clean(name)
-	if m.names[name] == nil {
+	n := m.lookup(name)
+	switch {
+	case n == nil:
 		return &os.PathError{Op: "remove", Path: name, Err: os.ErrNotExist}
+	case n == m.root || len(n.names) > 0:
+		return &os.PathError{Op: "remove", Path: name, Err: syscall.ENOTEMPTY}
 	}
-	m.bind([]string{name}, []*node{nil})
+	m.bind(entry{m.lookup(path.Dir(name)), path.Base(name), nil})
 	return nil
 }
 
-// Rename implements FS.
+// Rename implements FS. A directory moves with all that is in it, and what is not durable in it stays so.
 func (m *Mem) Rename(oldPath, newPath string) error {
 	m.step(OpRename, oldPath)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	oldPath, newPath = clean(oldPath), clean(newPath)
-	n := m.names[oldPath]
-	if n == nil {
+	n, from, to := m.lookup(oldPath), m.lookup(path.Dir(oldPath)), m.lookup(path.Dir(newPath))
+	if n == nil || n == m.root || to == nil || !to.dir {
 		return &os.PathError{Op: "rename", Path: oldPath, Err: os.ErrNotExist}
 	}
-	m.bind([]string{oldPath, newPath}, []*node{nil, n})
+	if there := m.lookup(newPath); there != nil && there != n {
+		switch {
+		case there.dir && !n.dir:
+			return &os.PathError{Op: "rename", Path: newPath, Err: syscall.EISDIR}
+		case !there.dir && n.dir:
+			return &os.PathError{Op: "rename", Path: newPath, Err: syscall.ENOTDIR}
+		case len(there.names) > 0:
+			return &os.PathError{Op: "rename", Path: newPath, Err: syscall.ENOTEMPTY}
+		}
+	}
+	m.bind(entry{from, path.Base(oldPath), nil}, entry{to, path.Base(newPath), n})
 	return nil
 }
 
@@ -148,9 +175,19 @@ func (m *Mem) MkdirAll(name string) error {
 	m.step(OpMkdir, name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name = clean(name); m.names[name] == nil; name = path.Dir(name) {
-		dir := &node{dir: true}
-		m.names[name], m.durable[name] = dir, dir
+	n := m.root
+	for rest := clean(name)[1:]; rest != ""; {
+		var first string
+		first, rest, _ = strings.Cut(rest, "/")
+		next := n.names[first]
+		switch {
+		case !n.dir:
+			return &os.PathError{Op: "mkdir", Path: name, Err: syscall.ENOTDIR}
+		case next == nil:
+			next = newDir()
+			n.names[first], n.durable[first] = next, next
+		}
+		n = next
 	}
 	return nil
 }
@@ -159,15 +196,17 @@ func (m *Mem) MkdirAll(name string) error {
 func (m *Mem) ReadDir(name string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	name = clean(name)
-	if m.names[name] == nil {
-		return nil, &os.PathError{Op: "readdir", Path: name, Err: os.ErrNotExist}
-	}
-	var list []string
-	for p := range m.names {
-		if path.Dir(p) == name && p != name {
-			list = append(list, path.Base(p))
+	n := m.lookup(name)
+	if n == nil || !n.dir {
+		err := os.ErrNotExist
+		if n != nil {
+			err = syscall.ENOTDIR
 		}
+		return nil, &os.PathError{Op: "readdir", Path: clean(name), Err: err}
+	}
+	list := make([]string, 0, len(n.names))
+	for name := range n.names {
+		list = append(list, name)
 	}
 	sort.Strings(list)
 	return list, nil
@@ -178,16 +217,18 @@ func (m *Mem) SyncDir(name string) error {
 	m.step(OpSyncDir, name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	name = clean(name)
-	if m.names[name] == nil {
-		return &os.PathError{Op: "syncdir", Path: name, Err: os.ErrNotExist}
+	dir := m.lookup(name)
+	if dir == nil {
+		return &os.PathError{Op: "syncdir", Path: clean(name), Err: os.ErrNotExist}
 	}
 	rest := m.pending[:0]
 	for _, change := range m.pending {
-		if path.Dir(change.paths[0]) == name || path.Dir(change.paths[len(change.paths)-1]) == name {
-			apply(m.durable, change)
-		} else {
+		if change[0].dir != dir && change[len(change)-1].dir != dir {
 			rest = append(rest, change)
+			continue
+		}
+		for _, e := range change {
+			e.set(e.dir.durable)
 		}
 	}
 	m.pending = rest
@@ -198,7 +239,7 @@ func (m *Mem) SyncDir(name string) error {
 func (m *Mem) Stat(name string) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := m.names[clean(name)]
+	n := m.lookup(name)
 	if n == nil {
 		return 0, &os.PathError{Op: "stat", Path: name, Err: os.ErrNotExist}
 	}
@@ -243,10 +284,16 @@ func (m *Mem) Free(string) (int64, error) {
 
 func (m *Mem) used() int64 {
 	used := int64(0)
-	for _, n := range m.names {
-		used += int64(len(n.data))
-	}
+	m.root.walk("", func(_ string, n *node) { used += int64(len(n.data)) })
 	return used
+}
+
+// walk visits everything that the program sees below a directory, in no order.
+func (n *node) walk(at string, visit func(path string, n *node)) {
+	for name, below := range n.names {
+		visit(at+"/"+name, below)
+		below.walk(at+"/"+name, visit)
+	}
 }
 
 func (m *Mem) step(op Op, name string) {
@@ -271,37 +318,53 @@ func (m *Mem) Crash(choose Choose) *Mem {
 	defer m.mu.Unlock()
 	after := NewMem()
 	after.capacity, after.noDirect = m.capacity, m.noDirect
-	names := make(map[string]*node, len(m.durable))
-	for p, n := range m.durable {
-		names[p] = n
-	}
+	left := map[*node]map[string]*node{} // what is left in directories that have a change pending
 	for _, change := range m.pending {
-		if choose(2) == 1 {
-			apply(names, change)
+		if choose(2) == 0 {
+			continue
+		}
+		for _, e := range change {
+			if left[e.dir] == nil {
+				left[e.dir] = maps.Clone(e.dir.durable)
+			}
+			e.set(left[e.dir])
 		}
 	}
-	list := make([]string, 0, len(names))
-	for p := range names {
-		list = append(list, p)
-	}
-	sort.Strings(list)
-	copies := map[*node]*node{}
-	for _, p := range list {
-		n := names[p]
+	found := map[string]*node{}
+	m.root.survivors("", left, found)
+	list := slices.Sorted(maps.Keys(found))
+	copies, at := map[*node]*node{}, map[string]*node{"/": after.root}
+	for _, p := range list { // a directory comes before what is in it
+		n := found[p]
 		if copies[n] == nil {
 			copies[n] = n.crash(choose)
 		}
-		after.names[p], after.durable[p] = copies[n], copies[n]
+		dir := at[path.Dir(p)]
+		dir.names[path.Base(p)], dir.durable[path.Base(p)] = copies[n], copies[n]
+		at[p] = copies[n]
 	}
 	return after
 }
 
+// survivors finds everything below a directory that a power cut leaves. left has the names in the directories where that
+// is not what is durable.
+func (n *node) survivors(at string, left map[*node]map[string]*node, found map[string]*node) {
+	names := n.durable
+	if changed := left[n]; changed != nil {
+		names = changed
+	}
+	for name, below := range names {
+		found[at+"/"+name] = below
+		below.survivors(at+"/"+name, left, found)
+	}
+}
+
 // crash is what a power cut leaves of a file.
 func (n *node) crash(choose Choose) *node {
-	after := &node{dir: n.dir, dirty: map[int64][][]byte{}, bad: map[int64]bool{}}
 	if n.dir {
-		return after
+		return newDir()
 	}
+	after := &node{dirty: map[int64][][]byte{}, bad: map[int64]bool{}}
 	size := len(n.synced)
 	if len(n.data) != size && choose(2) == 1 {
 		size = len(n.data)
@@ -331,7 +394,7 @@ func (n *node) crash(choose Choose) *node {
 func (m *Mem) Rot(name string, offset int64, mask byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := m.names[clean(name)]
+	n := m.lookup(name)
 	if n == nil || n.dir || offset >= int64(len(n.data)) {
 		return &os.PathError{Op: "rot", Path: name, Err: os.ErrNotExist}
 	}
@@ -347,7 +410,7 @@ func (m *Mem) Rot(name string, offset int64, mask byte) error {
 func (m *Mem) Misdirect(name string, from, to int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := m.names[clean(name)]
+	n := m.lookup(name)
 	if n == nil || n.dir || max(from, to)+BlockBytes > int64(len(n.data)) || from == to {
 		return &os.PathError{Op: "misdirect", Path: name, Err: os.ErrNotExist}
 	}
@@ -364,7 +427,7 @@ func (m *Mem) Misdirect(name string, from, to int64) error {
 func (m *Mem) Spoil(name string, offset int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := m.names[clean(name)]
+	n := m.lookup(name)
 	if n == nil || n.dir {
 		return &os.PathError{Op: "spoil", Path: name, Err: os.ErrNotExist}
 	}
@@ -377,11 +440,11 @@ func (m *Mem) Files() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []string
-	for p, n := range m.names {
+	m.root.walk("", func(p string, n *node) {
 		if !n.dir {
 			list = append(list, p)
 		}
-	}
+	})
 	sort.Strings(list)
 	return list
 }

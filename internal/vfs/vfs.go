@@ -26,9 +26,10 @@ const (
 type FS interface {
 	// OpenFile opens a file. A file system that does not take Direct or Dsync answers with syscall.EINVAL.
 	OpenFile(path string, flags Flags) (File, error)
-	// Remove deletes a file.
+	// Remove deletes a file, or a directory that is empty.
 	Remove(path string) error
-	// Rename replaces newPath by oldPath atomically. Durable after SyncDir of the directory.
+	// Rename replaces newPath by oldPath atomically: a file by a file, or an empty or missing directory by a directory
+	// with all that is in it. Durable after SyncDir of the directory that holds the name.
 	Rename(oldPath, newPath string) error
 	// MkdirAll creates a directory and its missing parents, and makes them durable.
 	MkdirAll(path string) error
