@@ -156,15 +156,8 @@ func (m *Mem) Rename(oldPath, newPath string) error {
 	if n == nil || n == m.root || to == nil || !to.dir {
 		return &os.PathError{Op: "rename", Path: oldPath, Err: os.ErrNotExist}
 	}
-	if there := m.lookup(newPath); there != nil && there != n {
-		switch {
-		case there.dir && !n.dir:
-			return &os.PathError{Op: "rename", Path: newPath, Err: syscall.EISDIR}
-		case !there.dir && n.dir:
-			return &os.PathError{Op: "rename", Path: newPath, Err: syscall.ENOTDIR}
-		case len(there.names) > 0:
-			return &os.PathError{Op: "rename", Path: newPath, Err: syscall.ENOTEMPTY}
-		}
+	if there := m.lookup(newPath); there != nil && (there.dir || n.dir) {
+		return &os.PathError{Op: "rename", Path: newPath, Err: syscall.EEXIST}
 	}
 	m.bind(entry{from, path.Base(oldPath), nil}, entry{to, path.Base(newPath), n})
 	return nil

@@ -28,8 +28,8 @@ type FS interface {
 	OpenFile(path string, flags Flags) (File, error)
 	// Remove deletes a file, or a directory that is empty.
 	Remove(path string) error
-	// Rename replaces newPath by oldPath atomically: a file by a file, or an empty or missing directory by a directory
-	// with all that is in it. Durable after SyncDir of the directory that holds the name.
+	// Rename gives a file or a directory, with all that is in it, another name, atomically. A file replaces the file that
+	// has the name; a directory replaces nothing. Durable after SyncDir of the directory that holds the name.
 	Rename(oldPath, newPath string) error
 	// MkdirAll creates a directory and its missing parents, and makes them durable.
 	MkdirAll(path string) error
