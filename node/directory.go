@@ -70,18 +70,22 @@ func (n *Node) lockDirectory() error {
 	return nil
 }
 
-// openDirectory reads the directory: identity, journal, clean marker, votes, in that order, and raises the run.
-func (n *Node) openDirectory() error {
-	fs, dir := n.machine.FS, n.config.Dir
-	identity, err := journal.LoadIdentity(fs, dir)
-	if err != nil {
+// identify reads whose directory it is.
+func (n *Node) identify() (err error) {
+	if n.identity, err = journal.LoadIdentity(n.machine.FS, n.config.Dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	if int(identity.Node) != n.config.Node {
+	if int(n.identity.Node) != n.config.Node {
 		return fmt.Errorf("%w: directory %s belongs to node %d, the config says node = %d",
-			ErrConfig, dir, identity.Node, n.config.Node)
+			ErrConfig, n.config.Dir, n.identity.Node, n.config.Node)
 	}
-	if err := n.openJournal(identity); err != nil {
+	return nil
+}
+
+// openDirectory reads the directory: journal, clean marker, votes, in that order, and raises the run.
+func (n *Node) openDirectory() (err error) {
+	fs, dir := n.machine.FS, n.config.Dir
+	if err := n.openJournal(n.identity); err != nil {
 		return err
 	}
 	if n.votes, err = journal.OpenVote(fs, dir); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -28,12 +27,6 @@ import (
 
 // Revision is the source revision of this build, set by the linker.
 var Revision = "unknown"
-
-// countersFile is the mapped counters' name in the node's directory.
-const countersFile = "counters"
-
-// counterSlots bounds how many counters a node has.
-const counterSlots = 1024
 
 // Node is a node: opened, then run once.
 type Node struct {
@@ -83,7 +76,7 @@ func Open(config Config, out io.Writer) (*Node, error) { return OpenOn(Real(), c
 // OpenOn is Open on a machine of the caller's.
 func OpenOn(machine Machine, config Config, out io.Writer) (*Node, error) {
 	n := &Node{machine: machine, config: config, out: out, client: &http.Client{Timeout: fetchLimit}, startedAt: time.Now()}
-	steps := []func() error{n.lockDirectory, n.openCounters, n.openDirectory, n.openRing, n.openTransport}
+	steps := []func() error{n.lockDirectory, n.identify, n.openCounters, n.openDirectory, n.openRing, n.openTransport}
 	if machine.Inline {
 		steps = append(steps, n.assemble, n.fillRing)
 	} else {
@@ -95,21 +88,6 @@ func OpenOn(machine Machine, config Config, out io.Writer) (*Node, error) {
 		}
 	}
 	return n, nil
-}
-
-// openCounters maps the counters, over those of an earlier run.
-func (n *Node) openCounters() error {
-	path := n.config.Counters
-	if path == "" && !n.machine.Inline {
-		path = filepath.Join(n.config.Dir, countersFile)
-	}
-	var err error
-	if n.counters, err = counters.Create(path, counterSlots); err != nil {
-		return fmt.Errorf("%w: key \"counters\": %w", ErrConfig, err)
-	}
-	n.closers = append(n.closers, n.counters.Close)
-	n.durable = n.counters.Counter("lockstep_journal_durable_position", "everything below is synced")
-	return nil
 }
 
 // openRing makes the log ring: mapped twice, or, inline, on the heap.

@@ -53,6 +53,7 @@ type Status struct {
 	Layout      string            `json:"layout"`
 	Idle        string            `json:"idle"`
 	Dropped     map[string]uint64 `json:"dropped"`
+	Counters    string            `json:"counters"` // the mapped file
 	GCCycles    uint64            `json:"gc_cycles"`
 	Host        []tuning.Finding  `json:"host"`
 }
@@ -95,7 +96,7 @@ func (n *Node) Status() Status {
 		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
 		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,
 		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: gcCycles(),
-		Host: n.findings, Version: n.version(), InForce: driver.Version,
+		Host: n.findings, Counters: n.counters.Path(), Version: n.version(), InForce: driver.Version,
 	}
 	if ms := n.gauge("lockstep_leader_since_ms"); ms != 0 {
 		since := time.UnixMilli(int64(ms)).UTC()

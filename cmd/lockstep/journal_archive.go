@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -37,9 +36,9 @@ files: another disk, a mounted directory of another host, or a directory that is
 there is begun.
 
 Only what is committed and synced is copied, each record verified. How far the cluster has committed is read from the
-node's counters (DIR/counters, or --counters), which are kept when the node ends; --control asks a running node
-instead; --commit says it. When interrupted, the archive is as it was after the last manifest, and the next run goes
-on from there.
+node's counters, which are kept when the node ends (--counters, if its config puts them into a file of their own);
+--control asks a running node instead; --commit says it. When interrupted, the archive is as it was after the last
+manifest, and the next run goes on from there.
 
 It exits with 0 also when there was nothing to copy; with --quiet it prints only what went wrong: fit for cron.`,
 		Example: `  lockstep journal archive --from /var/lib/lockstep --to /mnt/archive
@@ -67,7 +66,7 @@ It exits with 0 also when there was nothing to copy; with --quiet it prints only
 	}
 	c.Flags().StringVar(&f.from, "from", "", "the node's directory")
 	c.Flags().StringVar(&f.to, "to", "", "the archive")
-	c.Flags().StringVar(&f.counters, "counters", "", "the node's counters, if they are not in its directory")
+	c.Flags().StringVar(&f.counters, "counters", "", "the node's counters, if its config says where they are")
 	c.Flags().StringVar(&f.control, "control", "", "control address of the running node: it is asked how far it has committed")
 	c.Flags().Uint64Var(&f.commit, "commit", 0, "everything below this position is committed: on your word")
 	c.Flags().BoolVar(&f.quiet, "quiet", false, "print nothing but errors")
@@ -84,11 +83,11 @@ func (f *archiveFlags) committed(ctx context.Context, dir string, given bool) (w
 		s, err := node.FetchStatus(ctx, f.control)
 		return wire.Position(s.Commit), err
 	}
-	name := f.counters
-	if name == "" {
-		name = filepath.Join(dir, "counters")
+	open, name := node.OpenCounters, dir
+	if f.counters != "" {
+		open, name = counters.Open, f.counters
 	}
-	view, err := counters.Open(name)
+	view, err := open(name)
 	if err != nil {
 		return 0, fmt.Errorf("%w: how far the cluster has committed is not known: %w: give --counters, --control or --commit",
 			errUsage, err)

@@ -19,7 +19,7 @@ type File struct {
 }
 
 // Create makes a file at path with room for capacity counters, in the stead of one that may be there. Without a path
-// it is memory of this process only. The path should be on a tmpfs (/run, /dev/shm), which outlives the process but not
+// it is memory of this process only. The path should be on a tmpfs (/dev/shm, /run), which outlives the process but not
 // the machine: on a disk the kernel would now and then stop a counting thread to write the page back.
 func Create(path string, capacity int) (*File, error) {
 	if capacity <= 0 || capacity > maxCapacity {
@@ -42,11 +42,46 @@ func Create(path string, capacity int) (*File, error) {
 	return f, nil
 }
 
-// createMapped makes the file aside, complete, and renames it into place.
+// createMapped makes the file and maps it.
 func createMapped(path string, size int, capacity uint64) (mem []byte, err error) {
+	err = replace(path, func(aside *os.File) (err error) {
+		fd := int(aside.Fd())
+		if err = unix.Fallocate(fd, 0, 0, int64(size)); err != nil {
+			return fmt.Errorf("%d bytes: %w", size, err)
+		}
+		mem, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+		if err != nil {
+			return err
+		}
+		var v View
+		v.lay(mem, int(capacity))
+		v.header.magic, v.header.capacity = magic, capacity
+		return nil
+	})
+	if err != nil && mem != nil {
+		_ = unix.Munmap(mem)
+		return nil, err
+	}
+	return mem, err
+}
+
+// Copy writes the counters as they are now to another file, in the stead of one that may be there.
+func (f *File) Copy(path string) error {
+	err := replace(path, func(aside *os.File) error {
+		_, err := aside.Write(f.mem)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("counters: copy to %q: %w", path, err)
+	}
+	return nil
+}
+
+// replace makes a file aside, complete, and renames it into place.
+func replace(path string, fill func(aside *os.File) error) (err error) {
 	aside, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		aside.Close()
@@ -54,25 +89,13 @@ func createMapped(path string, size int, capacity uint64) (mem []byte, err error
 			os.Remove(aside.Name())
 		}
 	}()
-	fd := int(aside.Fd())
-	if err = unix.Fallocate(fd, 0, 0, int64(size)); err != nil {
-		return nil, fmt.Errorf("%d bytes: %w", size, err)
+	if err = fill(aside); err != nil {
+		return err
 	}
-	mem, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
-	if err != nil {
-		return nil, err
+	if err = aside.Chmod(0o644); err != nil {
+		return err
 	}
-	var v View
-	v.lay(mem, int(capacity))
-	v.header.magic, v.header.capacity = magic, capacity
-	if err = aside.Chmod(0o644); err == nil {
-		err = os.Rename(aside.Name(), path)
-	}
-	if err != nil {
-		_ = unix.Munmap(mem)
-		return nil, err
-	}
-	return mem, nil
+	return os.Rename(aside.Name(), path)
 }
 
 // Path is where the file is; empty for memory of this process only.

@@ -412,10 +412,19 @@ func (l *Lab) Down() error {
 	if l.keeper != nil {
 		l.keeper.Stop()
 	}
+	dropCounters(l.Options.Dir)
 	if l.temporary {
 		errs = append(errs, os.RemoveAll(l.Options.Dir))
 	}
 	return errors.Join(errs...)
+}
+
+// dropCounters removes what killed nodes have left in memory.
+func dropCounters(dir string) {
+	nodes, _ := filepath.Glob(filepath.Join(dir, "node*"))
+	for _, n := range nodes {
+		node.DropCounters(n)
+	}
 }
 
 // Status asks a node's control plane.

@@ -99,6 +99,7 @@ func removeLeft(runtime string) error {
 	var errs []error
 	// A holder killed while it wrote leaves half a file, which names nothing.
 	if err == nil && json.Unmarshal(b, &l) == nil && l.Dir != "" {
+		dropCounters(l.Dir)
 		errs = append(errs, os.RemoveAll(l.Dir))
 	}
 	for _, file := range []string{name, filepath.Join(runtime, socketName)} {

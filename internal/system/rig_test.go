@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"lockstep/bench"
-	"lockstep/internal/counters"
 	"lockstep/internal/lab"
 	"lockstep/node"
 	"lockstep/replica"
@@ -173,7 +172,7 @@ func (c *cluster) counter(id int, name string) uint64 {
 
 // reads is counter for one that may not be there yet: those of AF_XDP come with the first second.
 func (c *cluster) reads(id int, name string) (value uint64, found bool) {
-	v, err := counters.Open(filepath.Join(c.node(id).Dir, "counters"))
+	v, err := node.OpenCounters(c.node(id).Dir)
 	if err != nil {
 		return 0, false
 	}
