@@ -25,7 +25,7 @@ type Options struct {
 	// Skips are the skip records that the log held when it was opened, committed or not, in order.
 	Skips []wire.SkipAt
 	// OnHalt is told on the driver's thread when apply halts, and, with nil, when it goes on. nil: nobody is.
-	OnHalt   func(*Halt)
+	OnHalt func(*Halt)
 	// Sink takes the snapshots that the log asks for. nil: this node takes none.
 	Sink Sink
 	// Base opens the newest snapshot at or below a position, for the driver to begin from; nil and no error: it begins
