@@ -13,7 +13,7 @@ import (
 )
 
 // checkBytes is how much Check reads at once.
-const checkBytes = 1 << 20
+const checkBytes = 256 << 10
 
 // OpenData reads the data of a snapshot from its beginning, and verifies it on the way: instead of the last bytes comes
 // ErrDamaged if the whole is not what the manifest says. Whoever has got all bytes has got the right ones.

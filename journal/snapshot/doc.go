@@ -18,7 +18,7 @@
 // # Thread ownership
 //
 // Store may be used from any thread. A Writer belongs to one thread at a time: it is handed over from who writes it to who
-// publishes it. Create and Write make nothing durable and do not wait for the disk; Publish, Remove and SetAside do.
+// publishes it. Write of a Writer that Create made does not wait for the disk; the rest does.
 //
 // # Failure behaviour
 //
@@ -29,6 +29,6 @@
 //
 // # Limits
 //
-// A manifest is at most 4 KiB. Memory does not depend on the size of a snapshot: a manifest each, and a buffer of 1 MiB
+// A manifest is at most 4 KiB. Memory does not depend on the size of a snapshot: a manifest each, and a buffer of 256 KiB
 // while one is checked.
 package snapshot

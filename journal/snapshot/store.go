@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"lockstep/internal/vfs"
 	"lockstep/wire"
@@ -251,6 +252,9 @@ func (s *Store) discard(dir string) error {
 	names, err := s.fs.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = nil
 	}
 	for _, name := range names {
 		err = errors.Join(err, s.fs.Remove(path.Join(dir, name)))
