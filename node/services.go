@@ -56,6 +56,8 @@ func (s *services) Applied() replica.Applied {
 	if at := s.progress.Applied(); at != x.Position {
 		x.Position = at
 		x.HashPosition, x.Hash = s.progress.HashAt()
+		x.SnapshotPosition, x.SnapshotDigest = s.progress.Snapshot()
+		x.Verified, x.VerifiedDigest = s.progress.Verified()
 	}
 	return *x
 }

@@ -151,6 +151,7 @@ type Agent struct {
 	farewell    bool         // the clients of this node's last leadership are to be told who leads now
 	disk        diskWatch
 	clock       clockWatch
+	snapshots   snapshotWatch
 }
 
 // progressSeen is what Leading.OnProgress was last told.
@@ -176,6 +177,9 @@ func (a *Agent) Name() string { return "replica" }
 func (a *Agent) OnStart(nowNs int64) error {
 	a.nowNs = nowNs
 	a.clock.wallNs, a.clock.atNs = a.o.WallNs(), nowNs
+	if commit := a.core.Commit(); commit > 0 {
+		a.o.Services.Commit(commit)
+	}
 	a.tick()
 	return a.err
 }
@@ -219,6 +223,7 @@ func (a *Agent) slowTick() {
 	a.m.publish(a)
 	a.watchDisk()
 	a.watchClock()
+	a.watchSnapshots()
 	if !a.saidConfig && a.core.Refused(RefusedConfig) > 0 {
 		a.saidConfig = true
 		a.o.Log("the leader's config record says otherwise than this node's file (rule, ring size, limits of sessions, voters): " +

@@ -13,6 +13,8 @@ type metrics struct {
 	lastTerm, lastChecksum                                                 *counters.Counter
 	roleChanges, cuts, retransmitted, caughtUp, ringFull, diskFull         *counters.Counter
 	leaderSince, diskHung, diskHangs, clockOffset, clockSkewed, clockSkews *counters.Counter
+	snapshotAt, snapshotVerified, snapshotDisputed                         *counters.Counter
+	snapshotDisputes, snapshotsAsked                                       *counters.Counter
 	diverged, disputed, spoilt                                             *counters.Counter
 	followers                                                              []followerMetrics
 	drops                                                                  [wire.NumDrops]*counters.Counter
@@ -44,6 +46,13 @@ func (m *metrics) init(f *counters.File, self wire.NodeID, nodes []wire.NodeID) 
 	m.ringFull = gauge("ring_full_total", "LOG datagrams dropped because the ring had no room")
 	m.diverged = gauge("diverged_told_total", "followers told that a majority has another hash of the services' outputs")
 	m.disputed = gauge("disputed", "1 while nodes differ about the services' outputs and no majority agrees")
+	m.snapshotAt = gauge("snapshot_record_position", "end of the newest snapshot record that asks for one, as applied here")
+	m.snapshotVerified = gauge("snapshot_verified_position", "newest snapshot that a majority has verified, as the log "+
+		"applied here says")
+	m.snapshotDisputed = gauge("snapshot_disputed", "1 while nodes differ about the state at a snapshot record and no "+
+		"majority agrees")
+	m.snapshotDisputes = gauge("snapshot_disputes_total", "times that they did, at another record each")
+	m.snapshotsAsked = gauge("snapshots_asked_total", "snapshot records by which this leader asked for one")
 	m.diskFull = gauge("disk_full", "1 while there is no space for the next segment")
 	m.leaderSince = gauge("leader_since_ms", "when this node learned of the leader it knows, ms since the Unix epoch; 0: none")
 	m.diskHung = gauge("disk_hung", "1 while the disk does not get on with what it is to sync")
@@ -94,6 +103,9 @@ func (m *metrics) publish(a *Agent) {
 	m.applied.Set(uint64(a.applied.Position))
 	m.recovering.Set(gauge01(a.core.Recovering()))
 	m.aligned.Set(gauge01(a.core.Aligned()))
+	m.snapshotAt.Set(uint64(a.applied.SnapshotPosition))
+	m.snapshotVerified.Set(uint64(a.core.Verified()))
+	m.snapshotDisputed.Set(gauge01(a.core.SnapshotDisputed() != 0))
 	for i := range m.followers {
 		f := &m.followers[i]
 		appendAt, durable, counts := a.core.Follower(f.node)

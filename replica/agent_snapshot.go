@@ -8,6 +8,28 @@ import (
 
 // Snapshot records: what the core wants appended, and what an operator asks for.
 
+// snapshotWatch is what was last said of snapshots.
+type snapshotWatch struct{ verified, disputed wire.Position }
+
+// watchSnapshots says what a majority has verified, and where none agrees.
+func (a *Agent) watchSnapshots() {
+	w := &a.snapshots
+	if at := a.core.Verified(); at != w.verified {
+		w.verified = at
+		a.o.Log("a majority has the same state at position %d: snapshots taken there are verified", at)
+	}
+	at := a.core.SnapshotDisputed()
+	if at == w.disputed {
+		return
+	}
+	if at != 0 {
+		a.m.snapshotDisputes.Inc()
+		a.o.Log("the nodes disagree about the state of their services at position %d, and no majority agrees: no snapshot is "+
+			"verified there, and no log goes", at)
+	}
+	w.disputed = at
+}
+
 // appendOwing appends what the core has asked for. A snapshot record waits behind the others.
 func (a *Agent) appendOwing() {
 	if a.owed.kind != 0 {
@@ -36,6 +58,7 @@ func (a *Agent) appendSnapshot() {
 		}
 		if x.Take {
 			a.askedAt = a.o.Leading.Chain().Position
+			a.m.snapshotsAsked.Inc()
 		}
 	}
 	a.owedSnap = wire.SnapshotRecord{} // before any Step: that may owe the next

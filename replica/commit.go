@@ -29,7 +29,7 @@ func (c *Core) onStatus(in *Input) {
 		c.refuse(RefusedNonce)
 		return
 	}
-	if st.Append > s.append || st.Durable > st.Append {
+	if st.Append > s.append || st.Durable > st.Append || st.SnapshotPosition > st.Append {
 		c.refuse(RefusedMalformed)
 		return
 	}

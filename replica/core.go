@@ -57,7 +57,8 @@ type state struct {
 	checksum   uint32
 	floor      wire.Position // where the log begins
 	applied    wire.Position
-	points     points // at which this node has reported hashes
+	points     [numGuards]points // at which this node has reported hashes
+	verified   wire.Position     // newest snapshot that the applied log calls verified
 
 	configs  configHistory
 	amnesia  bool // recovering: the directory may have forgotten; until this very run is admitted
@@ -134,8 +135,8 @@ type peer struct {
 	lagAppend wire.Position // append when the lag timer last fired
 	heardNs   int64         // when it was last counted
 
-	points  points        // at which it has reported hashes, since its alignment
-	wrongAt wire.Position // where it differs from a majority; 0: it does not
+	points  [numGuards]points        // at which it has reported hashes, since its alignment
+	wrongAt [numGuards]wire.Position // where it differs from a majority; 0: it does not
 
 	// Kept from term to term: what its disk was seen to hold.
 	seenGeneration uint64
@@ -158,8 +159,11 @@ type lead struct {
 	durable     wire.Position // a majority has synced it
 	appendOf    [wire.MaxNodes + 1]wire.Position
 	durableOf   [wire.MaxNodes + 1]wire.Position
-	asked       bool          // OutAppendConfig is under way
-	disputed    wire.Position // where no majority agrees about the services; 0: nowhere
+	asked       bool                     // OutAppendConfig is under way
+	disputed    [numGuards]wire.Position // where no majority agrees about the services; 0: nowhere
+	agreed      point                    // newest snapshot about which a majority agrees
+	said        wire.Position            // newest snapshot that this leadership has called verified
+	askedAt     wire.Position            // end of the log when this leadership last asked for a snapshot
 	lagAppend   wire.Position
 	group       sent        // what was retransmitted to the group
 	target      wire.NodeID // of the hand-over under way; 0: there is none
@@ -227,6 +231,7 @@ func NewCore(o Options, r Restored, nowNs int64) *Core {
 		append:     r.End,
 		received:   r.End,
 		durable:    min(r.Durable, r.End),
+		commit:     min(max(r.Committed, r.Floor), r.End),
 		generation: r.Generation,
 		lastTerm:   r.LastTerm,
 		checksum:   r.Checksum,

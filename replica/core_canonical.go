@@ -48,7 +48,7 @@ func (c *Core) Normalize(seed uint64, oneIncarnation bool) {
 			p.nonce, p.reported, p.counted, p.unfit = 0, false, false, false
 			p.append, p.durable, p.lagAppend, p.heardNs = 0, 0, 0, 0
 			p.version = 0
-			p.points, p.wrongAt = points{}, 0
+			p.points, p.wrongAt = [numGuards]points{}, [numGuards]wire.Position{}
 		}
 		if s.role == Follower || s.role == Leader && s.configs.n > 0 {
 			p.answered, p.granted = false, false

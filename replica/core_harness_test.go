@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -27,12 +28,14 @@ type cluster struct {
 	net      []datagram
 	blocked  [wire.MaxNodes + 1][wire.MaxNodes + 1]bool
 	payload  uint64
+	snapshot uint64 // Options.SnapshotBytes
 	trace    func(format string, args ...any)
 	failures []string
 
 	// What must always hold.
 	leaders   map[wire.Term]Peer
 	committed []byte
+	digests   [wire.MaxNodes + 1]map[wire.Position]uint64 // that a node's services have come to, in any run
 }
 
 // datagram is a message under way.
@@ -66,6 +69,8 @@ type testNode struct {
 	disk  testDisk
 
 	commit  wire.Position
+	applied Applied
+	wrong   bool   // its services come to other states than they should
 	claimed []byte // what it last said that it holds
 	stopped string
 
@@ -102,7 +107,7 @@ func newClusterOf(n, learners int, rule wire.CommitRule, seed, ring uint64) *clu
 func (c *cluster) options(id wire.NodeID) Options {
 	return Options{Self: id, Voters: c.voters, Learners: c.learners, Rule: c.rule, RingBytes: c.ring, MaxMessage: 1024,
 		ElectionTimeoutMinNs: 100e6, HeartbeatNs: 10e6, NakDelayMinNs: 50e3, NakDelayMaxNs: 100e3, NakRetryNs: 1e6,
-		WindowBytes: c.ring / 4, Seed: c.seed}
+		WindowBytes: c.ring / 4, SnapshotBytes: c.snapshot, Seed: c.seed}
 }
 
 func (c *cluster) fail(format string, args ...any) {
@@ -114,7 +119,7 @@ func (n *testNode) start() {
 	d := &n.disk
 	d.run++
 	n.up, n.stopped = true, ""
-	n.persist, n.fetches, n.cutting, n.commit = nil, nil, false, 0
+	n.persist, n.fetches, n.cutting, n.commit, n.applied = nil, nil, false, 0, Applied{}
 	n.mem, n.chain = slices.Clone(d.log), wire.Chain{}
 	r := Restored{Incarnation: d.incarnation, Run: d.run, Term: d.term, VotedFor: d.vote, Generation: d.generation,
 		Recovering: d.recovering, EarlierAll: true}
@@ -237,7 +242,7 @@ func (n *testNode) stepLog(in Input, log []byte) {
 	for i := range outs {
 		out := &outs[i]
 		out.Terms = slices.Clone(out.Terms)
-		if out.Kind == OutAppendTerm || out.Kind == OutAppendConfig {
+		if out.Kind == OutAppendTerm || out.Kind == OutAppendConfig || out.Kind == OutAppendSnapshot {
 			own = append(own, *out)
 		}
 		verify = n.carry(out, &in, log) || verify
@@ -318,11 +323,15 @@ func (n *testNode) appendOwn(out *Output) {
 	}
 	start := n.chain.Position
 	var b [wire.MaxConfigSize]byte
-	if out.Kind == OutAppendTerm {
+	switch out.Kind {
+	case OutAppendSnapshot:
+		n.c.trace("%d: snapshot record:%s", n.id, describeSnapshot(&out.Snapshot))
+		n.write(wire.RecordSnapshot, b[:out.Snapshot.Put(b[:])])
+	case OutAppendTerm:
 		t := wire.TermRecord{Leader: n.id, Version: 1, Incarnation: n.disk.incarnation, Run: n.disk.run}
 		n.write(wire.RecordTerm, b[:t.Put(b[:])])
 		n.step(Input{Kind: InTermStart, Position: start, LastTerm: n.chain.Term})
-	} else {
+	default:
 		n.write(wire.RecordConfig, b[:out.Config.Put(b[:])])
 		n.step(Input{Kind: InConfig, Position: n.chain.Position, Config: out.Config})
 	}
@@ -487,6 +496,8 @@ func (n *testNode) work(what string) bool {
 			return false
 		}
 		n.carryCut()
+	case "apply":
+		return n.apply()
 	case "fetch":
 		if len(n.fetches) == 0 {
 			return false
@@ -496,6 +507,45 @@ func (n *testNode) work(what string) bool {
 		n.fetch(&f)
 	}
 	return true
+}
+
+// apply has the services apply what is committed: the state is the log. False when there is nothing new.
+func (n *testNode) apply() bool {
+	x := &n.applied
+	if x.Position >= n.core.Commit() || n.stopped != "" {
+		return false
+	}
+	for x.Position < n.core.Commit() {
+		var r wire.Record
+		wire.DecodeRecord(n.mem[x.Position:], &r)
+		payload := wire.Payload(n.mem[x.Position:], &r)
+		x.Position = r.End()
+		var snapshot wire.SnapshotRecord
+		if r.Kind != wire.RecordSnapshot || !snapshot.Decode(payload) {
+			continue
+		}
+		if snapshot.Verified > 0 {
+			x.Verified, x.VerifiedDigest = snapshot.Verified, snapshot.Digest
+		}
+		if snapshot.Take {
+			x.SnapshotPosition, x.SnapshotDigest = x.Position, n.digestAt(x.Position)
+			if n.c.digests[n.id] == nil {
+				n.c.digests[n.id] = map[wire.Position]uint64{}
+			}
+			n.c.digests[n.id][x.Position] = x.SnapshotDigest
+		}
+	}
+	n.step(Input{Kind: InApplied, Position: x.Position, SnapshotPosition: x.SnapshotPosition, SnapshotDigest: x.SnapshotDigest,
+		Verified: x.Verified, VerifiedDigest: x.VerifiedDigest})
+	return true
+}
+
+func (n *testNode) digestAt(at wire.Position) uint64 {
+	d := uint64(crc32.ChecksumIEEE(n.mem[:at]))
+	if n.wrong {
+		d ^= 1 << n.id
+	}
+	return d
 }
 
 func (n *testNode) carryCut() {
@@ -569,7 +619,7 @@ func (c *cluster) settleOnce() bool {
 func (c *cluster) work() (busy bool) {
 	for _, id := range c.all {
 		n := c.nodes[id]
-		for _, what := range [...]string{"persist", "cut", "sync", "fetch"} {
+		for _, what := range [...]string{"persist", "cut", "sync", "fetch", "apply"} {
 			busy = !n.hold[what] && n.work(what) || busy
 		}
 	}

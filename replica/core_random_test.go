@@ -58,6 +58,13 @@ func randomSchedule(seed uint64, steps int, trace func(string, ...any)) string {
 	ring := [...]uint64{1 << 12, 1 << 16}[rng.IntN(2)]
 	c := newClusterOf(sizes[rng.IntN(len(sizes))], max(0, rng.IntN(5)-2), rule, seed, ring)
 	c.trace = trace
+	if rng.IntN(2) == 0 {
+		c.snapshot = uint64(1000 + rng.IntN(3000))
+		for _, id := range c.all {
+			c.nodes[id].disk.run--
+			c.nodes[id].start()
+		}
+	}
 	calm := rng.IntN(3) == 0 // no crashes
 	c.rng = rng
 	for i := range steps {
@@ -80,7 +87,7 @@ func (c *cluster) randomEvent(calm bool) {
 	case p < 500:
 		c.randomDatagram()
 	case p < 700:
-		n.work([...]string{"persist", "cut", "sync", "fetch"}[c.rng.IntN(4)])
+		n.work([...]string{"persist", "cut", "sync", "fetch", "apply"}[c.rng.IntN(5)])
 	case p < 800:
 		if leader := c.leader(); leader != nil {
 			leader.propose(1+c.rng.IntN(5), c.rng.IntN(300))
@@ -104,6 +111,8 @@ func (c *cluster) randomEvent(calm bool) {
 		n.step(Input{Kind: InClockSkew, Flag: c.rng.IntN(2) == 0})
 	case p < 988:
 		c.randomOrder()
+	case p < 990:
+		n.step(Input{Kind: InSnapshot, Flag: c.rng.IntN(2) == 0})
 	case calm:
 	case n.up:
 		if c.rng.IntN(4) == 0 {

@@ -17,7 +17,7 @@ import (
 //
 // Commands (node=N names a node; "show" prints datagrams too):
 //
-//	add-nodes n=N [learners=N] [rule=replicated] [ring=BYTES] [lead=N] [logs=(1.1.2,..)] [terms=(2,..)] [down=N]
+//	add-nodes n=N [learners=N] [rule=replicated] [ring=BYTES] [snapshot=BYTES] [lead=N] [logs=(1.1.2,..)] [terms=(2,..)] [down=N]
 //	                                              a new cluster; lead: that node was elected and all hold all; logs:
 //	                                              each begins with the same term and config record, a client record or
 //	                                              a term record (where the term rises) for each number follows; terms:
@@ -36,6 +36,8 @@ import (
 //	hold node=N what=persist|sync|cut|fetch | release
 //	report node=N position=P generation=G         the journal's word comes late, or again
 //	applied node=N at=POSITION hash=H             its services report their hash at a fixed point
+//	snapshot node=N [leader]                      an operator asks for a snapshot
+//	wrong | right node=N                          its services come to other states than they should
 //	disk-full | disk-space | skew | hand-over node=N [to=N]
 //	recover node=N [asked=(N,N)]                  an operator's order to lead, after asking these nodes (all that are up)
 //	status | log node=N | refused node=N
@@ -116,6 +118,14 @@ func (s *script) addNodes(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "rule", &rule)
 	rules := map[string]wire.CommitRule{"durable": wire.RuleDurable, "replicated": wire.RuleReplicated}
 	s.c = newClusterOf(n, learners, rules[rule], 1, uint64(ring))
+	snapshot := 0
+	d.MaybeScanArgs(t, "snapshot", &snapshot)
+	if s.c.snapshot = uint64(snapshot); snapshot > 0 {
+		for _, id := range s.c.all {
+			s.c.nodes[id].disk.run--
+			s.c.nodes[id].start()
+		}
+	}
 	s.begin(t, d)
 	s.c.trace = func(format string, args ...any) {
 		line := fmt.Sprintf(format, args...)
@@ -241,6 +251,10 @@ func (s *script) fault(t *testing.T, d *datadriven.TestData, n *testNode) {
 		d.ScanArgs(t, "at", &at)
 		d.ScanArgs(t, "hash", &hash)
 		n.step(Input{Kind: InApplied, Position: n.core.Commit(), HashPosition: wire.Position(at), Hash: uint64(hash)})
+	case "snapshot":
+		n.step(Input{Kind: InSnapshot, Flag: d.HasArg("leader")})
+	case "wrong", "right":
+		n.wrong = d.Cmd == "wrong"
 	case "disk-full", "disk-space":
 		n.step(Input{Kind: InDiskFull, Flag: d.Cmd == "disk-full"})
 	case "disk-hung", "disk-goes-on":
@@ -333,6 +347,10 @@ func (n *testNode) records() string {
 			var x wire.TermRecord
 			x.Decode(payload)
 			text = fmt.Sprintf("leader=%d run=%d", x.Leader, x.Run)
+		} else if r.Kind == wire.RecordSnapshot {
+			var x wire.SnapshotRecord
+			x.Decode(payload)
+			text = strings.TrimSpace(describeSnapshot(&x))
 		} else if r.Kind == wire.RecordConfig {
 			var x wire.Config
 			x.Decode(payload)
@@ -394,6 +412,14 @@ func describe(d *datagram) string {
 	return head + "unknown"
 }
 
+func describeSnapshot(x *wire.SnapshotRecord) string {
+	text := words("take", x.Take, "leader", x.Leader)
+	if x.Verified > 0 {
+		text += fmt.Sprintf(" verified=%d", x.Verified)
+	}
+	return text
+}
+
 // words joins the names whose flag is true, each behind a space: name, flag, name, flag ...
 func words(pairs ...any) string {
 	var b strings.Builder
@@ -427,7 +453,8 @@ func (c *cluster) status() string {
 			k.Leader(), k.Append(), k.s.durable, k.Commit(), termStarts(k.terms),
 			words("aligned", k.Aligned(), "recovering", k.Recovering(), "cutting", k.s.follow.cutting,
 				"disk-full", k.s.diskFull, "disk-hung", k.s.diskHung, "skewed", k.s.skewed, "handing-over", k.HandingOver(),
-				"disputed", k.Disputed() != 0))
+				"disputed", k.Disputed() != 0, "snapshot-disputed", k.SnapshotDisputed() != 0,
+				fmt.Sprintf("verified=%d", k.Verified()), k.Verified() != 0))
 	}
 	return b.String()
 }

@@ -28,7 +28,7 @@ func (c *Core) Hash() uint64 {
 	h.peer(s.self)
 	h.words(uint64(s.stored.term), uint64(s.stored.vote), bit(s.storing), bit(s.voteOwed), bit(s.asked))
 	h.words(uint64(s.announced.role), uint64(s.announced.term), uint64(s.announced.leader))
-	h.positions(s.append, s.received, s.durable, s.commit, s.floor, s.applied)
+	h.positions(s.append, s.received, s.durable, s.commit, s.floor, s.applied, s.verified)
 	h.words(s.generation, uint64(s.lastTerm), uint64(s.checksum))
 	h.points(&s.points)
 	h.words(bit(s.amnesia), bit(s.unlisted), bit(s.diskFull), bit(s.diskHung), bit(s.skewed), bit(s.transfer))
@@ -70,13 +70,15 @@ func (h *digest) positions(positions ...wire.Position) {
 func (h *digest) peer(p Peer) { h.words(uint64(p.Node), p.Incarnation, uint64(p.Run)) }
 
 // points costs little while there are none, as in every state that is explored.
-func (h *digest) points(p *points) {
-	h.words(bit(*p == points{}))
-	if *p == (points{}) {
+func (h *digest) points(p *[numGuards]points) {
+	h.words(bit(*p == [numGuards]points{}))
+	if *p == ([numGuards]points{}) {
 		return
 	}
 	for i := range p {
-		h.words(uint64(p[i].at), p[i].hash)
+		for _, x := range p[i] {
+			h.words(uint64(x.at), x.hash)
+		}
 	}
 }
 
@@ -108,10 +110,11 @@ func (h *digest) follow(f *follow) {
 }
 
 func (h *digest) lead(l *lead) {
-	h.positions(l.countFrom, l.streamed, l.replicated, l.durable, l.lagAppend, l.disputed)
+	h.positions(l.countFrom, l.streamed, l.replicated, l.durable, l.lagAppend, l.agreed.at, l.said, l.askedAt)
+	h.positions(l.disputed[:]...)
 	h.positions(l.appendOf[:]...)
 	h.positions(l.durableOf[:]...)
-	h.words(bit(l.asked), uint64(l.target), bit(l.transferred), uint64(l.failed))
+	h.words(l.agreed.hash, bit(l.asked), uint64(l.target), bit(l.transferred), uint64(l.failed))
 	h.sent(&l.group)
 }
 
@@ -119,7 +122,8 @@ func (h *digest) progress(p *peer) {
 	h.words(p.incarnation, uint64(p.run), uint64(p.identityNs), bit(p.admitted), bit(p.answered), bit(p.granted))
 	h.words(p.nonce, bit(p.reported), bit(p.counted), bit(p.unfit))
 	h.positions(p.append, p.durable, p.lagAppend, p.seenDurable)
-	h.words(uint64(p.heardNs), p.seenGeneration, uint64(p.version), uint64(p.wrongAt))
+	h.words(uint64(p.heardNs), p.seenGeneration, uint64(p.version))
+	h.positions(p.wrongAt[:]...)
 	h.points(&p.points)
 	h.sent(&p.sent)
 }

@@ -62,7 +62,14 @@ func (c *Core) HandingOver() bool { return c.s.lead.target != 0 }
 
 // Disputed is a point at which nodes differ about what the services have put out and no majority agrees; 0 if there is
 // none, or on any but a leader. No client is to be answered meanwhile.
-func (c *Core) Disputed() wire.Position { return c.s.lead.disputed }
+func (c *Core) Disputed() wire.Position { return c.s.lead.disputed[guardOutputs] }
+
+// SnapshotDisputed is the end of a snapshot record at which nodes differ about the state and no majority agrees; 0 if
+// there is none, or on any but a leader. No snapshot is verified there.
+func (c *Core) SnapshotDisputed() wire.Position { return c.s.lead.disputed[guardState] }
+
+// Verified is the newest snapshot that the log which this node has applied calls verified; 0: none.
+func (c *Core) Verified() wire.Position { return c.s.verified }
 
 // Follower is how far a node is, as this leader heard it in its term, and whether it counts towards a majority; zero on
 // any but a leader.

@@ -21,6 +21,8 @@
 //	stream.go     the follower: LOG, holes, catch-up          (1, 5, 6)
 //	lead.go       the leader: first records, LOG, repair      (3, 4, 6, 17)
 //	commit.go     what a majority holds                       (4, 7)
+//	diverge.go    whether services have come to the same    (12, 13)
+//	snapshot.go   when one is asked for, which is verified  (13)
 //	admit.go      identity, incarnations, config records      (8, 14)
 //	agent*.go     the shell
 //

@@ -56,7 +56,7 @@ func (c *Core) openProgress(n wire.NodeID, nonce uint64) {
 	p.nonce, p.reported, p.unfit = nonce, false, false
 	p.append, p.durable, p.lagAppend = 0, 0, 0
 	p.version = 0
-	p.points, p.wrongAt = points{}, 0
+	p.points, p.wrongAt = [numGuards]points{}, [numGuards]wire.Position{}
 	c.uncount(n)
 }
 
@@ -91,6 +91,7 @@ func (c *Core) onAppendedLeader(in *Input) {
 	if len(c.o.Voters) == 1 {
 		c.raiseVersion()
 	}
+	c.appendSnapshots()
 }
 
 // fillLog fills all but Position, SyncTo and Floor.
@@ -308,4 +309,5 @@ func (c *Core) onHandOverTimer() {
 	if c.unfit() {
 		c.after(timerHandOver, handOverPause*c.o.ElectionTimeoutMaxNs)
 	}
+	c.appendSnapshots()
 }

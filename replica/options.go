@@ -49,6 +49,7 @@ type Restored struct {
 	Generation     uint64
 	Terms          []wire.TermStart // oldest first
 	Floor          wire.Position    // where the log begins: 0, or the snapshot's position
+	Committed      wire.Position    // known to be committed: what apply begins with is a snapshot taken there; 0: nothing
 	Config         wire.Config      // the newest config record; Members 0: none
 	ConfigPosition wire.Position    // end of that record
 	Earlier        []wire.ConfigAt  // config records before it, oldest first, as far as known

@@ -115,7 +115,8 @@ func (c *Core) fillStatus(st *wire.Status) {
 	if simbug.On(simbug.KeepDurableOverCut) {
 		st.Durable = min(s.durable, s.append)
 	}
-	st.Applied, st.Hash, st.HashPosition = s.applied, s.points[0].hash, s.points[0].at
+	st.Applied, st.Hash, st.HashPosition = s.applied, s.points[guardOutputs][0].hash, s.points[guardOutputs][0].at
+	st.SnapshotPosition, st.SnapshotDigest = s.points[guardState][0].at, s.points[guardState][0].hash
 	st.Recovering, st.Unfit, st.Version = c.Recovering(), c.unfit(), c.o.Version
 }
 

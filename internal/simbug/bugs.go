@@ -116,6 +116,11 @@ const (
 	// ForgetTimers: a new leader is not told which timers are pending.
 	ForgetTimers
 
+	// Rule 13: snapshots.
+
+	// VerifyByMinority: one less than a majority of the voters verifies a snapshot.
+	VerifyByMinority
+
 	NumBugs
 )
 
@@ -165,6 +170,7 @@ var names = [NumBugs]string{
 	RingWithoutReserve:      "ring-without-reserve",
 	FireStaleTimers:         "fire-stale-timers",
 	ForgetTimers:            "forget-timers",
+	VerifyByMinority:        "verify-by-minority",
 }
 
 // String is the bug's name.
