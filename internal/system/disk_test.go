@@ -62,10 +62,7 @@ func TestP8ShouldGoOnWhenADiskIsFull(t *testing.T) {
 	f := c.start(0, flowOptions{Payload: 1000, Rate: 1500, Window: 64})
 	f.awaitAcked(100)
 	for _, role := range []string{"follower", "leader"} {
-		victim := c.leader()
-		if role == "follower" {
-			victim = c.others(victim)[0]
-		}
+		victim := c.pick(role)
 		free := fill(t, c.node(victim).Dir)
 		c.awaitStatus(victim, "says that its disk is full", func(s *node.Status) bool { return s.DiskFull })
 		leader := c.leaderBut(victim)
@@ -103,6 +100,15 @@ func breakDisk(t *testing.T, dir string) {
 	}
 }
 
+// needExt4 skips a test where file systems cannot be made and mounted.
+func needExt4(t *testing.T) {
+	t.Helper()
+	needRoot(t, "file systems are mounted")
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
+	}
+}
+
 // ext4Each mounts a file system of its own at the directory of each of three nodes, and returns their images.
 func ext4Each(t *testing.T, dir string) map[int]string {
 	t.Helper()
@@ -126,35 +132,16 @@ func ext4Each(t *testing.T, dir string) map[int]string {
 // TestP6L8ShouldStopWhenItsDiskFails breaks the disk of the leader, then that of a follower; each is put right and its
 // node started again.
 func TestP6L8ShouldStopWhenItsDiskFails(t *testing.T) {
-	needRoot(t, "file systems are mounted")
-	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
-	}
+	needExt4(t)
 	o := lab.Options{Transport: "xdp", XDPMode: "generic", Dir: t.TempDir(), Override: smallRing}
 	images := ext4Each(t, o.Dir)
 	c := up(t, o)
 	f := c.start(0, flowOptions{Orders: true, Rate: 500})
 	for _, role := range []string{"leader", "follower"} {
 		f.awaitAcked(100)
-		victim := c.leader()
-		if role == "follower" {
-			victim = c.others(victim)[0]
-		}
+		victim := c.pick(role)
 		dir := c.node(victim).Dir
-		ended := c.lab.Ended(victim)
-		breakDisk(t, dir)
-		c.await("the node with the broken disk stops", func() bool {
-			select {
-			case <-ended:
-				return true
-			default:
-				return false
-			}
-		})
-		log := strings.TrimSpace(c.log(victim))
-		if last := log[strings.LastIndex(log, "\n")+1:]; !strings.Contains(last, "input/output error") {
-			t.Errorf("node %d stopped and says %q", victim, last)
-		}
+		c.stopsSaying(victim, "input/output error", func() { breakDisk(t, dir) })
 		f.awaitAcked(200)
 		c.do(c.lab.Stop(victim))
 		if err := unix.Unmount(dir, 0); err != nil {
@@ -167,24 +154,21 @@ func TestP6L8ShouldStopWhenItsDiskFails(t *testing.T) {
 	c.prove()
 }
 
-// TestE6ShouldHandOverWhenTheDiskHangs freezes the file system of the leader's segments, under either rule: every write and
-// sync waits, and its heartbeats go on. Another node leads all the same, by hand-over, and the old leader follows once its
+// TestE6ShouldHandOverWhenTheDiskHangs freezes the file system of the leader's directory, under either rule: every write
+// and sync waits, and its heartbeats go on. Another node leads all the same, by hand-over, and the old leader follows once its
 // disk goes on.
 func TestE6ShouldHandOverWhenTheDiskHangs(t *testing.T) {
-	needRoot(t, "file systems are mounted")
-	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
-	}
+	needExt4(t)
 	for _, rule := range []string{"durable", "replicated"} {
 		t.Run(rule, func(t *testing.T) {
 			o := lab.Options{Transport: "xdp", XDPMode: "generic", Rule: rule, Dir: t.TempDir(),
 				Override: smallRing}
-			ext4Journals(t, o.Dir)
+			ext4Each(t, o.Dir)
 			c := up(t, o)
 			f := c.start(0, flowOptions{Orders: true, Rate: 500})
 			f.awaitAcked(100)
 			victim := c.leader()
-			thaw := freeze(t, filepath.Join(c.node(victim).Dir, "journal"))
+			thaw := freeze(t, c.node(victim).Dir)
 			c.awaitStatus(victim, "says that its disk hangs", func(s *node.Status) bool { return s.DiskHung })
 			c.leaderBut(victim)
 			f.awaitAcked(200)
@@ -197,28 +181,5 @@ func TestE6ShouldHandOverWhenTheDiskHangs(t *testing.T) {
 			f.awaitAcked(100)
 			c.prove()
 		})
-	}
-}
-
-// ext4Journals mounts a file system of its own where each of three nodes has its segments, and only those: a page of the
-// counters on a disk that hangs holds up whoever counts.
-func ext4Journals(t *testing.T, dir string) {
-	t.Helper()
-	for id := 1; id <= 3; id++ {
-		image := filepath.Join(t.TempDir(), "image")
-		if err := os.WriteFile(image, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(image, 256<<20); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {
-			t.Fatalf("mkfs.ext4: %v: %s", err, out)
-		}
-		at := filepath.Join(dir, fmt.Sprintf("node%d", id), "journal")
-		mount(t, at, "-o", "loop", image)
-		if err := os.Remove(filepath.Join(at, "lost+found")); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

@@ -110,6 +110,35 @@ func (c *cluster) others(id int) []int {
 	return list
 }
 
+// pick is the leader, or a follower.
+func (c *cluster) pick(role string) int {
+	c.t.Helper()
+	leader := c.leader()
+	if role == "leader" {
+		return leader
+	}
+	return c.others(leader)[0]
+}
+
+// stopsSaying does something for which a node is to stop by itself, and to say why in its last line.
+func (c *cluster) stopsSaying(id int, why string, do func()) {
+	c.t.Helper()
+	ended := c.lab.Ended(id)
+	do()
+	c.await(fmt.Sprintf("node %d stops", id), func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	})
+	log := strings.TrimSpace(c.log(id))
+	if last := log[strings.LastIndex(log, "\n")+1:]; !strings.Contains(last, why) {
+		c.t.Errorf("node %d stopped and says %q", id, last)
+	}
+}
+
 // do fails the test when an action on the cluster fails.
 func (c *cluster) do(err error) {
 	c.t.Helper()

@@ -3,11 +3,9 @@ package system
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -129,10 +127,7 @@ func TestN5ShouldComeBackWhenItsLinkDoes(t *testing.T) {
 	f := c.start(0, flowOptions{Orders: true, Rate: 500})
 	for _, role := range []string{"leader", "follower"} {
 		f.awaitAcked(100)
-		victim := c.leader()
-		if role == "follower" {
-			victim = c.others(victim)[0]
-		}
+		victim := c.pick(role)
 		c.setLink(victim, false)
 		c.await("the node has seen that", func() bool {
 			value, found := c.reads(victim, "lockstep_xdp_link_up")
@@ -179,20 +174,7 @@ func TestN5ShouldStopWhenItsProgramIsDetached(t *testing.T) {
 	f := c.start(0, flowOptions{Orders: true, Rate: 500})
 	f.awaitAcked(100)
 	victim := c.leader()
-	ended := c.lab.Ended(victim)
-	c.detach(victim)
-	c.await("the node stops", func() bool {
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
-	})
-	log := strings.TrimSpace(c.log(victim))
-	if last := log[strings.LastIndex(log, "\n")+1:]; !strings.Contains(last, "program") {
-		t.Errorf("node %d stopped and says %q", victim, last)
-	}
+	c.stopsSaying(victim, "program", func() { c.detach(victim) })
 	f.awaitAcked(200)
 	c.do(c.lab.Stop(victim))
 	c.do(c.lab.Start(victim))
@@ -226,10 +208,7 @@ func freeze(t *testing.T, dir string) (thaw func()) {
 // TestP2ShouldAcknowledgeNothingThatIsNotSynced has the disks of both followers hang: what the leader has synced
 // alone is no majority's.
 func TestP2ShouldAcknowledgeNothingThatIsNotSynced(t *testing.T) {
-	needRoot(t, "file systems are mounted")
-	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		t.Skip("mkfs.ext4 is not installed (package e2fsprogs)")
-	}
+	needExt4(t)
 	o := lab.Options{Transport: "xdp", XDPMode: "generic", Dir: t.TempDir(), Override: smallRing}
 	ext4Each(t, o.Dir)
 	c := up(t, o)
