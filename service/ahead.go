@@ -28,9 +28,12 @@ type ahead struct {
 	scan  cursor          // how far the committed log was looked through, from where apply stands
 }
 
-func (a *ahead) begin(hints []wire.SkipAt) {
+// begin takes note of the skip records that the opened log holds, and of what was passed over below from, where apply
+// begins.
+func (a *ahead) begin(hints []wire.SkipAt, passed []wire.Position, from wire.Position) {
 	a.hints = slices.Clone(hints)
-	a.find(0)
+	a.named = slices.Clone(passed)
+	a.find(from)
 }
 
 // find sets next to the first place at or behind a position.
@@ -122,7 +125,7 @@ func (d *Driver) noteSkip(r *wire.Record, payload []byte) error {
 		return nil
 	}
 	if at < d.chain.Position {
-		return passedOver(at, r)
+		return d.passedOver(at, r)
 	}
 	i, _ := slices.BinarySearch(d.ahead.named, at)
 	d.ahead.named = slices.Insert(d.ahead.named, i, at)
@@ -136,7 +139,12 @@ func named(r *wire.Record, payload []byte) (at wire.Position, ok bool) {
 	return s.Position, s.Decode(payload) && s.Position < r.Position
 }
 
-func passedOver(at wire.Position, r *wire.Record) error {
+func (d *Driver) passedOver(at wire.Position, r *wire.Record) error {
+	if at < d.base && d.noOlder != nil {
+		return fmt.Errorf("%w: position %d, named by the skip record at position %d: it lies below the snapshot at position %d "+
+			"from which this node began, and it cannot begin before (%w): `lockstep reseed`", ErrPassedOver, at, r.Position,
+			d.base, d.noOlder)
+	}
 	return fmt.Errorf("%w: position %d, named by the skip record at position %d: start the node again: it then "+
 		"replays its log without that record", ErrPassedOver, at, r.Position)
 }
@@ -149,13 +157,14 @@ func (d *Driver) applySkip(r *wire.Record, payload []byte) error {
 	case !ok:
 		d.meters.strays.Inc()
 	case !d.ahead.names(at):
-		return passedOver(at, r)
+		return d.passedOver(at, r)
 	}
 	return nil
 }
 
-// startOver begins at position 0 again, with services that have seen nothing: what a service that failed has left
-// behind is not what it is on a node that never gave it the record. Nobody is told of what is applied a second time.
+// startOver begins again, from the newest snapshot before the failure or at position 0, with services made anew: what a
+// service that failed has left behind is not what it is on a node that never gave it the record. Nobody is told of what
+// is applied a second time.
 func (d *Driver) startOver() error {
 	h := d.status.at.Load()
 	if d.o.Fresh == nil {
@@ -167,14 +176,15 @@ func (d *Driver) startOver() error {
 	}
 	d.useServices(services)
 	d.quiet = max(d.quiet, d.chain.Position)
-	d.restart(wire.Chain{})
-	d.hash = 0
-	d.setVersion(FirstVersion)
-	d.table.reset()
-	d.timers.Reset()
-	d.stage.reset()
-	d.ahead.scan.restart(wire.Chain{})
-	d.ahead.find(0)
+	b, err := d.openBase(h.Position())
+	if err != nil {
+		return err
+	}
+	if err := d.restore(b); err != nil {
+		return err
+	}
+	d.ahead.scan.restart(d.chain)
+	d.ahead.find(d.chain.Position)
 	d.halt(nil)
 	return nil
 }

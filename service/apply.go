@@ -39,6 +39,10 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		if !d.applyConfig(r, payload) {
 			return false, nil
 		}
+	case wire.RecordSnapshot:
+		if ok, err := d.applySnapshot(r, payload); !ok {
+			return false, err
+		}
 	default:
 		return false, d.haltUnknown(r)
 	}
@@ -46,10 +50,15 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 	d.meters.timers.Set(uint64(d.timers.Len()))
 	d.meters.timersRefused.Set(d.context.refused)
 	d.extendHash(r)
+	d.noteTerm(r, d.chain.Term)
 	d.chain = d.after
 	if d.passing {
 		d.meters.skipped.Inc()
+		d.passed = append(d.passed, r.Position)
 		d.ahead.find(d.chain.Position)
+	}
+	if d.asked.Take {
+		d.takePoint()
 	}
 	return true, nil
 }
@@ -74,6 +83,7 @@ func (d *Driver) applyConfig(r *wire.Record, payload []byte) bool {
 		return false
 	}
 	d.setVersion(max(config.Version, FirstVersion))
+	d.noteConfig(r, &config)
 	return true
 }
 

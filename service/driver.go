@@ -24,6 +24,8 @@ type Options struct {
 	Fresh func() ([MaxServices]Service, error)
 	// Skips are the skip records that the log held when it was opened, committed or not, in order.
 	Skips []wire.SkipAt
+	// OnAbort is told, on the driver's thread, why a snapshot that the log asks for came to nothing. nil: nobody is.
+	OnAbort func(at wire.Position, err error)
 	// OnHalt is told on the driver's thread when apply halts, and, with nil, when it goes on. nil: nobody is.
 	OnHalt func(*Halt)
 	// Sink takes the snapshots that the log asks for. nil: this node takes none.
@@ -93,6 +95,11 @@ type Driver struct {
 	hash   uint64
 	table  *table
 	timers *Timers
+	history
+
+	taking
+	base    wire.Position // of the snapshot that the state grew from; 0: it grew from nothing
+	noOlder error         // why none could be had before the record that a skip record names
 
 	context  Context
 	timed    [MaxServices]Timed // those of the services that set timers
@@ -112,7 +119,9 @@ type Driver struct {
 // ErrOptions says that the options cannot work.
 var ErrOptions = errors.New("service: unusable options")
 
-// NewDriver returns a driver that starts at position 0, with services that have seen nothing.
+// NewDriver returns a driver that begins from the newest snapshot, or at position 0. Its services have seen nothing.
+// ErrSnapshot says that this snapshot is damaged: another driver, with other services, may begin from an older one.
+// ErrUnsuited says that it was taken under other limits, or by another build, which an older one would not change.
 func NewDriver(o Options) (*Driver, error) {
 	if o.Ring == nil || o.Progress == nil || o.Commands == nil || o.Egress == nil {
 		return nil, fmt.Errorf("%w: ring, progress, commands and egress are needed", ErrOptions)
@@ -143,9 +152,11 @@ func NewDriver(o Options) (*Driver, error) {
 	}
 	d.context.stage, d.context.timers = d.stage, d.timers
 	d.useServices(o.Services)
-	d.setVersion(FirstVersion)
 	d.cursor.buf = make([]byte, readBytes)
-	d.ahead.begin(o.Skips)
+	d.out.stop = d.mustStop
+	if err := d.begin(); err != nil {
+		return nil, err
+	}
 	return d, nil
 }
 
@@ -159,20 +170,29 @@ func (d *Driver) OnStart(int64) error { return nil }
 func (d *Driver) OnClose() error { return nil }
 
 // DoWork carries out commands and applies what is committed, at most Options.Batch records. It never waits: when
-// the egress ring is full it goes on where it stopped in a later call. An error means that the log this node holds
+// the egress ring is full it goes on where it stopped in a later call. A snapshot is written in a call of its own,
+// before anything else is applied. An error means that the log this node holds
 // is impossible or cannot be read, or that this node has applied what is to be passed over, and is final. A panic in
 // a service is not an error: apply halts, and Status says where; commands are still served, and the log is read on
 // for a skip record that names the place. work counts commands, records, and egress messages: it is 0 while the
 // driver waits for room.
-func (d *Driver) DoWork(int64) (work int, err error) {
+func (d *Driver) DoWork(nowNs int64) (work int, err error) {
 	d.written = 0
+	if d.paused {
+		d.measurePause(nowNs)
+	}
 	work = d.takeCommands()
 	if d.status.halted() {
+		d.due = false
 		var looked int
 		looked, err = d.lookAhead()
 		return work + looked, err
 	}
 	if d.flush() {
+		if d.due {
+			d.takeSnapshot(nowNs)
+			return work + 1 + d.written, nil
+		}
 		var applied int
 		applied, err = d.applyBatch()
 		work += applied
@@ -224,8 +244,8 @@ func (d *Driver) applyRecords(commit wire.Position) (applied int, err error) {
 			break
 		}
 		d.done = d.chain.Position
-		if d.reported {
-			break // so that the replica, which looks between two calls, sees every point
+		if d.reported || d.due {
+			break // so that the replica, which looks between two calls, sees every point; so that nothing comes between
 		}
 	}
 	return applied, nil

@@ -6,4 +6,4 @@ import "lockstep/wire"
 func (d *Driver) ChainedHash() uint64 { return d.hash }
 
 // SetHints has a driver that has applied nothing begin with the skip records of an opened log.
-func (d *Driver) SetHints(hints ...wire.SkipAt) { d.ahead.begin(hints) }
+func (d *Driver) SetHints(hints ...wire.SkipAt) { d.ahead.begin(hints, nil, 0) }

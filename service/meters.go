@@ -9,6 +9,8 @@ type meters struct {
 	sessions, refused, slow                *counters.Counter
 	egressFull, journalReads, halted       *counters.Counter
 	skipped                                *counters.Counter
+	snapshots, snapshotsAborted            *counters.Counter
+	snapshotBytes, pauseLast, pauseMax     *counters.Counter
 	timers, timersFired, timersIgnored     *counters.Counter
 	timersRefused                          *counters.Counter
 }
@@ -16,6 +18,8 @@ type meters struct {
 // ignored is the one help text of a name with several labels.
 const ignored = "Records in the log that changed nothing: not their session's next, or of a session that is not open, " +
 	"or opening one that is"
+
+const pauseHelp = "How long apply stood still for a snapshot: the last one, whole or not, and the longest"
 
 // newMeters registers the counters in f; without one nobody outside sees them.
 func newMeters(f *counters.File) meters {
@@ -49,6 +53,12 @@ func newMeters(f *counters.File) meters {
 		timersIgnored: counter("lockstep_timers_ignored_total",
 			"Timer records that changed nothing: the timer was fired, cancelled or set anew before"),
 		timersRefused: counter("lockstep_timers_refused_total", "Timers that a service could not set: too many are pending"),
+		snapshots:     counter("lockstep_snapshots_total", "Snapshots of the services' state written in whole"),
+		snapshotsAborted: counter("lockstep_snapshots_aborted_total",
+			"Snapshots that the log asked for and that came to nothing"),
+		snapshotBytes: counter("lockstep_snapshot_bytes", "Size of the newest snapshot written"),
+		pauseLast:     counter("lockstep_snapshot_pause_ns{of=\"last\"}", pauseHelp),
+		pauseMax:      counter("lockstep_snapshot_pause_ns{of=\"max\"}", pauseHelp),
 		skipped:       counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
 	}
 }

@@ -56,7 +56,7 @@ func (d *Driver) next(c *cursor, commit wire.Position) (payload []byte, ok bool,
 	} else {
 		wire.DecodeRecord(b, &c.record)
 		if rec := &c.record; rec.Position != at || rec.Sequence != c.chain.Sequence+1 ||
-			rec.Length < wire.RecordHeaderSize || rec.Length > wire.MaxRecord {
+			rec.PrevChecksum != c.chain.Checksum || rec.Length < wire.RecordHeaderSize || rec.Length > wire.MaxRecord {
 			return nil, false, fmt.Errorf("%w: the ring has record %d at position %d, length %d, where record %d "+
 				"at position %d must be", ErrLog, rec.Sequence, rec.Position, rec.Length, c.chain.Sequence+1, at)
 		}

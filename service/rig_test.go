@@ -2,7 +2,9 @@ package service_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"lockstep/internal/counters"
@@ -20,6 +22,8 @@ type scripted struct {
 	sessions []int64 // ids as they open, negated as they close
 	onClose  wire.SessionID
 	healthy  bool
+
+	onSnapshot func()
 }
 
 func (s *scripted) Name() string { return "scripted" }
@@ -62,9 +66,31 @@ func (s *scripted) OnSession(ctx *service.Context, id wire.SessionID, opened boo
 	}
 }
 
-func (s *scripted) Snapshot(io.Writer) error { return nil }
-func (s *scripted) Restore(io.Reader) error  { return nil }
-func (s *scripted) Hash() uint64             { return s.applied }
+func (s *scripted) Snapshot(w io.Writer) error {
+	if s.onSnapshot != nil {
+		s.onSnapshot()
+	}
+	b := binary.LittleEndian.AppendUint64(nil, s.applied)
+	for _, id := range s.sessions {
+		b = binary.LittleEndian.AppendUint64(b, uint64(id))
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+func (s *scripted) Restore(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if err != nil || len(b)%8 != 0 || len(b) == 0 {
+		return fmt.Errorf("%d bytes: %w", len(b), err)
+	}
+	s.applied = binary.LittleEndian.Uint64(b)
+	for b = b[8:]; len(b) > 0; b = b[8:] {
+		s.sessions = append(s.sessions, int64(binary.LittleEndian.Uint64(b)))
+	}
+	return nil
+}
+
+func (s *scripted) Hash() uint64 { return s.applied }
 
 // respond is the payload of a scripted message with responses of the given lengths to a session.
 func respond(to wire.SessionID, lengths ...int) []byte {
@@ -77,7 +103,10 @@ func respond(to wire.SessionID, lengths ...int) []byte {
 	return b
 }
 
-const scriptedID = 3
+const (
+	scriptedID = 3
+	alarmID    = 4
+)
 
 // rig is a driver, the ring it reads, and the two ends that a replica and an ingress would hold.
 type rig struct {
@@ -88,8 +117,10 @@ type rig struct {
 	egress   *ringbuf.MessageRing
 	driver   *service.Driver
 	scripted *scripted
+	alarm    *alarm
 	chain    wire.Chain
-	log      []byte // everything ever appended
+	log      []byte  // everything ever appended
+	aborted  []error // why snapshots came to nothing
 }
 
 type rigOptions struct {
@@ -103,10 +134,23 @@ type rigOptions struct {
 	skips       []wire.SkipAt
 	healthy     bool // the scripted service does not panic
 	stale       bool // services cannot be made anew
+	sink        service.Sink
+	base        func(wire.Position) (io.ReadCloser, error)
+	rich        bool // a small order book and an alarm as well, made anew with the others
+	version     uint32
+	log         *rig // its log is there already, and to be read from the journal
 }
 
 func newRig(t testing.TB, o rigOptions) *rig {
 	t.Helper()
+	r, err := tryRig(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func tryRig(t testing.TB, o rigOptions) (*rig, error) {
 	if o.ringBytes == 0 {
 		o.ringBytes = 1 << 20
 	}
@@ -114,33 +158,40 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		o.egressBytes = 4 << 20
 	}
 	r := &rig{
-		t: t, scripted: &scripted{healthy: o.healthy},
+		t:        t,
 		ring:     ringbuf.NewLogRing(make([]byte, 2*o.ringBytes), o.ringBytes, false),
 		progress: &service.Progress{},
 		commands: ringbuf.NewSPSC(make([]service.Command, 64)),
 		egress:   ringbuf.NewMessageRing(make([]byte, o.egressBytes)),
 	}
-	r.ring.Start(0, 0)
+	if o.log != nil {
+		r.chain, r.log = o.log.chain, slices.Clone(o.log.log)
+		o.source = &memorySource{log: &r.log}
+	}
+	r.ring.Start(uint64(r.chain.Position), uint64(r.chain.Position))
 	options := service.Options{
 		Ring: r.ring, Progress: r.progress, Commands: r.commands, Egress: r.egress,
-		Batch: o.batch, Limits: o.limits, Source: o.source,
-		Counters: o.counters, Skips: o.skips,
+		Batch: o.batch, Limits: o.limits, Source: o.source, Version: o.version,
+		Counters: o.counters, Skips: o.skips, Sink: o.sink, Base: o.base, Services: r.services(&o),
+		OnAbort: func(_ wire.Position, err error) { r.aborted = append(r.aborted, err) },
 	}
 	if !o.stale {
-		options.Fresh = func() ([service.MaxServices]service.Service, error) {
-			r.scripted = &scripted{healthy: o.healthy}
-			return [service.MaxServices]service.Service{
-				service.Echo: &echo.Service{}, service.OrderBook: o.orderbook, scriptedID: r.scripted}, nil
-		}
+		options.Fresh = func() ([service.MaxServices]service.Service, error) { return r.services(&o), nil }
 	}
-	options.Services[service.Echo] = &echo.Service{}
-	options.Services[scriptedID] = r.scripted
-	options.Services[service.OrderBook] = o.orderbook
 	var err error
-	if r.driver, err = service.NewDriver(options); err != nil {
-		t.Fatal(err)
+	r.driver, err = service.NewDriver(options)
+	return r, err
+}
+
+// services makes the services of a rig, with nothing seen.
+func (r *rig) services(o *rigOptions) (list [service.MaxServices]service.Service) {
+	r.scripted = &scripted{healthy: o.healthy}
+	list[service.Echo], list[service.OrderBook], list[scriptedID] = &echo.Service{}, o.orderbook, r.scripted
+	if o.rich {
+		r.alarm = &alarm{quiet: true}
+		list[alarmID], list[service.OrderBook] = r.alarm, smallBook(r.t)
 	}
-	return r
+	return list
 }
 
 // append writes a record behind the log, without committing it, and returns its end.

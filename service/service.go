@@ -48,9 +48,14 @@ type Service interface {
 	Apply(ctx *Context, r *wire.Record, payload []byte)
 	// OnSession tells that a session was opened or closed. A response to a session that is closed goes nowhere.
 	OnSession(ctx *Context, session wire.SessionID, opened bool)
-	// Snapshot writes the whole state; two services in the same state write the same bytes.
+	// Snapshot writes the whole state and changes nothing; two services in the same state write the same bytes. It
+	// returns the first error of w at once: the snapshot is to be given up then. It must not hold the state in memory a
+	// second time. Timers are not its concern: the driver keeps them.
 	Snapshot(w io.Writer) error
-	// Restore replaces the whole state by what Snapshot wrote. After an error the service must not be used.
+	// Restore replaces the whole state by what Snapshot wrote, so that everything that follows is answered as if the state
+	// had come about by records; OnSession is not called. r ends where the service's bytes end, and all of them must be
+	// read. Bytes that Snapshot cannot have written are an error, ErrUnsuited if a service with other options can have.
+	// After an error the service must not be used.
 	Restore(r io.Reader) error
 	// Hash tells two states apart. It is called once a batch and must be cheap: kept up as the state changes,
 	// not computed over all of it.

@@ -46,11 +46,12 @@ func (b *Book) snapshotHead() (h [snapshotHeader]byte) {
 func (b *Book) Snapshot(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	head := b.snapshotHead()
-	out.Write(head[:])
-	for i := range b.instruments[1:] {
-		in := &b.instruments[i+1]
-		b.snapshotSide(out, in, &in.bids)
-		b.snapshotSide(out, in, &in.asks)
+	_, err := out.Write(head[:])
+	for i := 1; i < len(b.instruments) && err == nil; i++ {
+		in := &b.instruments[i]
+		if err = b.snapshotSide(out, in, &in.bids); err == nil {
+			err = b.snapshotSide(out, in, &in.asks)
+		}
 	}
 	var tail [8]byte
 	binary.LittleEndian.PutUint64(tail[:], b.Hash())
@@ -61,7 +62,7 @@ func (b *Book) Snapshot(w io.Writer) error {
 	return nil
 }
 
-func (b *Book) snapshotSide(out *bufio.Writer, in *instrument, side *prices) {
+func (b *Book) snapshotSide(out *bufio.Writer, in *instrument, side *prices) error {
 	var e [snapshotOrder]byte
 	le := binary.LittleEndian
 	for price, ok := side.lowest(); ok; price, ok = side.after(price) {
@@ -74,9 +75,12 @@ func (b *Book) snapshotSide(out *bufio.Writer, in *instrument, side *prices) {
 			le.PutUint32(e[32:], o.price)
 			le.PutUint32(e[36:], o.instrument)
 			le.PutUint64(e[40:], uint64(o.side))
-			out.Write(e[:])
+			if _, err := out.Write(e[:]); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // Restore implements service.Service. A snapshot of a book with other options, or whose hash does not come out, is
@@ -89,17 +93,23 @@ func (b *Book) Restore(r io.Reader) error {
 		return fmt.Errorf("%w: its header: %w", ErrSnapshot, err)
 	}
 	le := binary.LittleEndian
-	if own := b.snapshotHead(); string(own[:40]) != string(head[:40]) {
-		return fmt.Errorf("%w: it is not one of a book with these options (%+v)", ErrSnapshot, b.options)
+	switch own := b.snapshotHead(); {
+	case string(own[:8]) != string(head[:8]):
+		return fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
+	case string(own[:40]) != string(head[:40]):
+		return fmt.Errorf("%w: %w: it is not one of a book with these options (%+v)", ErrSnapshot, service.ErrUnsuited, b.options)
 	}
 	orders, executions, count := le.Uint64(head[40:]), le.Uint64(head[48:]), le.Uint64(head[56:])
 	if count > uint64(b.options.MaxOrders) {
 		return fmt.Errorf("%w: %d orders in a book of %d", ErrSnapshot, count, b.options.MaxOrders)
 	}
 	for n := uint64(0); n < count; n++ {
-		if err := b.restoreOrder(in, n); err != nil {
+		if err := b.restoreOrder(in, n, orders); err != nil {
 			return err
 		}
+	}
+	if err := b.checkUncrossed(); err != nil {
+		return err
 	}
 	b.orders, b.executions = orders, executions
 	var tail [8]byte
@@ -109,10 +119,27 @@ func (b *Book) Restore(r io.Reader) error {
 	if want := le.Uint64(tail[:]); b.Hash() != want {
 		return fmt.Errorf("%w: hash %016x after restoring, %016x when it was written", ErrSnapshot, b.Hash(), want)
 	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: it goes on behind its end (%v)", ErrSnapshot, err)
+	}
 	return nil
 }
 
-func (b *Book) restoreOrder(r io.Reader, n uint64) error {
+// checkUncrossed sees to what execute relies on: a price holds orders of one side, and no bid meets an ask.
+func (b *Book) checkUncrossed() error {
+	for i := range b.instruments[1:] {
+		in := &b.instruments[i+1]
+		bid, bids := in.bids.highest()
+		ask, asks := in.asks.lowest()
+		if bids && asks && bid >= ask {
+			return fmt.Errorf("%w: instrument %d has a bid of %d and an ask of %d", ErrSnapshot, i+1, bid, ask)
+		}
+	}
+	return nil
+}
+
+// restoreOrder puts the next order on the book; orders is the last number given out.
+func (b *Book) restoreOrder(r io.Reader, n, orders uint64) error {
 	var e [snapshotOrder]byte
 	if _, err := io.ReadFull(r, e[:]); err != nil {
 		return fmt.Errorf("%w: order %d: %w", ErrSnapshot, n, err)
@@ -125,6 +152,9 @@ func (b *Book) restoreOrder(r io.Reader, n uint64) error {
 	}
 	if reason := b.check(session, &q); reason != fb.OrderRejectNone || le.Uint64(e[40:]) != uint64(q.Side) {
 		return fmt.Errorf("%w: order %d of it would be rejected: %v", ErrSnapshot, n, reason)
+	}
+	if number == 0 || number > orders {
+		return fmt.Errorf("%w: order %d of it has number %d, of %d given out", ErrSnapshot, n, number, orders)
 	}
 	in := &b.instruments[q.Instrument]
 	if before := in.levels[q.Price].tail; before != 0 && b.pool.orders[before].number >= number {
