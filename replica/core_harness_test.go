@@ -326,6 +326,7 @@ func (n *testNode) appendOwn(out *Output) {
 	switch out.Kind {
 	case OutAppendSnapshot:
 		n.c.trace("%d: snapshot record:%s", n.id, describeSnapshot(&out.Snapshot))
+		n.c.checkVerified(&out.Snapshot)
 		n.write(wire.RecordSnapshot, b[:out.Snapshot.Put(b[:])])
 	case OutAppendTerm:
 		t := wire.TermRecord{Leader: n.id, Version: 1, Incarnation: n.disk.incarnation, Run: n.disk.run}
