@@ -29,9 +29,10 @@ func (w *Writer) cut() error {
 // before the next: the watermark goes down; later segments go, last first; the rest is zeroed, from the back; the
 // generation rises. A power cut in between leaves a log that has lost some of what it was to lose.
 func (j *Journal) cut(position wire.Position, generation uint64, k *worker) error {
-	if position < j.floor || position%wire.Alignment != 0 || generation <= j.generation {
+	floor := max(j.floor, j.base) // what is in a snapshot is committed
+	if position < floor || position%wire.Alignment != 0 || generation <= j.generation {
 		return fmt.Errorf("%w: cut at position %d, generation %d of a log that begins at %d, in generation %d",
-			ErrInvariant, position, generation, j.floor, j.generation)
+			ErrInvariant, position, generation, floor, j.generation)
 	}
 	if position < j.written {
 		if !simbug.On(simbug.KeepWatermark) {

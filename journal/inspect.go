@@ -97,7 +97,10 @@ func Ending(fs vfs.FS, dir string, chain wire.Chain) (*Recovered, error) {
 		return nil, err
 	}
 	s.lookBehind(w)
-	r := s.recovered(position, known)
+	r, err := s.recovered(position, known)
+	if err != nil {
+		return nil, err
+	}
 	r.Marked, _, err = IsRecovering(fs, dir)
 	return r, err
 }

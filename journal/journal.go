@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 
 	"lockstep/agent"
 	"lockstep/internal/counters"
@@ -34,6 +35,7 @@ type Journal struct {
 
 	// Where the log stands. Journal thread.
 	floor      wire.Position
+	base       wire.Position // what lies below was not verified: of a snapshot
 	written    wire.Position // end of what is stored and synced
 	generation uint64
 	chain      wire.Chain // at written, if chainKnown
@@ -79,9 +81,11 @@ func newCounts(f *counters.File) counts {
 	}
 }
 
-// Open finds the log in Options.Dir and verifies it whole. With OutcomeIntact and OutcomeTorn the journal is ready (a
-// torn tail has been cut off). With the others nothing on the disk was changed: Recovered.Forgot is true, and the
-// caller either closes the journal and refuses to start, or calls Discard. An error means that nothing can be said.
+// Open finds the log in Options.Dir and verifies it from Options.Base on, or whole. With OutcomeIntact, OutcomeTorn and
+// OutcomeReplaced the journal is ready (a torn tail has been cut off; a log that did not reach an installed snapshot
+// begins there). With OutcomeDamaged and OutcomeRecovering nothing on the disk was changed: Recovered.Forgot is true, and
+// the caller either closes the journal and refuses to start, or calls Mend or Discard. ErrBase: the log does not fit the
+// snapshot; nothing was changed. Any other error means that nothing can be said.
 func Open(o Options) (*Journal, *Recovered, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -104,34 +108,48 @@ func (j *Journal) open() error {
 	if j.direct {
 		j.count.direct.Set(1)
 	}
-	if err := syncAll(o.FS, o.Dir); err != nil {
+	from := wire.Position(0)
+	if o.Base != nil {
+		from = o.Base.Chain.Position
+	}
+	if err := syncAll(o.FS, o.Dir, from); err != nil {
 		return err
 	}
 	var err error
 	if j.watermark, err = openWatermark(o.FS, o.Dir, true); err != nil {
 		return err
 	}
-	if j.scanned, err = scan(o.FS, o.Dir, o.Cluster, !j.direct, nil); err != nil {
+	if o.Base != nil {
+		j.scanned, err = scanFrom(o.FS, o.Dir, o.Cluster, !j.direct, o.Base, o.Install)
+	} else {
+		j.scanned, err = scan(o.FS, o.Dir, o.Cluster, !j.direct, nil)
+	}
+	if err != nil {
 		return err
 	}
-	j.recovered = j.scanned.recovered(j.watermark.Load())
+	if j.recovered, err = j.scanned.recovered(j.watermark.Load()); err != nil {
+		return err
+	}
 	if j.recovered.Marked, _, err = IsRecovering(o.FS, o.Dir); err != nil {
 		return err
 	}
-	if j.recovered.Outcome.Forgot() {
+	switch {
+	case j.recovered.Outcome.Forgot():
 		return nil
+	case j.recovered.Outcome == OutcomeReplaced:
+		j.recovered.Generation++
 	}
-	return j.putInOrder(j.scanned.generation)
+	return j.putInOrder(j.recovered.Generation)
 }
 
 // syncAll makes everything durable that a process which died had written, so that what is read now is there after a
-// power cut as well.
-func syncAll(fs vfs.FS, dir string) error {
+// power cut as well: all that is read, which is what begins in the segment that position from is in, and behind.
+func syncAll(fs vfs.FS, dir string, from wire.Position) error {
 	list, err := listSegments(fs, dir)
 	if err != nil {
 		return err
 	}
-	for _, s := range list {
+	for _, s := range list[max(0, holderOf(list, from)):] {
 		name := path.Join(segmentDir(dir), segmentName(s.first))
 		f, err := fs.OpenFile(name, vfs.ReadOnly)
 		if err == nil {
@@ -145,7 +163,8 @@ func syncAll(fs vfs.FS, dir string) error {
 }
 
 // Discard goes on with the good part of a log whose Outcome is Forgot: it marks the node as recovering
-// (MarkRecovering), cuts off what follows, and makes the journal ready, under a new generation. The bytes that were damaged or gone must
+// (MarkRecovering), cuts off what follows, and makes the journal ready, under a new generation. A log that does not reach
+// its snapshot is dropped and begins there: what it held below is in the snapshot. The bytes that were damaged or gone must
 // come from the other nodes; a node that has none must not call it.
 func (j *Journal) Discard() error {
 	if j.ready {
@@ -166,15 +185,15 @@ func (j *Journal) Discard() error {
 func (j *Journal) putInOrder(generation uint64) error {
 	s := j.scanned
 	j.floor, j.written = s.floor, s.chain.Position
+	if s.base != nil {
+		j.base = s.base.Chain.Position
+	}
 	j.chain, j.chainKnown = s.chain, true
 	j.staging = vfs.AlignedBytes(j.options.BatchBytes + 2*vfs.BlockBytes)
 	if err := j.watermark.lower(&j.durable, j.written); err != nil {
 		return err
 	}
-	if err := j.mendHeaders(s, generation); err != nil {
-		return err
-	}
-	if err := j.dropBehind(s); err != nil {
+	if err := j.tidy(s, generation); err != nil {
 		return err
 	}
 	if err := j.openCurrent(s.segments, generation); err != nil {
@@ -183,6 +202,37 @@ func (j *Journal) putInOrder(generation uint64) error {
 	j.generation = generation
 	j.count.generation.Set(generation)
 	j.scanned, j.ready = nil, true
+	return nil
+}
+
+// tidy leaves of the segments what belongs to the log, with sound headers and zeros behind the last record.
+func (j *Journal) tidy(s *scanned, generation uint64) error {
+	if s.standing&evStanding != 0 {
+		return j.dropAll(s)
+	}
+	if err := j.mendHeaders(s, generation); err != nil {
+		return err
+	}
+	return j.dropBehind(s)
+}
+
+// dropAll removes a log that does not lead to its snapshot, last segment first. However far it came when the power fails,
+// what is left does not lead there either.
+func (j *Journal) dropAll(s *scanned) error {
+	list, err := listSegments(j.options.FS, j.options.Dir)
+	if err != nil {
+		return err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if err := j.removeSegment(list[i].first); err != nil {
+			return err
+		}
+	}
+	if err := j.preparer().removeAside(); err != nil {
+		return fmt.Errorf("journal: remove an unfinished segment: %w", err)
+	}
+	j.options.Log(fmt.Sprintf("journal: dropped the log that ended at position %d: it begins at %d now", s.endBefore, j.written))
+	s.segments = nil
 	return nil
 }
 
@@ -349,18 +399,17 @@ func (j *Journal) preparer() *preparer {
 	return &preparer{fs: j.options.FS, dir: segmentDir(j.options.Dir), direct: j.direct}
 }
 
-// Preload fills an unstarted ring with as much of the end of the log as it holds, and starts it there. After Agent,
-// which registers the journal's gate.
+// Preload fills an unstarted ring with as much of the end of the log as it holds, and starts it there: with nothing that
+// was not verified, so from the snapshot on if the log was opened from one. After Agent, which registers the journal's
+// gate.
 func (j *Journal) Preload(ring *ringbuf.LogRing) error {
 	end := j.written
-	from := j.floor
+	from := max(j.floor, j.base)
 	if held := wire.Position(ring.Size()); end-from > held {
 		from = end - held
 	}
-	r := &Reader{}
-	if err := r.init(j.options.FS, j.options.Dir, !j.direct); err != nil {
-		return err
-	}
+	list := append(slices.Clone(j.segments), segmentInfo{first: j.current.first, bytes: j.current.bytes})
+	r := &Reader{window: newWindow(j.options.FS, j.options.Dir, list, !j.direct)}
 	defer r.Close()
 	r.SetLimit(end)
 	for at := from; at < end; {

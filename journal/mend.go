@@ -125,7 +125,11 @@ func (j *Journal) lookAgainBehind(g Gap) error {
 		return err
 	}
 	before := *j.recovered
-	*j.recovered = *j.scanned.recovered(j.watermark.Load())
+	now, err := j.scanned.recovered(j.watermark.Load())
+	if err != nil {
+		return err
+	}
+	*j.recovered = *now
 	j.recovered.Marked, j.recovered.MendedHeaders = before.Marked, before.MendedHeaders
 	j.recovered.MendedBytes = before.MendedBytes + uint64(g.Bytes())
 	if j.recovered.Chain.Position < g.Until {

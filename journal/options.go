@@ -92,6 +92,10 @@ func (o Options) withDefaults() (Options, error) {
 	case o.BatchBytes < MinBatchBytes || o.BatchBytes > MaxBatch || o.BatchBytes%vfs.BlockBytes != 0:
 		return o, fmt.Errorf("%w: BatchBytes %d: want a multiple of %d in [%d, %d]",
 			ErrOptions, o.BatchBytes, vfs.BlockBytes, MinBatchBytes, MaxBatch)
+	case o.Install && o.Base == nil:
+		return o, fmt.Errorf("%w: Install without a Base", ErrOptions)
+	case o.Base != nil && (o.Base.Chain.Position == 0 || o.Base.Chain.Position%wire.Alignment != 0):
+		return o, fmt.Errorf("%w: Base at position %d", ErrOptions, o.Base.Chain.Position)
 	case o.SyncBytes < 0 || o.SyncIntervalNs < 0 || o.WatermarkIntervalNs < 0 || o.RetryNs < 0:
 		return o, fmt.Errorf("%w: SyncBytes and the intervals must not be negative", ErrOptions)
 	}

@@ -1,5 +1,7 @@
 package journal
 
+import "math/bits"
+
 // Outcome is what opening found at the end of the log.
 type Outcome uint8
 
@@ -15,9 +17,14 @@ const (
 	OutcomeDamaged
 	// OutcomeRecovering: bytes that had been synced are bad or gone, and nothing here tells how far.
 	OutcomeRecovering
+	// OutcomeReplaced: the log did not reach the snapshot that was installed, or held other records there. It was dropped,
+	// and begins at the snapshot now.
+	OutcomeReplaced
+	// OutcomeUnfit: log and snapshot are not of one piece (ErrBase). Nothing was changed.
+	OutcomeUnfit
 )
 
-var outcomeNames = [...]string{"invalid", "intact", "torn", "damaged", "recovering"}
+var outcomeNames = [...]string{"invalid", "intact", "torn", "damaged", "recovering", "replaced", "unfit"}
 
 // String is the outcome's name.
 func (o Outcome) String() string {
@@ -29,10 +36,10 @@ func (o Outcome) String() string {
 
 // Forgot says whether bytes that this node had promised may be missing: it must start recovering (or not at all,
 // when it is alone).
-func (o Outcome) Forgot() bool { return o >= OutcomeDamaged }
+func (o Outcome) Forgot() bool { return o == OutcomeDamaged || o == OutcomeRecovering }
 
 // evidence is what is known about the place where the chain of records ends, one bit a question.
-type evidence uint8
+type evidence uint16
 
 const (
 	// evFollows: something other than zeros stands behind the last good record.
@@ -52,7 +59,21 @@ const (
 	// evResumes: a good record of this or a later term stands somewhere behind the break.
 	evResumes
 
-	numEvidence = 7
+	// How the log stands to the snapshot from which it is opened (Options.Base). None of these: it reaches the snapshot,
+	// and the chain is the same there; or there is no snapshot. What the bits above say is then said of what follows it.
+
+	// evShort: no records lead up to the snapshot: the log ends before it.
+	evShort
+	// evOther: the log holds other records at the snapshot.
+	evOther
+	// evLate: the log begins behind the snapshot.
+	evLate
+	// evInstall: the snapshot came from another node, because this log ends before it.
+	evInstall
+
+	numEvidence = 11
+
+	evStanding = evShort | evOther | evLate
 )
 
 // decision is a row of the table: the evidence bits it looks at, what they must be, and what follows.
@@ -62,7 +83,8 @@ type decision struct {
 	cause      string
 }
 
-// decisions is the decision table. For every combination of evidence that can be, exactly one row fits.
+// decisions is the decision table for a log that reaches the snapshot from which it is opened, or has none. For every
+// combination of evidence that can be, exactly one row fits.
 var decisions = []decision{
 	// Nothing follows the log, and nothing that was promised is missing: the usual end.
 	{evFollows | evBelow | evUnreadable | evNoMark, 0,
@@ -103,8 +125,41 @@ var decisions = []decision{
 		OutcomeRecovering, "the watermark is unreadable: how much was promised is not known"},
 }
 
+// standings is the table for a log that does not reach the snapshot from which it is opened. As in the other one, exactly
+// one row fits.
+var standings = []decision{
+	// A snapshot is published when the log is durable up to it, so a log that ends before it has lost what was synced. By
+	// the chain, bytes that lead from the snapshot to a good record behind it are the right ones.
+	{evShort | evInstall | evResumes, evShort | evResumes,
+		OutcomeDamaged, "the log does not reach the snapshot, and goes on behind it"},
+	{evShort | evInstall | evResumes, evShort,
+		OutcomeRecovering, "the log ends before the snapshot: synced records are gone"},
+
+	// But if it came from elsewhere because this log is behind, all that is dropped is committed, and in the snapshot.
+	// Unless something says that this log had been longer: then promises are forgotten.
+	{evShort | evInstall | evBelow | evUnreadable | evNoMark | evResumes, evShort | evInstall,
+		OutcomeReplaced, "the log ends before the snapshot that was installed"},
+	{evShort | evInstall | evResumes, evShort | evInstall | evResumes,
+		OutcomeDamaged, "the log does not reach the snapshot that was installed, and goes on behind it"},
+	{evShort | evInstall | evBelow | evResumes, evShort | evInstall | evBelow,
+		OutcomeRecovering, "the log does not reach the snapshot that was installed, and the watermark is behind that"},
+	{evShort | evInstall | evBelow | evUnreadable | evResumes, evShort | evInstall | evUnreadable,
+		OutcomeRecovering, "what stands behind the snapshot that was installed cannot be read back"},
+	{evShort | evInstall | evBelow | evUnreadable | evNoMark | evResumes, evShort | evInstall | evNoMark,
+		OutcomeRecovering, "the watermark is unreadable, and the log does not reach the snapshot that was installed"},
+
+	// What the cluster has committed stands in an installed snapshot: other records there were never committed.
+	{evOther | evInstall, evOther | evInstall,
+		OutcomeReplaced, "the log holds other records than the snapshot that was installed"},
+	{evOther | evInstall, evOther,
+		OutcomeUnfit, "the log holds other records at the snapshot's position"},
+	{evLate, evLate,
+		OutcomeUnfit, "the log begins behind the snapshot"},
+}
+
 // possible says whether a combination of evidence can come up: a broken sector, and records further on, are something
-// that follows; a record beyond a batch is one that the log resumes with; a lost watermark has nothing below it.
+// that follows; a record beyond a batch is one that the log resumes with; a lost watermark has nothing below it; a log
+// stands to a snapshot in one way, and has an end whose sector can be looked at only if it reaches that.
 func (e evidence) possible() bool {
 	switch {
 	case e&(evSector|evResumes) != 0 && e&evFollows == 0:
@@ -113,14 +168,20 @@ func (e evidence) possible() bool {
 		return false
 	case e&evBelow != 0 && e&evNoMark != 0:
 		return false
+	case e&evStanding != 0 && (e&evSector != 0 || bits.OnesCount16(uint16(e&evStanding)) > 1):
+		return false
 	}
 	return true
 }
 
 // decide looks the evidence up.
 func decide(e evidence) *decision {
-	for i := range decisions {
-		if d := &decisions[i]; e&d.looks == d.are {
+	table := decisions
+	if e&evStanding != 0 {
+		table = standings
+	}
+	for i := range table {
+		if d := &table[i]; e&d.looks == d.are {
 			return d
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 
 	"lockstep/internal/vfs"
@@ -170,7 +171,7 @@ func (r *Reader) view(n int) ([]byte, error) {
 		return nil, io.EOF
 	}
 	b, err := r.window.view(at, n)
-	if errors.Is(err, errGap) {
+	if changed(err) {
 		if err := r.refresh(); err != nil {
 			return nil, err
 		}
@@ -179,11 +180,18 @@ func (r *Reader) view(n int) ([]byte, error) {
 	if len(b) >= n {
 		return b, nil
 	}
+	if s := r.window.tape.segments; errors.Is(err, errGap) && len(s) > 0 && at < s[0].first {
+		return nil, fmt.Errorf("%w: %d: the log before %d was dropped meanwhile", ErrNotHeld, at, s[0].first)
+	}
 	if at+wire.Position(n) > r.window.limit && errors.Is(err, io.EOF) {
 		return nil, io.EOF // the limit is not a record's end; the record is there when it has passed it
 	}
 	return nil, r.corrupt(fmt.Sprint(err))
 }
+
+// changed says whether an error of the window is that the directory is another than the reader knows: segments were
+// added, or dropped.
+func changed(err error) bool { return errors.Is(err, errGap) || errors.Is(err, os.ErrNotExist) }
 
 func (r *Reader) corrupt(cause string) error {
 	at := r.chain.Position
@@ -206,8 +214,8 @@ func (r *Reader) ReadRange(from wire.Position, b []byte) (int, error) {
 	}
 	n := min(len(b), wire.MaxRecord)
 	view, err := r.window.view(from, n)
-	if errors.Is(err, errGap) {
-		// The segments known end here, perhaps within a record: the log may have grown into others since.
+	if changed(err) {
+		// The segments known end here, perhaps within a record: the log may have grown into others since, or lost its oldest.
 		if err := r.refresh(); err != nil {
 			return 0, err
 		}
@@ -222,10 +230,23 @@ func (r *Reader) ReadRange(from wire.Position, b []byte) (int, error) {
 	return copy(b, view), nil
 }
 
-// Floor returns where the log that is kept begins, as of the last Seek.
-func (r *Reader) Floor() wire.Position {
-	if s := r.window.tape.segments; len(s) > 0 && s[0].state == blockValid {
-		return s[0].header.chain.Position
+// Floor returns where the log that is kept begins, as of the last Seek: from there on there is no hole in it.
+func (r *Reader) Floor() wire.Position { return floorOf(r.window.tape.segments) }
+
+// Floor returns where the log in dir begins: from there on there is no hole in it. 0 as well when there is none.
+func Floor(fs vfs.FS, dir string) (wire.Position, error) {
+	list, err := listSegments(fs, dir)
+	if err == nil {
+		list, err = inspect(fs, dir, list, 0)
+	}
+	return floorOf(list), err
+}
+
+func floorOf(list []segmentInfo) wire.Position {
+	for i := lastRun(list); i < len(list); i++ {
+		if start, ok := list[i].start(); ok {
+			return start.Position
+		}
 	}
 	return 0
 }

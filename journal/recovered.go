@@ -10,13 +10,14 @@ import (
 type Recovered struct {
 	Outcome Outcome
 	Chain   wire.Chain       // the end of the good log: what the next record must fit
-	Terms   []wire.TermStart // where each leadership's records begin, oldest first
+	Terms   []wire.TermStart // where each leadership's records begin, oldest first; those up to Base as it says
 	// Configs are the config records, oldest first: the newest MaxConfigs of them.
 	Configs     []wire.ConfigAt
 	MoreConfigs bool          // the log holds older ones
-	Skips       []wire.SkipAt // all skip records, oldest first: apply must know of them before it comes to what they name
+	Skips       []wire.SkipAt // all skip records behind Base, oldest first: apply must know of them before it comes there
 	Floor       wire.Position // where the first record that is held begins
-	Records     uint64        // how many are held
+	Base        wire.Position // of the snapshot from which the log was read; 0: from its first record on
+	Records     uint64        // how many were read: those behind Base
 	Generation  uint64        // of the last cut
 	Watermark   wire.Position // 0 as well when it is not known
 	// EndBefore is where the log ended that Open found: Chain.Position, but for a log that was dropped (Options.Install).
@@ -46,8 +47,11 @@ func (r *Recovered) Forgot() bool { return r.Outcome.Forgot() || r.Marked != "" 
 
 // String is one line for an operator.
 func (r *Recovered) String() string {
-	line := fmt.Sprintf("log of %d records up to position %d, term %d: %s",
-		r.Records, r.Chain.Position, r.Chain.Term, r.Outcome)
+	line := fmt.Sprintf("log of %d records", r.Records)
+	if r.Base > 0 {
+		line += fmt.Sprintf(" behind the snapshot at position %d", r.Base)
+	}
+	line += fmt.Sprintf(" up to position %d, term %d: %s", r.Chain.Position, r.Chain.Term, r.Outcome)
 	if r.Outcome != OutcomeIntact {
 		line += fmt.Sprintf(" at %s offset %d: %s", r.Segment, r.Offset, r.Cause)
 	}
@@ -57,9 +61,9 @@ func (r *Recovered) String() string {
 	return line
 }
 
-// recovered puts the result of a scan beside the watermark.
-func (s *scanned) recovered(watermark wire.Position, known bool) *Recovered {
-	e := s.evidence
+// recovered puts the result of a scan beside the watermark. ErrBase with OutcomeUnfit.
+func (s *scanned) recovered(watermark wire.Position, known bool) (*Recovered, error) {
+	e := s.evidence | s.standing
 	switch {
 	case !known:
 		e |= evNoMark
@@ -67,16 +71,27 @@ func (s *scanned) recovered(watermark wire.Position, known bool) *Recovered {
 		e |= evBelow
 	}
 	d := decide(e)
+	if d.outcome == OutcomeUnfit {
+		return nil, s.unfit(d)
+	}
 	r := &Recovered{
 		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Configs: s.configs, MoreConfigs: s.moreConfigs,
 		Skips: s.skips,
 		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
 		EndBefore: s.chain.Position,
 	}
-	if d.outcome != OutcomeIntact {
+	if s.base != nil {
+		r.Base = s.base.Chain.Position
+	}
+	switch {
+	case d.outcome == OutcomeIntact:
+	case s.standing&evStanding != 0:
+		r.Segment, r.Offset, r.EndBefore, r.Resumes = s.where, s.offset, s.endBefore, s.resumes
+		r.Cause = fmt.Sprintf("%s at position %d (watermark %d; the log ends at %d)", d.cause, r.Base, watermark, s.endBefore)
+	default:
 		r.Segment, r.Offset = s.place(s.chain.Position)
 		r.Cause = fmt.Sprintf("%s (watermark %d; %s)", d.cause, watermark, s.breakCause())
 		r.Resumes = s.resumes
 	}
-	return r
+	return r, nil
 }

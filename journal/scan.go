@@ -14,7 +14,8 @@ import (
 
 // scanned is what a walk over all records of a directory found. It changes nothing on the disk.
 type scanned struct {
-	segments []segmentInfo
+	base     *Base         // from where on it walked; nil: from the first record on
+	segments []segmentInfo // from the one on that the walk began in
 	floor    wire.Position // where the first record begins
 	chain    wire.Chain    // the end of the good log
 	records  uint64
@@ -33,6 +34,13 @@ type scanned struct {
 	evidence evidence      // without what only the watermark tells
 	dirtyEnd wire.Position // everything from here on is zero; at least chain.Position
 	resumes  wire.Position // the first good record behind the break, 0 for none
+
+	// How the log stands to the base: bits of evStanding, and evInstall. If there are any of evStanding: where it ended, and
+	// where it left the way to the base.
+	standing  evidence
+	endBefore wire.Position
+	where     string
+	offset    int64
 }
 
 // visitor sees a record and the bytes that begin with it, which are good until it returns.
@@ -48,12 +56,8 @@ func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit visitor) (
 	if list, err = inspect(fs, dir, list, cluster); err != nil {
 		return nil, err
 	}
-	s := &scanned{segments: list, generation: 1}
-	for i := range list {
-		if list[i].state == blockValid {
-			s.generation = max(s.generation, list[i].header.generation)
-		}
-	}
+	s := &scanned{segments: list}
+	s.findGeneration()
 	w := newWindow(fs, dir, list, buffered)
 	defer w.tape.close()
 	if err := s.begin(); err != nil {
@@ -66,21 +70,34 @@ func scan(fs vfs.FS, dir string, cluster uint64, buffered bool, visit visitor) (
 	return s, nil
 }
 
+// findGeneration finds the generation that the headers have.
+func (s *scanned) findGeneration() {
+	s.generation = max(s.generation, 1)
+	for i := range s.segments {
+		if s.segments[i].state == blockValid {
+			s.generation = max(s.generation, s.segments[i].header.generation)
+		}
+	}
+}
+
 // again goes on behind a gap that has been mended.
 func (s *scanned) again(fs vfs.FS, dir string, cluster uint64, buffered bool) error {
 	list, err := listSegments(fs, dir)
 	if err != nil {
 		return err
 	}
+	if s.base != nil {
+		list = list[max(0, holderOf(list, s.base.Chain.Position)):]
+	}
 	if list, err = inspect(fs, dir, list, cluster); err != nil {
 		return err
 	}
 	known := s.segments[:s.reached]
 	s.segments, s.reached = list, 0
-	for i := range list {
-		if list[i].first > s.chain.Position {
-			break
-		}
+	if s.base != nil {
+		s.reachBase()
+	}
+	for i := s.reached; i < len(list) && list[i].first <= s.chain.Position; i++ {
 		s.reached++
 		for k := range known {
 			if known[k].first == list[i].first {
@@ -89,6 +106,7 @@ func (s *scanned) again(fs vfs.FS, dir string, cluster uint64, buffered bool) er
 		}
 	}
 	s.verdict, s.readErr, s.evidence, s.resumes = 0, nil, 0, 0
+	s.standing &^= evStanding
 	w := newWindow(fs, dir, list, buffered)
 	defer w.tape.close()
 	if err := s.walk(w, nil); err != nil {
@@ -103,16 +121,12 @@ func (s *scanned) begin() error {
 	if len(s.segments) == 0 {
 		return nil
 	}
-	head := &s.segments[0]
-	switch {
-	case head.state == blockValid && head.holds(head.header.chain.Position):
-		s.chain = head.header.chain
-	case head.first == 0: // what the header of the very first segment says is known without it
-	default:
+	start, ok := s.segments[0].start()
+	if !ok {
 		return fmt.Errorf("journal: the header of the first segment %s is damaged, and nothing before it tells where its "+
-			"records begin: reseed this node, or restore the file", segmentName(head.first))
+			"records begin: reseed this node, or restore the file", segmentName(s.segments[0].first))
 	}
-	s.floor = s.chain.Position
+	s.chain, s.floor = start, start.Position
 	s.reach()
 	return nil
 }
@@ -126,13 +140,8 @@ func (s *segmentInfo) holds(position wire.Position) bool {
 func (s *scanned) walk(w *window, visit func(*wire.Record, []byte) error) error {
 	var r wire.Record
 	for {
-		b, err := w.view(s.chain.Position, wire.RecordHeaderSize)
 		before := s.chain
-		n, verdict := s.chain.Verify(b, &r)
-		if verdict == wire.VerdictShort && err == nil {
-			b, err = w.view(s.chain.Position, n)
-			_, verdict = s.chain.Verify(b, &r)
-		}
+		b, verdict, err := w.next(&s.chain, &r)
 		if verdict != wire.VerdictOK {
 			s.verdict = verdict
 			if verdict == wire.VerdictShort && !errors.Is(err, errGap) {
@@ -149,6 +158,17 @@ func (s *scanned) walk(w *window, visit func(*wire.Record, []byte) error) error 
 			}
 		}
 	}
+}
+
+// next verifies the record behind chain and advances it. b begins with the record.
+func (w *window) next(chain *wire.Chain, r *wire.Record) (b []byte, verdict wire.Verdict, err error) {
+	b, err = w.view(chain.Position, wire.RecordHeaderSize)
+	n, verdict := chain.Verify(b, r)
+	if verdict == wire.VerdictShort && err == nil {
+		b, err = w.view(chain.Position, n)
+		_, verdict = chain.Verify(b, r)
+	}
+	return b, verdict, err
 }
 
 // note keeps what is asked of a good record.

@@ -175,27 +175,35 @@ func (s *Scrubber) begin() bool {
 			used = i
 		}
 	}
-	if used == 0 || !s.startChain(&list[0]) {
+	first, ok := s.startChain(list[:used])
+	if !ok {
 		return false
 	}
-	s.list, s.until, s.checked, s.found = list, list[used].first, 0, nil
-	s.window = newWindow(o.FS, o.Dir, list, !s.j.direct)
+	s.list, s.until, s.checked = list[first:], list[used].first, 0
+	s.window = newWindow(o.FS, o.Dir, s.list, !s.j.direct)
 	s.window.buf = vfs.AlignedBytes(scrubWindow)
 	return true
 }
 
-// startChain sets the chain to what stands before the first record that is kept.
-func (s *Scrubber) startChain(first *segmentInfo) bool {
-	switch {
-	case first.first == 0:
-		s.chain = wire.Chain{}
-	case first.state == blockValid:
-		s.chain = first.header.chain
-	default:
-		s.options.Alarm(fmt.Sprintf("scrub: the header of %s, the first segment, is damaged", segmentName(first.first)))
-		return false
+// startChain sets the chain to what stands before the first record of the sealed segments, and says which segment that
+// is in. Below a snapshot what is kept is what leads there without a hole: what an interrupted DropBelow left before is
+// not.
+func (s *Scrubber) startChain(sealed []segmentInfo) (first int, ok bool) {
+	s.found = nil
+	if s.j.base > 0 {
+		first = lastRun(sealed)
 	}
-	return true
+	for ; first < len(sealed); first++ {
+		start, ok := sealed[first].start()
+		if ok {
+			s.chain = start
+			return first, true
+		}
+		s.errors.Inc()
+		s.remember(fmt.Sprintf("the header of %s, the first segment: nothing tells where its records begin",
+			segmentName(sealed[first].first)))
+	}
+	return 0, false
 }
 
 // endPass forgets what an earlier pass found and this one did not.
@@ -282,7 +290,9 @@ func (s *Scrubber) checkHeader() error {
 	s.errors.Inc()
 	h := segmentHeader{s.j.options.Cluster, seg.first, seg.bytes, s.generation(), s.chain}
 	p := patcher{fs: s.j.options.FS, dir: s.j.options.Dir, direct: s.j.direct}
-	if err := p.writeHeader(seg, &h); err != nil {
+	if err := p.writeHeader(seg, &h); errors.Is(err, os.ErrNotExist) && s.gone() {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	s.options.Alarm(fmt.Sprintf("scrub: rewrote the damaged header of %s", segmentName(seg.first)))
@@ -302,6 +312,9 @@ func (s *Scrubber) generation() uint64 {
 
 // repair has the damage at the chain's end mended, if good records go on behind it, and steps over what stays damaged.
 func (s *Scrubber) repair(cause error, limit wire.Position) (done bool, err error) {
+	if s.gone() {
+		return true, nil
+	}
 	s.errors.Inc()
 	look := &scanned{segments: s.list, chain: s.chain}
 	for i := range s.list {
@@ -330,6 +343,9 @@ func (s *Scrubber) repair(cause error, limit wire.Position) (done bool, err erro
 	}
 	if !errors.Is(err, ErrMend) {
 		return true, err
+	}
+	if s.gone() { // while others were asked
+		return true, nil
 	}
 	s.remember(what + ": " + err.Error())
 	s.stepOver(g, next)

@@ -20,7 +20,13 @@ func (r *Reader) SeekFirst() error {
 	if err := r.refresh(); err != nil {
 		return err
 	}
-	chain, err := r.startBefore(r.Floor())
+	first := wire.Position(0)
+	if s := r.window.tape.segments; len(s) > 0 {
+		if start, ok := s[0].start(); ok {
+			first = start.Position
+		}
+	}
+	chain, err := r.startBefore(first)
 	r.chain, r.seeked = chain, err == nil
 	return err
 }

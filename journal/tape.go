@@ -55,9 +55,12 @@ func inspect(fs vfs.FS, dir string, list []segmentInfo, cluster uint64) ([]segme
 		if err != nil {
 			return nil, fmt.Errorf("journal: open segment: %w", err)
 		}
-		if err := readHeader(fs, name, block); err != nil {
+		switch err := readHeader(fs, name, block); {
+		case errors.Is(err, os.ErrNotExist): // dropped or cut off just now
+			continue
+		case err != nil:
 			s.state = blockBad
-		} else {
+		default:
 			s.state = s.header.decode(block)
 		}
 		if s.state == blockOther {
@@ -74,6 +77,16 @@ func inspect(fs vfs.FS, dir string, list []segmentInfo, cluster uint64) ([]segme
 		kept = append(kept, s)
 	}
 	return kept, nil
+}
+
+// lastRun is the index of the segment from which on every one begins where the one before ends.
+func lastRun(list []segmentInfo) int {
+	for i := len(list) - 1; i > 0; i-- {
+		if list[i-1].end() < list[i].first {
+			return i
+		}
+	}
+	return 0
 }
 
 // measure finds out how much of the stream a segment holds: as its header says, else as its file has room for.

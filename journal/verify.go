@@ -28,7 +28,28 @@ func Verify(fs vfs.FS, dir string) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	sum := Summary{Recovered: *s.recovered(position, known), Segments: len(s.segments), BadHeader: len(s.badHeaders())}
+	return s.summary(fs, dir, position, known)
+}
+
+// VerifyFrom is Verify of what follows a snapshot, as Open with Options.Base would find it. ErrBase.
+func VerifyFrom(fs vfs.FS, dir string, base *Base) (Summary, error) {
+	position, known, err := readWatermark(fs, dir) // before the log is read: both grow meanwhile
+	if err != nil {
+		return Summary{}, err
+	}
+	s, err := scanFrom(fs, dir, 0, false, base, false)
+	if err != nil {
+		return Summary{}, err
+	}
+	return s.summary(fs, dir, position, known)
+}
+
+func (s *scanned) summary(fs vfs.FS, dir string, watermark wire.Position, known bool) (Summary, error) {
+	r, err := s.recovered(watermark, known)
+	if err != nil {
+		return Summary{}, err
+	}
+	sum := Summary{Recovered: *r, Segments: len(s.segments), BadHeader: len(s.badHeaders())}
 	for i := range s.segments {
 		if s.segments[i].state == blockValid {
 			sum.Cluster = s.segments[i].header.cluster

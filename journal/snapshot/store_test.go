@@ -553,7 +553,7 @@ func TestDownloadResumes(t *testing.T) {
 	}
 	m, data = whole(3200), stateAt(3200)
 	put(begin(s, 0), data[:2000])
-	m, data = whole(4000), stateAt(4000)
+	m = whole(4000)
 	begin(s, 0)
 	m = whole(3200)
 	begin(s, 0) // the other one took its place
