@@ -41,6 +41,8 @@ func (n *Node) startControl() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
+	mux.HandleFunc("GET "+pathSnapshots, n.serveSnapshots)
+	mux.HandleFunc("GET "+pathSnapshots+"/{position}/data", n.serveSnapshotData)
 	mux.HandleFunc("POST "+TransferPath, n.serveTransfer)
 	mux.HandleFunc("POST "+SkipPath, n.serveSkip)
 	mux.HandleFunc("POST "+pathRecover, n.serveRecover)
@@ -82,12 +84,18 @@ func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set(headerCommit, strconv.FormatUint(uint64(n.progress.Commit()), 10))
 	w.Header().Set(headerTerm, strconv.FormatUint(n.gauge("lockstep_term"), 10))
-	serve := func() ([]byte, error) { return n.LogFor(wire.Term(term), wire.Position(from), wire.Position(until)) }
+	serve := func() ([]byte, error) {
+		return n.LogFor(reader(r), wire.Term(term), wire.Position(from), wire.Position(until))
+	}
 	if synced {
-		serve = func() ([]byte, error) { return n.SyncedLog(wire.Position(from), wire.Position(until)) }
+		serve = func() ([]byte, error) { return n.SyncedLog(reader(r), wire.Position(from), wire.Position(until)) }
 	}
 	body, err := serve()
+	below := (*BelowFloorError)(nil)
 	switch {
+	case errors.As(err, &below):
+		w.Header().Set(headerFloor, strconv.FormatUint(uint64(below.Floor), 10))
+		http.Error(w, err.Error(), http.StatusGone)
 	case errors.Is(err, ErrLeadsNoLonger):
 		http.Error(w, err.Error(), http.StatusConflict)
 	case err != nil:
@@ -102,9 +110,10 @@ func (n *Node) serveLog(w http.ResponseWriter, r *http.Request) {
 var ErrLeadsNoLonger = errors.New("this node leads no longer")
 
 // LogFor returns log bytes from a position on, from disk, for a follower of term: as many as are synced here and fit one
-// answer, none if there is none yet. What is committed anybody may serve: it is the cluster's for good. Beyond that only
-// the leader of the follower's own term may: its log is what that follower is to have. Any thread.
-func (n *Node) LogFor(term wire.Term, from, until wire.Position) ([]byte, error) {
+// answer, none if there is none yet; BelowFloorError where the log that is kept does not go back so far. What is committed
+// anybody may serve: it is the cluster's for good. Beyond that only the leader of the follower's own term may: its log is
+// what that follower is to have. What follows stays for a while. Any thread.
+func (n *Node) LogFor(follower wire.NodeID, term wire.Term, from, until wire.Position) ([]byte, error) {
 	limit := n.progress.Commit()
 	leads := func() bool {
 		return n.gauge("lockstep_role") == uint64(replica.Leader) && n.gauge("lockstep_term") == uint64(term)
@@ -114,12 +123,25 @@ func (n *Node) LogFor(term wire.Term, from, until wire.Position) ([]byte, error)
 		limit = wire.Position(n.ring.Append())
 	}
 	end := min(until, limit, wire.Position(n.durable.Load()), from+catchUpBytes)
-	if end <= from {
-		return nil, nil
-	}
-	body, err := n.readLog(from, end)
+	body, err := n.readLogFor(follower, from, end)
 	if err == nil && beyond && !leads() {
 		err = ErrLeadsNoLonger
+	}
+	return body, err
+}
+
+// readLogFor reads from disk for another node.
+func (n *Node) readLogFor(reader wire.NodeID, from, until wire.Position) ([]byte, error) {
+	if floor := n.keeper.logFloor(); from < floor { // who asks for what is gone holds nothing up
+		return nil, &BelowFloorError{floor}
+	}
+	n.pins.readsLog(reader, from, n.machine.Clock.NowNs())
+	if until <= from {
+		return nil, nil
+	}
+	body, err := n.readLog(from, until)
+	if floor := n.keeper.logFloor(); err != nil && from < floor {
+		err = &BelowFloorError{floor} // it was dropped meanwhile
 	}
 	return body, err
 }

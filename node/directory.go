@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/wire"
 )
 
@@ -92,17 +93,23 @@ func (n *Node) openDirectory() (err error) {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	n.closers = append(n.closers, n.votes.Close)
-	if n.identity, err = journal.BumpRun(fs, dir); err != nil {
-		return fmt.Errorf("node: %w", err)
+	if !n.begun.bumped {
+		if n.begun.identity, err = journal.BumpRun(fs, dir); err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+		n.begun.bumped = true
 	}
+	n.identity = n.begun.identity
 	return nil
 }
 
 // openJournal recovers the log and decides whether this node may have forgotten something (consensus rule 8).
 func (n *Node) openJournal(identity journal.Identity) error {
 	fs, dir := n.machine.FS, n.config.Dir
-	var err error
-	n.journal, n.recovered, err = journal.Open(journal.Options{
+	if err := n.openSnapshots(identity.Cluster); err != nil {
+		return err
+	}
+	err := n.openLog(journal.Options{
 		FS: fs, Dir: dir, Cluster: identity.Cluster,
 		SegmentBytes: n.config.Journal.SegmentBytes, SyncBytes: n.config.Journal.SyncBytes,
 		SyncIntervalNs: n.config.Journal.SyncIntervalUs * 1000,
@@ -110,26 +117,30 @@ func (n *Node) openJournal(identity journal.Identity) error {
 		Log: func(msg string) { n.logf("%s", msg) },
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
+		return err
 	}
 	n.closers = append(n.closers, n.journal.Close)
-	if n.recovered.Floor > 0 {
-		return fmt.Errorf("%w: the log in %s begins at position %d, and this version has no snapshot to begin there: "+
-			"its first segments are gone; make the node anew with lockstep reseed", ErrConfig, dir, n.recovered.Floor)
+	if n.recovered.Floor > 0 && n.base == 0 {
+		return fmt.Errorf("%w: the log in %s begins at position %d, and no snapshot in %s/%s is usable and goes on there "+
+			"(%d are held): move the directory away and make the node anew with lockstep reseed", ErrConfig, dir,
+			n.recovered.Floor, dir, snapshot.Dir, len(n.store.List()))
 	}
 	if n.identity = identity; len(n.config.Cluster.Nodes) > 1 {
 		if err := n.mendJournal(); err != nil {
 			return err
 		}
 	}
-	clean, err := journal.TakeClean(fs, dir, identity.Run, n.recovered.Chain.Position)
-	if err != nil {
-		return fmt.Errorf("node: %w", err)
+	b := n.begun
+	if !b.looked {
+		if b.clean, err = journal.TakeClean(fs, dir, identity.Run, n.recovered.EndBefore); err != nil {
+			return fmt.Errorf("node: %w", err)
+		}
+		b.run, b.looked = identity.Run, true
 	}
-	return n.decideRecovering(identity, clean)
+	return n.decideRecovering(b.run, b.clean)
 }
 
-func (n *Node) decideRecovering(identity journal.Identity, clean bool) error {
+func (n *Node) decideRecovering(run uint32, clean bool) error {
 	learner := n.config.Self().Learner // nothing of it counts: it takes from the others what it may have forgotten
 	alone := n.config.voters() == 1 && !learner
 	if n.recovered.Outcome.Forgot() {
@@ -147,7 +158,7 @@ func (n *Node) decideRecovering(identity journal.Identity, clean bool) error {
 	case n.recovering != "":
 	case n.recovered.Marked != "":
 		n.recovering = n.recovered.Marked
-	case rule == wire.RuleReplicated && identity.Run > 0 && !clean && !alone && !learner:
+	case rule == wire.RuleReplicated && run > 0 && !clean && !alone && !learner:
 		n.recovering = "this node did not end cleanly, and under rule replicated it may have held more than its disk has"
 		if err := journal.MarkRecovering(n.machine.FS, n.config.Dir, n.recovering); err != nil {
 			return fmt.Errorf("node: %w", err)

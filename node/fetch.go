@@ -51,6 +51,7 @@ func (n *Node) fetchOnce(ctx context.Context, server wire.NodeID, term wire.Term
 	sink func([]byte) error) (wire.Position, error) {
 	query := url.Values{
 		"cluster": {ClusterString(n.identity.Cluster)},
+		"node":    {strconv.Itoa(n.config.Node)},
 		"term":    {strconv.FormatUint(uint64(term), 10)},
 		"from":    {strconv.FormatUint(uint64(from), 10)},
 		"until":   {strconv.FormatUint(uint64(until), 10)},
@@ -65,6 +66,12 @@ func (n *Node) fetchOnce(ctx context.Context, server wire.NodeID, term wire.Term
 		return 0, err
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusGone {
+		floor, err := strconv.ParseUint(response.Header.Get(headerFloor), 10, 64)
+		if err == nil {
+			return 0, fmt.Errorf("node %d: %w", server, &BelowFloorError{wire.Position(floor)})
+		}
+	}
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 200))
 		return 0, fmt.Errorf("%s answers %s: %s", target, response.Status, text)

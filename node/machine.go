@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -11,12 +12,14 @@ import (
 	"lockstep/internal/counters"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/replica"
 	"lockstep/ringbuf"
 	"lockstep/sequencer"
 	"lockstep/service"
 	"lockstep/service/orderbook"
 	"lockstep/transport"
+	"lockstep/wire"
 )
 
 // Machine is what a node runs on: the real one, or one that a test or a simulator makes up, where one goroutine drives
@@ -29,6 +32,10 @@ type Machine struct {
 	Transport func(Config) (transport.Transport, error)
 	// Fetch fetches log bytes of other nodes; nil: over HTTP.
 	Fetch replica.Fetch
+	// Snapshots asks another node what it offers (Node.Listing), SnapshotData copies bytes of a snapshot that it offers
+	// into b, from an offset on (its Node.SnapshotBytes). nil: over HTTP; inline: nobody offers anything.
+	Snapshots    func(ctx context.Context, server wire.NodeID) (Listing, error)
+	SnapshotData func(ctx context.Context, server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error)
 	// Services adds services to those of the build, or replaces them: made anew at every call. nil: none.
 	Services func(*[service.MaxServices]service.Service)
 	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes
@@ -97,12 +104,13 @@ type Internals struct {
 	Counters *counters.File
 	Identity journal.Identity
 	Operator *replica.Operator
+	Store    *snapshot.Store
 }
 
 // Internals returns the parts of a node that is open.
 func (n *Node) Internals() Internals {
 	return Internals{Core: n.core, Ring: n.ring, Progress: &n.progress, Driver: n.driver, Counters: n.counters,
-		Identity: n.identity, Operator: n.operator}
+		Identity: n.identity, Operator: n.operator, Store: n.store}
 }
 
 // Finish ends a node whose agents are closed as a process that was told to stop does: the log is marked clean if all of

@@ -114,7 +114,7 @@ func (n *Node) fetchGap(server wire.NodeID, gap journal.Gap) ([]byte, error) {
 
 func (n *Node) fetchSynced(ctx context.Context, server wire.NodeID, from, until wire.Position,
 	sink func([]byte) error) error {
-	query := url.Values{"cluster": {ClusterString(n.identity.Cluster)}, "synced": {"1"},
+	query := url.Values{"cluster": {ClusterString(n.identity.Cluster)}, "synced": {"1"}, "node": {strconv.Itoa(n.config.Node)},
 		"from": {strconv.FormatUint(uint64(from), 10)}, "until": {strconv.FormatUint(uint64(until), 10)}}
 	target := "http://" + n.controlOf(server) + pathLog + "?" + query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
@@ -162,11 +162,7 @@ func (n *Node) makeScrub() error {
 
 // SyncedLog returns log bytes from a position on, from disk, as many as are synced here and fit one answer, committed or
 // not: for a node whose disk has lost them, which knows from its own records around them whether they are the right
-// ones. Any thread.
-func (n *Node) SyncedLog(from, until wire.Position) ([]byte, error) {
-	end := min(until, wire.Position(n.durable.Load()), from+catchUpBytes)
-	if end <= from {
-		return nil, nil
-	}
-	return n.readLog(from, end)
+// ones. BelowFloorError where the log that is kept does not go back so far. Any thread.
+func (n *Node) SyncedLog(reader wire.NodeID, from, until wire.Position) ([]byte, error) {
+	return n.readLogFor(reader, from, min(until, wire.Position(n.durable.Load()), from+catchUpBytes))
 }

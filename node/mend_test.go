@@ -81,7 +81,7 @@ func TestP4NodeMendsItsLogFromAPeer(t *testing.T) {
 		if server == 1 {
 			return sink(make([]byte, until-from))
 		}
-		body, err := c.nodes[2].SyncedLog(from, until)
+		body, err := c.nodes[2].SyncedLog(2, from, until)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"lockstep/internal/counters"
 	"lockstep/internal/simbug"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/replica"
 	"lockstep/ringbuf"
 	"lockstep/service"
@@ -35,7 +36,14 @@ type Node struct {
 	out        io.Writer
 	outMu      sync.Mutex
 	counters   *counters.File
+	begun      *begun
 	identity   journal.Identity
+	store      *snapshot.Store
+	base       wire.Position // of the snapshot that this start began from; 0: none
+	installed  wire.Position // of a snapshot of another node that this start put in the place of the log; 0: none
+	points     []point       // verified ones that the snapshots speak of
+	pins       pins
+	keeper     *keeper
 	journal    *journal.Journal
 	recovered  *journal.Recovered
 	recovering string // why this node may have forgotten something, as found at start; "": it has not
@@ -75,7 +83,19 @@ func Open(config Config, out io.Writer) (*Node, error) { return OpenOn(Real(), c
 
 // OpenOn is Open on a machine of the caller's.
 func OpenOn(machine Machine, config Config, out io.Writer) (*Node, error) {
-	n := &Node{machine: machine, config: config, out: out, client: &http.Client{Timeout: fetchLimit}, startedAt: time.Now()}
+	b := &begun{}
+	for {
+		n, err := openOnce(machine, config, out, b)
+		if !errors.Is(err, errSetAside) {
+			return n, err
+		}
+	}
+}
+
+// openOnce opens a node from the newest snapshot. errSetAside: it was unusable, and is out of the way.
+func openOnce(machine Machine, config Config, out io.Writer, b *begun) (*Node, error) {
+	n := &Node{machine: machine, config: config, out: out, begun: b, client: &http.Client{Timeout: fetchLimit},
+		startedAt: time.Now()}
 	steps := []func() error{n.lockDirectory, n.identify, n.openCounters, n.openDirectory, n.openRing, n.openTransport}
 	if machine.Inline {
 		steps = append(steps, n.assemble, n.fillRing)
@@ -128,22 +148,39 @@ func (n *Node) checkHost() error {
 	return nil
 }
 
+// Serve opens a node and runs it until ctx ends or it fails. One that had a snapshot installed is opened again; in between,
+// nothing of it is taken.
+func Serve(ctx context.Context, config Config, out io.Writer) error {
+	for {
+		n, err := Open(config, out)
+		if err != nil {
+			return err
+		}
+		err = n.Run(ctx)
+		if !errors.Is(err, ErrInstalled) {
+			return err
+		}
+		if ctx.Err() != nil { // the next start begins where this one would
+			return nil
+		}
+	}
+}
+
 // Run starts the threads and waits until ctx ends or a thread fails; then it stops them all, syncs what there is, and
-// marks a clean end.
+// marks a clean end. ErrInstalled is no failure: the node is to be opened again.
 func (n *Node) Run(ctx context.Context) error {
 	err := n.start()
 	if err == nil {
 		n.logf("node %d of cluster %s runs: %s", n.config.Node, ClusterString(n.identity.Cluster), n.transport.Describe())
 		err = n.supervise(ctx)
 	}
-	if stopErr := n.stop(); err == nil {
+	if stopErr := n.stop(); err == nil || errors.Is(err, ErrInstalled) && stopErr != nil {
 		err = stopErr
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrInstalled) {
 		n.counters.Error(n.machine.Clock.WallNs(), err.Error())
-		return errors.Join(err, n.close())
 	}
-	return n.close()
+	return errors.Join(err, n.close())
 }
 
 // supervise waits for the end: asked for, or a thread's.
@@ -186,7 +223,9 @@ func (n *Node) stop() error {
 		if i == n.journalAt {
 			n.syncRest(n.threads[i].runner.Done())
 		}
-		errs = append(errs, n.threads[i].runner.Stop())
+		if err := n.threads[i].runner.Stop(); !errors.Is(err, ErrInstalled) { // that one is no failure
+			errs = append(errs, err)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

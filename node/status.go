@@ -48,6 +48,11 @@ type Status struct {
 	Transport   string            `json:"transport"`
 	Journal     string            `json:"journal"`
 	Damage      []string          `json:"damage,omitempty"`
+	LogFloor    uint64            `json:"log_floor"`
+	LogDisk     uint64            `json:"log_disk_bytes"`
+	Snapshots   []SnapshotStatus  `json:"snapshots,omitempty"`
+	Fetch       *Download         `json:"fetch,omitempty"`     // of a snapshot
+	Installed   uint64            `json:"installed,omitempty"` // another node's snapshot that this run began at
 	DiskWrite   Latency           `json:"disk_write"`
 	DiskSync    Latency           `json:"disk_sync"`
 	Layout      string            `json:"layout"`

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"lockstep/internal/counters"
 )
@@ -34,4 +35,40 @@ func (n *Node) addDisk(s *Status) {
 	if n.scrub != nil {
 		s.Damage = n.scrub.Damage()
 	}
+	s.LogFloor, s.LogDisk = uint64(n.keeper.logFloor()), n.gauge("lockstep_log_disk_bytes")
+	s.Installed = uint64(n.installed)
+	for _, o := range n.keeper.offers() {
+		s.Snapshots = append(s.Snapshots, SnapshotStatus{Position: uint64(o.Manifest.Position()), Bytes: o.Manifest.Bytes,
+			Taken: time.Unix(0, int64(o.Manifest.Chain.Timestamp)).UTC(), Verified: o.Verified})
+	}
+	if f := n.keeper.fetchState(); f.Of > 0 {
+		s.Fetch = &Download{From: int(f.From), Position: uint64(f.At), Bytes: f.Bytes, Of: f.Of, Install: f.Install}
+	}
+}
+
+// SnapshotStatus is a snapshot that is published on a node.
+type SnapshotStatus struct {
+	Position uint64    `json:"position"`
+	Bytes    int64     `json:"bytes"`
+	Taken    time.Time `json:"taken"` // by the log's time
+	Verified bool      `json:"verified"`
+}
+
+// Download is how far the download of a snapshot from another node is.
+type Download struct {
+	From     int    `json:"from"`
+	Position uint64 `json:"position"`
+	Bytes    int64  `json:"bytes"`
+	Of       int64  `json:"of_bytes"`
+	Install  bool   `json:"install"` // the log of this node is to go on there
+}
+
+// NewestVerified is the position of the newest snapshot of a node that is verified, 0 if it has none.
+func (s *Status) NewestVerified() (at uint64) {
+	for i := range s.Snapshots {
+		if s.Snapshots[i].Verified {
+			at = s.Snapshots[i].Position
+		}
+	}
+	return at
 }

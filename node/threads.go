@@ -45,6 +45,9 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
+	if err := n.checkLog(); err != nil { // before a snapshot of another kind of cluster is taken for a bad one
+		return err
+	}
 	commands := ringbuf.NewSPSC(make([]service.Command, commandSlots))
 	egress := ringbuf.NewMessageRing(make([]byte, egressBytes))
 	if err := n.makeDriver(commands, egress); err != nil {
@@ -83,13 +86,20 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 	if err != nil {
 		return err
 	}
+	if err := n.newKeeper(); err != nil {
+		return err
+	}
 	n.driver, err = service.NewDriver(service.Options{
 		Ring: n.ring, Source: source, Progress: &n.progress, Commands: commands, Egress: egress, Services: services,
 		Fresh: n.newServices, Skips: n.recovered.Skips, OnHalt: n.onHalt,
 		Limits: n.serviceLimits(), Version: n.version(),
+		Sink: n.keeper, Base: n.openBase,
 		Counters: n.counters,
 	})
-	return err
+	if err != nil {
+		return n.unusable(err)
+	}
+	return nil
 }
 
 // serviceLimits are those of the config, which the log's config record holds as well; a machine may set others.
@@ -138,10 +148,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 	if err != nil {
 		return nil, err
 	}
-	core, err := n.makeCore()
-	if err != nil {
-		return nil, err
-	}
+	core := n.makeCore()
 	n.core = core
 	var parker *agent.Parker // of the vote's thread
 	if !n.machine.Inline {
@@ -196,7 +203,23 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 	return seq, nil
 }
 
-func (n *Node) makeCore() (*replica.Core, error) {
+// checkLog holds the config against what the log says of the cluster.
+func (n *Node) checkLog() error {
+	o, restored := n.coreOptions()
+	if err := o.CheckConfig(&restored); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return nil
+}
+
+func (n *Node) makeCore() *replica.Core {
+	o, restored := n.coreOptions()
+	o.Seed = n.machine.bits64()
+	return replica.NewCore(o, restored, n.machine.Clock.NowNs())
+}
+
+// coreOptions are what the core is told of this node: config, and what was found in the directory.
+func (n *Node) coreOptions() (replica.Options, replica.Restored) {
 	rule, _ := n.config.Rule()
 	o := replica.Options{
 		Self: n.identity.Node, Rule: rule, RingBytes: uint64(n.config.Cluster.RingBytes), MaxMessage: wire.MaxMessage,
@@ -204,6 +227,7 @@ func (n *Node) makeCore() (*replica.Core, error) {
 		ElectionTimeoutMaxNs: n.config.Election.TimeoutMaxMs * 1e6,
 		HeartbeatNs:          n.config.Election.HeartbeatMs * 1e6,
 		Version:              n.version(),
+		SnapshotBytes:        uint64(n.config.Snapshot.EveryBytes),
 	}
 	limits := n.serviceLimits()
 	o.Limits = wire.ConfigLimits{Sessions: uint32(limits.Sessions), KeptResponses: uint32(limits.KeptResponses),
@@ -215,7 +239,6 @@ func (n *Node) makeCore() (*replica.Core, error) {
 			o.Voters = append(o.Voters, wire.NodeID(peer.ID))
 		}
 	}
-	o.Seed = n.machine.bits64()
 	term, votedFor := n.votes.Load()
 	r := n.recovered
 	restored := replica.Restored{
@@ -228,19 +251,12 @@ func (n *Node) makeCore() (*replica.Core, error) {
 		restored.Config, restored.ConfigPosition = r.Configs[last].Config, r.Configs[last].End
 		restored.Earlier = r.Configs[:last]
 	}
-	if err := o.CheckConfig(&restored); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return replica.NewCore(o, restored, n.machine.Clock.NowNs()), nil
+	return o, restored
 }
 
 // newCatchUp makes the port to whatever fetches: over HTTP, or as the machine does it.
 func (n *Node) newCatchUp(ctx context.Context) *replica.CatchUpPort {
-	fetch := n.machine.Fetch
-	if fetch == nil {
-		fetch = n.fetch
-	}
-	return replica.NewCatchUpPort(ctx, fetch, n.machine.Inline, n.logf)
+	return replica.NewCatchUpPort(ctx, n.fetchLog, n.machine.Inline, n.logf)
 }
 
 // layOut puts the agents on threads, in the order in which they are stopped.
@@ -289,6 +305,7 @@ func (n *Node) layOut(net agent.Agent, tail *replica.Tail) error {
 		}
 		blocking(n.scrub, agent.NoCPU)
 	}
+	blocking(n.keeper, agent.NoCPU)
 	n.journalAt = len(n.threads)
 	blocking(writer, core(3))
 	blocking(watermark, agent.NoCPU)

@@ -36,11 +36,7 @@ hands over, everything is synced and the end is marked clean.`,
 			if err := node.PrepareProcess(&cfg); err != nil {
 				return err
 			}
-			n, err := node.Open(cfg, os.Stderr)
-			if err != nil {
-				return err
-			}
-			return n.Run(c.Context())
+			return node.Serve(c.Context(), cfg, os.Stderr)
 		},
 	}
 	c.Flags().StringVar(&config, "config", "", "config file")

@@ -50,7 +50,7 @@ func statusCommand() *cobra.Command {
 func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	if !asJSON {
-		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
+		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tLOG\tLOG_MIB\tSNAPSHOTS\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
 	}
 	silent := 0
 	for _, control := range controls {
@@ -64,8 +64,9 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 				return err
 			}
 		default:
-			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", s.Node, s.Cluster, s.Role, s.Term, s.Leader, s.Append,
-				s.Durable, s.Commit, s.Applied, s.DroppedTotal(), s.DiskWrite, s.DiskSync, s.Transport)
+			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Node, s.Cluster, s.Role,
+				s.Term, s.Leader, s.Append, s.Durable, s.Commit, s.Applied, s.LogFloor, s.LogDisk>>20, snapshots(&s),
+				s.DroppedTotal(), s.DiskWrite, s.DiskSync, s.Transport)
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -75,4 +76,16 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 		return fmt.Errorf("%d of %d nodes do not answer", silent, len(controls))
 	}
 	return nil
+}
+
+// snapshots is how many snapshots a node holds and where the newest verified one is; while it fetches one, how far that is.
+func snapshots(s *node.Status) string {
+	text := fmt.Sprintf("%d@%d", len(s.Snapshots), s.NewestVerified())
+	if len(s.Snapshots) == 0 {
+		text = "-"
+	}
+	if f := s.Fetch; f != nil {
+		text += fmt.Sprintf(" (%d %% of %d)", f.Bytes*100/max(1, f.Of), f.Position)
+	}
+	return text
 }

@@ -22,7 +22,7 @@ func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, fr
 		if s.process == nil || cut || s.process.pausedNs[agentNode] > m.w.nowNs || m.w.net.hit(m.w.net.o.Loss) {
 			return errServer
 		}
-		body, err := s.process.node.LogFor(term, from, until)
+		body, err := s.process.node.LogFor(m.id, term, from, until)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (w *World) probe() {
 		}
 		core := m.process.in.Core
 		commit := core.Commit()
-		body, err := m.process.node.LogFor(core.Term(), commit, core.Append())
+		body, err := m.process.node.LogFor(m.id, core.Term(), commit, core.Append())
 		if err == nil && len(body) > 0 {
 			w.fail("node %d serves %d bytes beyond %d, all that it knows to be committed", m.id, len(body), commit)
 		}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"sync"
+
+	"lockstep/wire"
+)
+
+// What another node reads here stays for pinNs after its last request, so that the next one finds it. A reader that asks
+// for the same again and again holds nothing up for longer than stuckNs.
+const (
+	pinNs   = 30_000_000_000
+	stuckNs = 300_000_000_000
+)
+
+// pin is what one node reads.
+type pin struct {
+	at       wire.Position // the log from here on, or the snapshot here
+	progress uint64        // how far it has come
+	askedNs  int64         // its last request
+	movedNs  int64         // the last one that went further
+	held     bool
+}
+
+// pins are what the other nodes read of this one's log and snapshots. Any thread.
+type pins struct {
+	mu       sync.Mutex
+	log      [wire.MaxNodes + 1]pin // by reader; 0: whoever did not say
+	snapshot [wire.MaxNodes + 1]pin
+}
+
+// reads notes a request of a reader.
+func (p *pin) reads(at wire.Position, progress uint64, nowNs int64) {
+	if !p.alive(nowNs) || progress > p.progress || at > p.at {
+		p.movedNs = nowNs
+	}
+	p.at, p.progress, p.askedNs, p.held = at, progress, nowNs, true
+}
+
+func (p *pin) alive(nowNs int64) bool {
+	return p.held && nowNs-p.askedNs < pinNs && nowNs-p.movedNs < stuckNs
+}
+
+// readsLog notes that a node reads the log from a position on.
+func (p *pins) readsLog(reader wire.NodeID, from wire.Position, nowNs int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log[slot(reader)].reads(from, 0, nowNs)
+}
+
+// readsSnapshot notes that a node reads the snapshot at a position from an offset on.
+func (p *pins) readsSnapshot(reader wire.NodeID, at wire.Position, offset int64, nowNs int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.snapshot[slot(reader)].reads(at, uint64(offset), nowNs)
+}
+
+func slot(reader wire.NodeID) wire.NodeID {
+	if !reader.Valid() {
+		return 0
+	}
+	return reader
+}
+
+// logFrom is where the log begins that somebody reads, or will once it has the snapshot that it reads; everything:
+// nobody does.
+func (p *pins) logFrom(nowNs int64) wire.Position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	from := everything
+	for i := range p.log {
+		if p.log[i].alive(nowNs) {
+			from = min(from, p.log[i].at)
+		}
+		if p.snapshot[i].alive(nowNs) {
+			from = min(from, p.snapshot[i].at)
+		}
+	}
+	return from
+}
+
+// holds says whether somebody reads the snapshot at a position.
+func (p *pins) holds(at wire.Position, nowNs int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.snapshot {
+		if p.snapshot[i].alive(nowNs) && p.snapshot[i].at == at {
+			return true
+		}
+	}
+	return false
+}
