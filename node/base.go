@@ -158,7 +158,10 @@ func (n *Node) openBase(limit wire.Position) (io.ReadCloser, error) {
 // unusable says whether a driver could not be made because of the snapshot that it was to begin from; it is set aside
 // then, and the start begins once more.
 func (n *Node) unusable(err error) error {
-	if n.base == 0 || !errors.Is(err, service.ErrSnapshot) && !errors.Is(err, snapshot.ErrDamaged) {
+	switch {
+	case errors.Is(err, service.ErrUnsuited):
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	case n.base == 0 || !errors.Is(err, service.ErrSnapshot) && !errors.Is(err, snapshot.ErrDamaged):
 		return err
 	}
 	if err := n.dropSnapshot(n.base, err); err != nil {

@@ -93,7 +93,7 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 		Ring: n.ring, Source: source, Progress: &n.progress, Commands: commands, Egress: egress, Services: services,
 		Fresh: n.newServices, Skips: n.recovered.Skips, OnHalt: n.onHalt,
 		Limits: n.serviceLimits(), Version: n.version(),
-		Sink: n.keeper, Base: n.openBase,
+		Sink: n.keeper, Base: n.openBase, OnAbort: func(_ wire.Position, err error) { n.logf("%v", err) },
 		Counters: n.counters,
 	})
 	if err != nil {
