@@ -381,7 +381,7 @@ func (c *core) stop() {
 
 // TestThreads runs journal, watermark and core on a thread each, with and without anybody waiting, and cuts.
 func TestThreads(t *testing.T) {
-	fs := &below{root: t.TempDir()}
+	fs := &vfs.Below{Root: t.TempDir()}
 	if err := Format(fs, testDir, testIdentity); err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func writeAndTell(root string) {
 	}
 	tell, err := os.OpenFile(os.Getenv(imageTell), os.O_RDWR|os.O_CREATE, 0o644)
 	fail(err)
-	fs := &below{root: root}
+	fs := &vfs.Below{Root: root}
 	votes, err := OpenVote(fs, testDir)
 	fail(err)
 	o := testOptions(fs)
@@ -142,7 +142,7 @@ func TestP2P9CrashImage(t *testing.T) {
 	for _, mode := range []string{"direct", "buffered"} {
 		t.Run(mode, func(t *testing.T) {
 			im := newDiskImage(t)
-			if err := Format(&below{root: im.mounted}, testDir, testIdentity); err != nil {
+			if err := Format(&vfs.Below{Root: im.mounted}, testDir, testIdentity); err != nil {
 				t.Fatal(err)
 			}
 			im.start(t, mode == "buffered")
@@ -291,7 +291,7 @@ func (im *diskImage) powerCut(t *testing.T, round int) told {
 	}
 	t.Run(fmt.Sprint("cut", round), func(t *testing.T) {
 		_, mounted := mountImage(t, copied, copied+".mounted")
-		recoverCopy(t, &below{root: mounted}, promised)
+		recoverCopy(t, &vfs.Below{Root: mounted}, promised)
 	})
 	if err := os.Remove(copied); err != nil {
 		t.Fatal(err)

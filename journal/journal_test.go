@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -19,26 +18,8 @@ func fileSystems(t *testing.T, test func(t *testing.T, fs vfs.FS)) {
 		m.RefuseDirect()
 		test(t, m)
 	})
-	t.Run("disk", func(t *testing.T) { test(t, &below{root: t.TempDir()}) })
+	t.Run("disk", func(t *testing.T) { test(t, &vfs.Below{Root: t.TempDir()}) })
 }
-
-// below is the real file system with its root elsewhere.
-type below struct {
-	vfs.Real
-	root string
-}
-
-func (b *below) OpenFile(p string, f vfs.Flags) (vfs.File, error) {
-	return b.Real.OpenFile(b.root+p, f)
-}
-func (b *below) Remove(p string) error              { return b.Real.Remove(b.root + p) }
-func (b *below) Rename(p, q string) error           { return b.Real.Rename(b.root+p, b.root+q) }
-func (b *below) MkdirAll(p string) error            { return b.Real.MkdirAll(b.root + p) }
-func (b *below) ReadDir(p string) ([]string, error) { return b.Real.ReadDir(b.root + p) }
-func (b *below) SyncDir(p string) error             { return b.Real.SyncDir(b.root + p) }
-func (b *below) Stat(p string) (int64, error)       { return b.Real.Stat(b.root + p) }
-func (b *below) Lock(p string) (io.Closer, error)   { return b.Real.Lock(b.root + p) }
-func (b *below) Free(p string) (int64, error)       { return b.Real.Free(b.root + p) }
 
 func TestWriteAndReadBack(t *testing.T) {
 	fileSystems(t, func(t *testing.T, fs vfs.FS) {

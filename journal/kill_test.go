@@ -35,7 +35,7 @@ func writeForEver(root string) {
 			os.Exit(1)
 		}
 	}
-	fs := &below{root: root}
+	fs := &vfs.Below{Root: root}
 	_, err := Lock(fs, testDir)
 	fail(err)
 	var t testing.B
@@ -54,7 +54,7 @@ func writeForEver(root string) {
 // the lock is free.
 func TestKilledProcess(t *testing.T) {
 	root := t.TempDir()
-	fs := &below{root: root}
+	fs := &vfs.Below{Root: root}
 	if err := Format(fs, testDir, testIdentity); err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func (s *steady) batch(tb testing.TB, payload []byte, count int) {
 
 // TestSteadyStateDoesNotAllocate: a batch, from the wish to the report, on the real file system.
 func TestSteadyStateDoesNotAllocate(t *testing.T) {
-	s := newSteady(t, &below{root: t.TempDir()}, 8<<20)
+	s := newSteady(t, &vfs.Below{Root: t.TempDir()}, 8<<20)
 	payload := make([]byte, 200)
 	for _, count := range []int{8, 300} { // copied; straight from the ring
 		if n := testing.AllocsPerRun(50, func() { s.batch(t, payload, count) }); n != 0 {
@@ -111,7 +111,7 @@ func BenchmarkDurable(b *testing.B) {
 	}{{"1x256B", 1}, {"16x256B", 16}, {"256x256B", 256}} {
 		payload := make([]byte, 192)
 		b.Run("journal/"+c.name, func(b *testing.B) {
-			s := newSteady(b, &below{root: b.TempDir()}, 64<<20)
+			s := newSteady(b, &vfs.Below{Root: b.TempDir()}, 64<<20)
 			b.SetBytes(int64(256 * c.count))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -381,7 +381,7 @@ func chainAt(t *testing.T, fs vfs.FS, sequence uint64) wire.Chain {
 
 // TestReadingBesideTheWriter walks and follows a log on the real file system while it is written, synced and cut.
 func TestReadingBesideTheWriter(t *testing.T) {
-	fs := &below{root: t.TempDir()}
+	fs := &vfs.Below{Root: t.TempDir()}
 	l := newLog(t, fs, 100)
 	l.Finish()
 	stop, stopped := make(chan struct{}), make(chan error, 2)
@@ -450,20 +450,3 @@ func TestReadingBesideTheWriter(t *testing.T) {
 	}
 	live.Close()
 }
-
-// below is the part of the real file system below root.
-type below struct {
-	vfs.Real
-	root string
-}
-
-func (b *below) OpenFile(p string, f vfs.Flags) (vfs.File, error) {
-	return b.Real.OpenFile(b.root+p, f)
-}
-func (b *below) Remove(p string) error              { return b.Real.Remove(b.root + p) }
-func (b *below) Rename(p, q string) error           { return b.Real.Rename(b.root+p, b.root+q) }
-func (b *below) MkdirAll(p string) error            { return b.Real.MkdirAll(b.root + p) }
-func (b *below) ReadDir(p string) ([]string, error) { return b.Real.ReadDir(b.root + p) }
-func (b *below) SyncDir(p string) error             { return b.Real.SyncDir(b.root + p) }
-func (b *below) Stat(p string) (int64, error)       { return b.Real.Stat(b.root + p) }
-func (b *below) Free(p string) (int64, error)       { return b.Real.Free(b.root + p) }
