@@ -108,28 +108,14 @@ func (f *failoverFlags) override() error {
 
 // failoverClientCommand is the client; the bench starts it.
 func failoverClientCommand() *cobra.Command {
-	var f benchFlags
-	var acks string
-	c := &cobra.Command{
-		Use:    "client",
-		Hidden: true,
-		Args:   usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			plan, err := f.plan()
-			if err != nil {
-				return err
-			}
-			target, err := f.target()
-			if err != nil {
-				return err
-			}
-			w := bench.Watch{Target: target, Plan: plan, AcksFile: acks}
-			return w.Run(c.Context(), os.Stdin, os.Stdout)
-		},
-	}
-	f.register(c)
-	c.Flags().StringVar(&acks, "acks", "", "write every acknowledgement to this file")
-	return c
+	return clientCommand("client", func(ctx context.Context, f *benchFlags, target bench.Target, acks string) error {
+		plan, err := f.plan()
+		if err != nil {
+			return err
+		}
+		w := bench.Watch{Target: target, Plan: plan, AcksFile: acks}
+		return w.Run(ctx, os.Stdin, os.Stdout)
+	})
 }
 
 // failoverRun is one run.

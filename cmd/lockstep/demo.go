@@ -341,10 +341,26 @@ func removeOldDemos() {
 
 // demoDriveCommand is the demo's client; the demo starts it.
 func demoDriveCommand() *cobra.Command {
+	return clientCommand("drive", func(ctx context.Context, _ *benchFlags, target bench.Target, acks string) error {
+		events := json.NewEncoder(os.Stdout)
+		d := bench.Drive{Target: target, LevelTime: demoLevelTime, FlowTime: demoFlowTime, FlowRate: demoFlowRate,
+			AcksFile: acks,
+			OnRow:    func(row bench.Row) error { return events.Encode(driveEvent{Row: &row}) },
+			OnFlow:   func(leader wire.NodeID) error { return events.Encode(driveEvent{Leader: leader}) }}
+		driven, err := d.Run(ctx)
+		if err != nil {
+			return err
+		}
+		return events.Encode(driveEvent{Done: &driven})
+	})
+}
+
+// clientCommand is a client in a process of its own, which another command starts: inside a lab's network.
+func clientCommand(use string, run func(ctx context.Context, f *benchFlags, target bench.Target, acks string) error) *cobra.Command {
 	var f benchFlags
 	var acks string
 	c := &cobra.Command{
-		Use:    "drive",
+		Use:    use,
 		Hidden: true,
 		Args:   usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -352,16 +368,7 @@ func demoDriveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			events := json.NewEncoder(os.Stdout)
-			d := bench.Drive{Target: target, LevelTime: demoLevelTime, FlowTime: demoFlowTime, FlowRate: demoFlowRate,
-				AcksFile: acks,
-				OnRow:    func(row bench.Row) error { return events.Encode(driveEvent{Row: &row}) },
-				OnFlow:   func(leader wire.NodeID) error { return events.Encode(driveEvent{Leader: leader}) }}
-			driven, err := d.Run(c.Context())
-			if err != nil {
-				return err
-			}
-			return events.Encode(driveEvent{Done: &driven})
+			return run(c.Context(), &f, target, acks)
 		},
 	}
 	f.register(c)
