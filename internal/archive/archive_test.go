@@ -38,6 +38,30 @@ func options(fs vfs.FS, commit wire.Position) Options {
 	return Options{FS: fs, From: nodeDir, To: archDir, Commit: commit, SegmentBytes: segment}
 }
 
+// shipped is the log of a node, synced, all of it in an archive.
+func shipped(t *testing.T, clients, messages int) (*vfs.Mem, *journaltest.Log) {
+	t.Helper()
+	fs := vfs.NewMem()
+	l := newLog(t, fs, nodeDir)
+	l.Flow(clients, messages, 1)
+	l.Sync()
+	ship(t, options(fs, l.Chain.Position))
+	return fs, l
+}
+
+// everyPowerCut calls f with what may be left on the disk by a power cut before each step that fs is put to from here on.
+func everyPowerCut(fs *vfs.Mem, f func(after *vfs.Mem, when string)) (images *int) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	images = new(int)
+	fs.Step = func(op vfs.Op, name string) {
+		for _, choose := range []vfs.Choose{vfs.LoseAll, vfs.KeepAll, rng.IntN} {
+			*images++
+			f(fs.Crash(choose), fmt.Sprintf("a power cut before %s of %s", op, name))
+		}
+	}
+	return images
+}
+
 func ship(t *testing.T, o Options) *Report {
 	t.Helper()
 	r, err := Ship(o)
@@ -133,20 +157,14 @@ func TestShipIsInterruptedAnywhere(t *testing.T) {
 		return fs, l
 	}
 	fs, l := prepare()
-	rng := rand.New(rand.NewPCG(1, 2))
-	images := 0
-	fs.Step = func(op vfs.Op, name string) {
-		for _, choose := range []vfs.Choose{vfs.LoseAll, vfs.KeepAll, rng.IntN} {
-			after := fs.Crash(choose)
-			images++
-			m, err := Check(after, archDir)
-			if err != nil || m.End.Position < l.Ends[200] {
-				t.Fatalf("a power cut before %s of %s: %v", op, name, err)
-			}
-			ship(t, options(after, l.Chain.Position))
-			whole(t, after, l.Chain)
+	images := everyPowerCut(fs, func(after *vfs.Mem, when string) {
+		m, err := Check(after, archDir)
+		if err != nil || m.End.Position < l.Ends[200] {
+			t.Fatalf("%s: %v", when, err)
 		}
-	}
+		ship(t, options(after, l.Chain.Position))
+		whole(t, after, l.Chain)
+	})
 	ship(t, options(fs, l.Chain.Position))
 	fs.Step = nil
 	whole(t, fs, l.Chain)
@@ -155,7 +173,7 @@ func TestShipIsInterruptedAnywhere(t *testing.T) {
 		failing := vfs.NewFailing(mem, vfs.Fault{Ops: vfs.OpWrite | vfs.OpSync | vfs.OpRename | vfs.OpSyncDir, Path: archDir,
 			Skip: skip, Err: errors.New("told to fail")})
 		if _, err := Ship(options(failing, l.Chain.Position)); err == nil {
-			t.Logf("%d power cuts, %d failures", images, skip)
+			t.Logf("%d power cuts, %d failures", *images, skip)
 			return
 		}
 		if _, err := Check(mem, archDir); err != nil {
@@ -208,11 +226,7 @@ func TestShipFromANodeThatCutsItsLog(t *testing.T) {
 // TestShipRefusesAnotherHistory: another cluster, another log of the same cluster, a log whose beginning is gone, and a
 // node that is behind.
 func TestShipRefusesAnotherHistory(t *testing.T) {
-	fs := vfs.NewMem()
-	l := newLog(t, fs, nodeDir)
-	l.Flow(2, 4000, 1)
-	l.Sync()
-	ship(t, options(fs, l.Chain.Position))
+	fs, l := shipped(t, 2, 4000)
 
 	other := newLog(t, fs, "/other")
 	other.Flow(2, 4500, 2)
@@ -250,11 +264,7 @@ func TestShipRefusesAnotherHistory(t *testing.T) {
 // TestDamagedArchiveIsNamedAndMended: a flipped bit in any file, a missing one: Check names it, Restore does not use
 // it, and Ship with Check writes it again.
 func TestDamagedArchiveIsNamedAndMended(t *testing.T) {
-	fs := vfs.NewMem()
-	l := newLog(t, fs, nodeDir)
-	l.Flow(3, 6000, 1)
-	l.Sync()
-	ship(t, options(fs, l.Chain.Position))
+	fs, l := shipped(t, 3, 6000)
 	m, err := Load(fs, archDir)
 	if err != nil || len(m.Segments) < 4 {
 		t.Fatal(len(m.Segments), err)
@@ -339,11 +349,7 @@ func opens(t *testing.T, fs vfs.FS, dir string, end wire.Chain) *journal.Recover
 
 // TestRestore builds nodes from an archive: of all of it, up to a position, up to a time; listed by the log or not.
 func TestRestore(t *testing.T) {
-	fs := vfs.NewMem()
-	l := newLog(t, fs, nodeDir)
-	l.Flow(3, 3000, 1)
-	l.Sync()
-	ship(t, options(fs, l.Chain.Position))
+	fs, l := shipped(t, 3, 3000)
 	o := restoreOptions(fs)
 	r, err := Restore(o)
 	if err != nil || r.End != l.Chain || !r.Listed || r.Identity.Incarnation != 22 || r.Identity.Run != 1 {
@@ -408,29 +414,19 @@ func TestRestoreRefuses(t *testing.T) {
 // TestRestoreIsInterruptedAnywhere cuts the power before every step: until it is done nothing runs on the directory, and
 // a restore that is begun again completes it.
 func TestRestoreIsInterruptedAnywhere(t *testing.T) {
-	fs := vfs.NewMem()
-	l := newLog(t, fs, nodeDir)
-	l.Flow(2, 1200, 1)
-	l.Sync()
-	ship(t, options(fs, l.Chain.Position))
-	rng := rand.New(rand.NewPCG(3, 4))
-	images := 0
-	fs.Step = func(op vfs.Op, name string) {
-		for _, choose := range []vfs.Choose{vfs.LoseAll, vfs.KeepAll, rng.IntN} {
-			after := fs.Crash(choose)
-			images++
-			if _, err := journal.LoadIdentity(after, newDir); err == nil {
-				opens(t, after, newDir, l.Chain)
-				continue
-			}
-			if _, err := Restore(restoreOptions(after)); err != nil {
-				t.Fatalf("again after a power cut before %s of %s: %v", op, name, err)
-			}
+	fs, l := shipped(t, 2, 1200)
+	images := everyPowerCut(fs, func(after *vfs.Mem, when string) {
+		if _, err := journal.LoadIdentity(after, newDir); err == nil {
 			opens(t, after, newDir, l.Chain)
+			return
 		}
-	}
+		if _, err := Restore(restoreOptions(after)); err != nil {
+			t.Fatalf("again after %s: %v", when, err)
+		}
+		opens(t, after, newDir, l.Chain)
+	})
 	if _, err := Restore(restoreOptions(fs)); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d power cuts", images)
+	t.Logf("%d power cuts", *images)
 }
