@@ -114,7 +114,11 @@ func startJournal(p *JournalPlan, segmentBytes int64) (r *journalRun, err error)
 		return r, err
 	}
 	r.ring = ringbuf.NewLogRing(r.mapping.Bytes(), journalRing, true)
-	return r, r.startAgents()
+	if err = r.startAgents(); err != nil {
+		return r, err
+	}
+	err = r.prepared(segmentBytes)
+	return r, err
 }
 
 func (r *journalRun) startAgents() error {
@@ -223,9 +227,6 @@ func JournalAppend(p *JournalPlan, scenario string, segmentBytes int64) (row Jou
 		return row, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.prepared(segmentBytes); err != nil {
-		return row, err
-	}
 	row = JournalRow{Scenario: scenario, Pattern: "append", Payload: appendPayload, Sync: r.j.Describe()}
 	payload := make([]byte, appendPayload)
 	batches, clock := NewHistogram(), agent.System{}
@@ -261,9 +262,6 @@ func JournalDurable(p *JournalPlan, scenario string) (row JournalRow, err error)
 		return row, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.prepared(segmentBytes); err != nil {
-		return row, err
-	}
 	row = JournalRow{Scenario: scenario, Pattern: "durable", Payload: p.Payload, Sync: r.j.Describe()}
 	payload := make([]byte, p.Payload)
 	times, clock := NewHistogram(), agent.System{}

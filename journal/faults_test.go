@@ -10,14 +10,22 @@ import (
 	"lockstep/internal/vfs"
 )
 
+// eachSync runs a test with each operation that makes bytes durable: a sync, and a write that is one.
+func eachSync(t *testing.T, test func(t *testing.T, m *vfs.Mem, f *vfs.Failing, op vfs.Op)) {
+	for _, op := range []vfs.Op{vfs.OpSync, vfs.OpWrite} {
+		t.Run(op.String(), func(t *testing.T) {
+			m := vfs.NewMem()
+			if op == vfs.OpSync {
+				m.RefuseDirect()
+			}
+			test(t, m, vfs.NewFailing(m), op)
+		})
+	}
+}
+
 // TestP2NothingIsDurableBeforeItsSync: with the sync held up, or the write that is one, nothing is reported.
 func TestP2NothingIsDurableBeforeItsSync(t *testing.T) {
-	for name, op := range map[string]vfs.Op{"sync": vfs.OpSync, "write": vfs.OpWrite} {
-		m := vfs.NewMem()
-		if op == vfs.OpSync {
-			m.RefuseDirect()
-		}
-		f := vfs.NewFailing(m)
+	eachSync(t, func(t *testing.T, m *vfs.Mem, f *vfs.Failing, op vfs.Op) {
 		c := newRig(t, f)
 		c.append(1, 100)
 		c.sync()
@@ -34,23 +42,23 @@ func TestP2NothingIsDurableBeforeItsSync(t *testing.T) {
 		for range 1000 {
 			var reports [4]Report
 			if n := c.port.Poll(reports[:]); n != 0 {
-				t.Fatalf("%s: %+v while the disk has not answered", name, reports[:n])
+				t.Fatalf("%+v while the disk has not answered", reports[:n])
 			}
 		}
 		after, rec, err := Open(optionsOn(c.options, m.Crash(vfs.LoseAll)))
 		errNone(t, err)
 		if rec.Chain.Position != size {
-			t.Errorf("%s: a power cut leaves %v, want %d", name, rec, size)
+			t.Errorf("a power cut leaves %v, want %d", rec, size)
 		}
 		errNone(t, after.Close())
 		close(hang)
 		errNone(t, <-ended)
 		errNone(t, c.turn())
 		if c.durable == durable || c.durable != c.chain.Position {
-			t.Errorf("%s: durable %d after the disk has answered", name, c.durable)
+			t.Errorf("durable %d after the disk has answered", c.durable)
 		}
 		c.close()
-	}
+	})
 }
 
 func optionsOn(o Options, fs vfs.FS) Options {
@@ -61,12 +69,7 @@ func optionsOn(o Options, fs vfs.FS) Options {
 // TestP6FailedSyncIsFinal: a sync fails once and would succeed after that, with the pages gone, as kernels do it. The
 // journal does not ask again, and reports nothing of it as durable.
 func TestP6FailedSyncIsFinal(t *testing.T) {
-	for name, op := range map[string]vfs.Op{"sync": vfs.OpSync, "write": vfs.OpWrite} {
-		m := vfs.NewMem()
-		if op == vfs.OpSync {
-			m.RefuseDirect()
-		}
-		f := vfs.NewFailing(m)
+	eachSync(t, func(t *testing.T, m *vfs.Mem, f *vfs.Failing, op vfs.Op) {
 		r := newRig(t, f)
 		for range 5 {
 			r.append(1, 700)
@@ -77,28 +80,28 @@ func TestP6FailedSyncIsFinal(t *testing.T) {
 		r.append(1, 700)
 		r.want(true)
 		if err := r.turn(); !errors.Is(err, syscall.EIO) {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%v", err)
 		}
 		before := f.Ops()
 		for range 10 {
 			r.now += r.j.options.RetryNs
 			if _, err := r.writer.Invoke(r.now); !errors.Is(err, syscall.EIO) {
-				t.Fatalf("%s: tried again: %v", name, err)
+				t.Fatalf("tried again: %v", err)
 			}
 		}
 		if f.Ops() != before || r.durable != promised {
-			t.Errorf("%s: %d operations after the failure, durable %d of %d", name, f.Ops()-before, r.durable, promised)
+			t.Errorf("%d operations after the failure, durable %d of %d", f.Ops()-before, r.durable, promised)
 		}
 		if last := r.reports[len(r.reports)-1]; last.Kind != ReportFailed || !errors.Is(last.Err, syscall.EIO) {
-			t.Errorf("%s: last report %+v", name, last)
+			t.Errorf("last report %+v", last)
 		}
 		after, rec, err := Open(optionsOn(r.options, m.Crash(vfs.LoseAll)))
 		errNone(t, err)
 		if rec.Forgot() || rec.Chain.Position < promised {
-			t.Errorf("%s: %v after the next start, %d was durable", name, rec, promised)
+			t.Errorf("%v after the next start, %d was durable", rec, promised)
 		}
 		errNone(t, after.Close())
-	}
+	})
 }
 
 // TestP9RotateCrash cuts the power at every step of going on in a next segment: preparing, naming, taking it into use,

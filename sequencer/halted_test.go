@@ -3,6 +3,7 @@ package sequencer
 import (
 	"testing"
 
+	"lockstep/transport"
 	"lockstep/wire"
 )
 
@@ -63,17 +64,22 @@ func TestClientsAreToldThatApplyHasHalted(t *testing.T) {
 	}
 
 	// A new leader says what became of it, from its driver's dump.
-	chain := l.s.Resign()
-	l.lead(2, chain)
-	l.cycle()
-	l.cycle()
-	l.prove(addr(2), l.proof(addr(2), 7, id))
-	l.received(addr(2))
+	l.leadAnew(addr(2), 7, id)
 	l.messages(addr(2), id, 0, data(1, wire.LevelsOf(wire.LevelApplied), poison...))
 	l.cycle()
 	if g := l.one(addr(2)); !g.skipped() {
 		t.Errorf("from the next leader: %+v", g)
 	}
+}
+
+// leadAnew ends leadership and begins another, where a client proves itself with its session.
+func (l *leader) leadAnew(from transport.Addr, token uint64, id wire.SessionID) {
+	l.t.Helper()
+	l.lead(2, l.s.Resign())
+	l.cycle()
+	l.cycle()
+	l.prove(from, l.proof(from, token, id))
+	l.received(from)
 }
 
 // skipped says whether the one answer is that a message was passed over.
@@ -89,12 +95,7 @@ func TestTheNextLeaderKnowsWhatWasVoided(t *testing.T) {
 	l.messages(addr(2), id, 0, data(1, wire.LevelsOf(wire.LevelApplied), 1), void(2, wire.LevelsOf(wire.LevelApplied)))
 	l.cycle()
 	l.cycle()
-	chain := l.s.Resign()
-	l.lead(2, chain)
-	l.cycle()
-	l.cycle()
-	l.prove(addr(2), l.proof(addr(2), 7, id))
-	l.received(addr(2))
+	l.leadAnew(addr(2), 7, id)
 	l.messages(addr(2), id, 0, void(1, wire.LevelsOf(wire.LevelApplied)), void(2, wire.LevelsOf(wire.LevelApplied)))
 	l.cycle()
 	g := l.one(addr(2))

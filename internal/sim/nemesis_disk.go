@@ -43,23 +43,30 @@ func (w *World) rot(m *member) bool {
 		at := int64(r.IntN(2))*vfs.BlockBytes + int64(r.IntN(64))
 		return m.disk.Rot(path.Join(nodeDir, "vote"), at, 1<<r.IntN(8)) == nil
 	}
-	at := wire.Position(r.Int64N(int64(m.marked)))
+	file, offset, ok := m.locate(wire.Position(r.Int64N(int64(m.marked))))
+	if !ok {
+		return false
+	}
+	switch r.IntN(4) {
+	case 0:
+		return m.disk.Spoil(file, offset) == nil
+	case 1:
+		return m.misdirect(file, offset)
+	}
+	return m.disk.Rot(file, offset, 1<<r.IntN(8)) == nil
+}
+
+// locate finds the segment that holds a position, and where in it.
+func (m *member) locate(at wire.Position) (file string, offset int64, ok bool) {
 	for _, f := range m.disk.Files() {
 		first, err := strconv.ParseUint(strings.TrimSuffix(path.Base(f), ".seg"), 10, 64)
 		size, _ := m.disk.Stat(f)
 		offset := int64(at-wire.Position(first)) + vfs.BlockBytes
-		if err != nil || path.Base(path.Dir(f)) != "journal" || uint64(at) < first || offset >= size {
-			continue
+		if err == nil && path.Base(path.Dir(f)) == "journal" && uint64(at) >= first && offset < size {
+			return f, offset, true
 		}
-		switch r.IntN(4) {
-		case 0:
-			return m.disk.Spoil(f, offset) == nil
-		case 1:
-			return m.misdirect(f, offset)
-		}
-		return m.disk.Rot(f, offset, 1<<r.IntN(8)) == nil
 	}
-	return false
+	return "", 0, false
 }
 
 // misdirect has the block at offset be at the place of another one, of those that are synced for long.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"path"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,24 +63,19 @@ func TestP3PowerCutAtAnyOperationOfADisk(t *testing.T) {
 func (s *scene) rotAt(m *member, at wire.Position, unreadable bool) {
 	s.t.Helper()
 	m.impaired = true
-	for _, f := range m.disk.Files() {
-		first, err := strconv.ParseUint(strings.TrimSuffix(path.Base(f), ".seg"), 10, 64)
-		size, _ := m.disk.Stat(f)
-		offset := int64(at-wire.Position(first)) + vfs.BlockBytes
-		if err != nil || path.Base(path.Dir(f)) != "journal" || uint64(at) < first || offset >= size {
-			continue
-		}
-		if unreadable {
-			err = m.disk.Spoil(f, offset)
-		} else {
-			err = m.disk.Rot(f, offset, 0x10)
-		}
-		if err != nil {
-			s.wrong("rot at %d: %v", at, err)
-		}
-		return
+	file, offset, ok := m.locate(at)
+	if !ok {
+		s.wrong("node %d has no segment with position %d", m.id, at)
 	}
-	s.wrong("node %d has no segment with position %d", m.id, at)
+	var err error
+	if unreadable {
+		err = m.disk.Spoil(file, offset)
+	} else {
+		err = m.disk.Rot(file, offset, 0x10)
+	}
+	if err != nil {
+		s.wrong("rot at %d: %v", at, err)
+	}
 }
 
 // TestP4BitRotBelowTheWatermarkIsMendedFromAPeer spoils what a node had synced long ago while it is down. Catches
