@@ -20,7 +20,7 @@ const headerBytes = vfs.BlockBytes
 //	off size
 //	  0    8 magic
 //	  8    4 format version
-//	 12    4 CRC-32C of bytes [16, 4096)
+//	 12    4 CRC-32C of bytes [8, 12) and [16, 4096)
 //
 // All of a block's content is in its first sector; the rest is zero.
 const (
@@ -47,7 +47,12 @@ const (
 func sealBlock(b []byte, magic string) {
 	copy(b[:8], magic)
 	binary.LittleEndian.PutUint32(b[8:], FormatVersion)
-	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[blockContent:vfs.BlockBytes], castagnoli))
+	binary.LittleEndian.PutUint32(b[12:], blockSum(b))
+}
+
+// blockSum is over the version, too: one of which a bit has flipped is no other version's.
+func blockSum(b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(b[8:12], castagnoli), castagnoli, b[blockContent:vfs.BlockBytes])
 }
 
 // checkBlock says what the 4096-byte block b is.
@@ -56,7 +61,7 @@ func checkBlock(b []byte, magic string) blockState {
 		return blockZero
 	}
 	sum := binary.LittleEndian.Uint32(b[12:])
-	if string(b[:8]) != magic || crc32.Checksum(b[blockContent:vfs.BlockBytes], castagnoli) != sum {
+	if string(b[:8]) != magic || blockSum(b) != sum {
 		return blockBad
 	}
 	if binary.LittleEndian.Uint32(b[8:]) != FormatVersion {

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"testing"
 
 	"lockstep/internal/vfs"
@@ -26,7 +27,7 @@ func TestLayouts(t *testing.T) {
 			t.Errorf("magic %q, want %q", b[:8], magic)
 		}
 		field("version", 8, 4, 1)
-		field("checksum", 12, 4, uint64(crc32.Checksum(b[16:4096], crc32.MakeTable(crc32.Castagnoli))))
+		field("checksum", 12, 4, uint64(crc32.Checksum(slices.Concat(b[8:12], b[16:4096]), crc32.MakeTable(crc32.Castagnoli))))
 	}
 	h := segmentHeader{cluster: 11, first: 8192, bytes: 1 << 20, generation: 13,
 		chain: wire.Chain{Position: 8200, Sequence: 14, Timestamp: 15, Checksum: 16, Term: 17}}
@@ -42,6 +43,10 @@ func TestLayouts(t *testing.T) {
 		t.Errorf("read back %+v", back)
 	}
 	b[8] = 2
+	if back.decode(b) != blockBad {
+		t.Error("a flipped bit of the format version is taken for another version")
+	}
+	binary.LittleEndian.PutUint32(b[12:], blockSum(b))
 	if back.decode(b) != blockOther {
 		t.Error("another format version is not told from damage")
 	}

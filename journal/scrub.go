@@ -23,6 +23,8 @@ type ScrubOptions struct {
 	// Mend gets the bytes of a gap from elsewhere and hands them to try, from one source after the other until it says nil.
 	// An error of try other than ErrMend is final and returned. Nil when there is nobody to ask. It may block.
 	Mend func(g Gap, try func(b []byte) error) error
+	// PauseNs is the time between two passes; 0: a minute.
+	PauseNs int64
 	// Alarm is told of every damage that is found, and what became of it. Cold.
 	Alarm func(msg string)
 }
@@ -32,7 +34,7 @@ const (
 	scrubWindow = 192 << 10
 	// scrubStep is how much is verified in one duty cycle.
 	scrubStep = 64 << 10
-	// scrubPauseNs is the time between two passes.
+	// scrubPauseNs is the time between two passes, as a rule.
 	scrubPauseNs = 60_000_000_000
 	// maxDamage bounds how many damaged ranges are remembered.
 	maxDamage = 16
@@ -70,6 +72,9 @@ func (j *Journal) Scrubber(o ScrubOptions) (*Scrubber, error) {
 	}
 	if o.BytesPerS <= 0 || o.Limit == nil {
 		return nil, fmt.Errorf("%w: ScrubOptions want BytesPerS above 0 and a Limit", ErrOptions)
+	}
+	if o.PauseNs <= 0 {
+		o.PauseNs = scrubPauseNs
 	}
 	if o.Alarm == nil {
 		o.Alarm = func(string) {}
@@ -138,7 +143,7 @@ func (s *Scrubber) DoWork(nowNs int64) (int, error) {
 	}
 	if s.until == 0 {
 		if !s.begin() {
-			s.dueNs = nowNs + scrubPauseNs
+			s.dueNs = nowNs + s.options.PauseNs
 			return 0, nil
 		}
 	}
@@ -153,7 +158,7 @@ func (s *Scrubber) DoWork(nowNs int64) (int, error) {
 	if done {
 		s.passes.Inc()
 		s.endPass()
-		s.dueNs = nowNs + scrubPauseNs
+		s.dueNs = nowNs + s.options.PauseNs
 	}
 	return 1, nil
 }

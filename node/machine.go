@@ -52,6 +52,8 @@ type MachineLimits struct {
 	Service   service.Limits
 	Sequencer sequencer.Limits
 	Version   uint32 // highest behaviour version that the build has
+	// ScrubPauseNs is the time between two passes of the scrub.
+	ScrubPauseNs int64
 }
 
 // Real is the machine that this process runs on.

@@ -137,7 +137,7 @@ func (n *Node) fetchSynced(ctx context.Context, server wire.NodeID, from, until 
 // makeScrub makes the agent that reads the sealed part of the log again and mends it.
 func (n *Node) makeScrub() error {
 	o := journal.ScrubOptions{
-		BytesPerS: n.config.Journal.ScrubBytesPerS,
+		BytesPerS: n.config.Journal.ScrubBytesPerS, PauseNs: n.machine.Limits.ScrubPauseNs,
 		Limit:     func() wire.Position { return min(n.progress.Commit(), wire.Position(n.durable.Load())) },
 		Alarm: func(msg string) {
 			n.logf("%s", msg)

@@ -86,6 +86,9 @@ func (c *Counts) add(o *Counts) {
 	for i := range c.Faults {
 		c.Faults[i] += o.Faults[i]
 	}
+	for i := range c.Stored {
+		c.Stored[i] += o.Stored[i]
+	}
 	for i := range c.Sometimes {
 		c.Sometimes[i] += o.Sometimes[i]
 	}
@@ -113,6 +116,9 @@ func (t *Totals) Print(out io.Writer) {
 	fmt.Fprint(out, "faults:")
 	for i, n := range c.Faults {
 		fmt.Fprintf(out, " %s %d", faultNames[i], n)
+	}
+	for i, n := range c.Stored {
+		fmt.Fprintf(out, " %s %d", storeNames[i], n)
 	}
 	x := &c.Network
 	fmt.Fprintf(out, "\ndatagrams: sent %d lost %d cut %d duplicated %d reordered %d replayed %d corrupted %d clogged %d "+

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"cmp"
+
 	"lockstep/journal"
 	"lockstep/replica"
 	"lockstep/transport"
@@ -180,7 +182,7 @@ func (m *member) observe() {
 		c.counts(m)
 	}
 	if m.observeAdmission() {
-		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad || m.markedRecovering()); !m.impaired {
+		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad || m.markedRecovering() || m.isRotten()); !m.impaired {
 			m.lost = nil
 		}
 	}
@@ -320,14 +322,10 @@ func (c *checker) onCommit(m *member, commit wire.Position) {
 
 // extend takes a record that is committed for the first time, as the services are to see it.
 func (c *checker) extend(m *member, e *entry, by wire.Term) bool {
-	b := make([]byte, e.chain.Position-e.at)
-	if !m.process.in.Ring.Copy(b, uint64(e.at)) {
-		all, err := m.readLog(e.chain.Position)
-		if err != nil {
-			c.w.fail("node %d: committed record at %d cannot be read: %v", m.id, e.at, err)
-			return false
-		}
-		b = all[e.at:]
+	b, err := c.bytesOf(m, e)
+	if err != nil {
+		c.w.fail("node %d: committed record at %d cannot be read: %v", m.id, e.at, err)
+		return false
 	}
 	var r wire.Record
 	wire.DecodeRecord(b, &r)
@@ -343,6 +341,25 @@ func (c *checker) extend(m *member, e *entry, by wire.Term) bool {
 	c.w.count.Committed++
 	c.apply(&r, payload)
 	return c.w.failure == nil
+}
+
+// bytesOf reads a record of a member's log: from its ring or its disk, or, if that is spoilt, from another's.
+func (c *checker) bytesOf(m *member, e *entry) ([]byte, error) {
+	b := make([]byte, e.chain.Position-e.at)
+	if m.process.in.Ring.Copy(b, uint64(e.at)) {
+		return b, nil
+	}
+	b, err := m.readLog(e.at, e.chain.Position)
+	for _, other := range c.w.members {
+		var r wire.Record
+		if _, v := wire.VerifyAlone(b, &r); err == nil && v == wire.VerdictOK && r.Checksum == e.chain.Checksum {
+			return b, nil
+		}
+		if m.isRotten() && other.process != nil {
+			b, err = other.readLog(e.at, e.chain.Position)
+		}
+	}
+	return nil, cmp.Or(err, errSpoilt)
 }
 
 // onApplied holds the services' states against each other.

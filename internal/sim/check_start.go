@@ -19,7 +19,7 @@ func (c *checker) onStart(m *member) {
 			c.w.sometimes(what)
 		}
 	}
-	b, err := m.readLog(end)
+	b, err := m.readLog(0, end)
 	if err != nil {
 		c.w.fail("node %d: the log that it starts with cannot be read: %v", m.id, err)
 		return

@@ -10,6 +10,9 @@ import (
 // errServer says that nobody answers.
 var errServer = errors.New("sim: no answer")
 
+// errSpoilt says that what was read is not what was written.
+var errSpoilt = errors.New("sim: other bytes than were written")
+
 // fetch is replica.Fetch: log bytes of another node's disk, as its control plane serves them.
 func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
 	sink func([]byte) error) error {
@@ -45,17 +48,17 @@ func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, fr
 	return nil
 }
 
-// readLog reads the log from the disk.
-func (m *member) readLog(end wire.Position) ([]byte, error) {
+// readLog reads a part of the log from the disk.
+func (m *member) readLog(from, end wire.Position) ([]byte, error) {
 	r, err := m.process.node.Reader()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	r.SetLimit(end)
-	b := make([]byte, end)
+	b := make([]byte, end-from)
 	for at := 0; at < len(b); {
-		n, err := r.ReadRange(wire.Position(at), b[at:])
+		n, err := r.ReadRange(from+wire.Position(at), b[at:])
 		if err != nil {
 			return nil, err
 		}

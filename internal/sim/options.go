@@ -20,6 +20,7 @@ type Options struct {
 	Clock     ClockOptions
 	Clients   ClientOptions
 	Faults    FaultOptions
+	Store     StoreOptions
 
 	TimeoutMinMs, TimeoutMaxMs, HeartbeatMs int64
 	HungMs, ClockSkewMs                     int64 // when a disk counts as hung, a clock as wrong; 0: never
@@ -95,6 +96,7 @@ func DrawAs(seed uint64, profile Profile) Options {
 	}
 	o.HungMs, o.ClockSkewMs = pick[int64](unfit, 0, 100, 500), pick[int64](unfit, 0, 0, 200, 5000)
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
+	o.Store = drawStore(fork(seed, "store"))
 	return o
 }
 

@@ -19,14 +19,23 @@ import (
 	"lockstep/wire"
 )
 
-// The agents of a process, in the order of node.Agents.
+// The agents of a process.
 const (
 	agentVote = iota
 	agentMark
 	agentJournal
-	agentNode // replica, service, sequencer
+	agentNode  // replica, service, sequencer
+	agentScrub // in worlds that have it
+	agentKeeper
 	numAgents
 )
+
+// agentOf maps the agents' own names.
+var agentOf = map[string]int{"vote": agentVote, "watermark": agentMark, "journal": agentJournal, "node": agentNode,
+	"scrub": agentScrub, "keeper": agentKeeper}
+
+// closing is the order in which the agents of a process that is told to stop are closed.
+var closing = []int{agentNode, agentScrub, agentKeeper, agentJournal, agentMark, agentVote}
 
 const nodeDir = "/node"
 
@@ -54,6 +63,7 @@ type member struct {
 	full      bool
 	starting  bool          // a start is due
 	wiped     bool          // its directory is new, and the cluster has not admitted it
+	rotten    []rotten      // what is not as it was synced
 	joined    bool          // the cluster has counted it, some time
 	crashed   bool          // the process before did not end in order
 	reported  wire.Position // what the process before had reported as durable
@@ -113,9 +123,10 @@ func (m *member) machine() node.Machine {
 		Fetch:     m.fetch,
 		Services:  m.addAlarm,
 		Limits: node.MachineLimits{
-			Book:      orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
-			Service:   limits.Service,
-			Sequencer: sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16, SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
+			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
+			Service:      limits.Service,
+			ScrubPauseNs: m.w.o.Store.ScrubPauseNs,
+			Sequencer:    sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16, SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
 		},
 	}
 }
@@ -148,7 +159,8 @@ func (m *member) start() {
 			return err
 		}
 		p.in = p.node.Internals()
-		for i, a := range p.node.Agents() {
+		for _, a := range p.node.Agents() {
+			i := agentOf[a.Name()]
 			p.agents[i] = agent.NewInvoker(a)
 			if err := p.agents[i].Start(m.clock.NowNs()); err != nil {
 				return err
@@ -199,7 +211,7 @@ func (m *member) startFailed(cut bool, err error) {
 // schedule gives an agent its next turn, not later than at.
 func (m *member) schedule(i int, atNs int64) {
 	p := m.process
-	if p == nil || p.dueNs[i] >= 0 && p.dueNs[i] <= atNs {
+	if p == nil || p.agents[i] == nil || p.dueNs[i] >= 0 && p.dueNs[i] <= atNs {
 		return
 	}
 	p.dueNs[i] = atNs
@@ -267,6 +279,8 @@ func (m *member) after(i, work int) {
 			m.marked = wire.Position(p.durable.Load())
 		}
 		m.schedule(i, now+5e6)
+	case agentScrub, agentKeeper:
+		m.afterStore(i, work)
 	}
 }
 
@@ -348,8 +362,10 @@ func (m *member) finish() {
 			}
 		}
 		var errs []error
-		for i := numAgents - 1; i >= 0; i-- {
-			errs = append(errs, p.agents[i].Close())
+		for _, i := range closing {
+			if p.agents[i] != nil {
+				errs = append(errs, p.agents[i].Close())
+			}
 		}
 		if err := errors.Join(errs...); err != nil {
 			return err
@@ -381,7 +397,7 @@ func (m *member) wipe() {
 	m.lost = append(m.lost, m.seen.log)
 	m.crash(true)
 	m.mount(vfs.NewMem())
-	m.marked, m.reported, m.wiped, m.complete = 0, 0, true, false
+	m.marked, m.reported, m.wiped, m.complete, m.rotten = 0, 0, true, false, nil
 	machine := m.machine()
 	if _, err := machine.Reseed(nodeDir, int(m.id), clusterID); err != nil {
 		m.w.fail("node %d is not reseeded: %v", m.id, err)

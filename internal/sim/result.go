@@ -35,6 +35,10 @@ const (
 	sometimesTimers
 	sometimesTimersIgnored
 	sometimesTimersRefused
+	sometimesScrubs
+	sometimesScrubErrors
+	sometimesMended
+	sometimesSpoiltCatchUps
 	sometimesHistory
 	sometimesPorcupine
 	numSometimes
@@ -43,26 +47,30 @@ const (
 var sometimesNames = [numSometimes]string{"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes",
 	"recovering", "repeats", "resumed", "redirects", "expired", "gaps", "replays", "disk-full",
 	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
-	"timers-fired", "timers-ignored", "timers-refused", "operations-checked", "histories-searched"}
+	"timers-fired", "timers-ignored", "timers-refused", "scrub-passes", "scrub-errors", "mended-bytes", "spoilt-catch-ups", "operations-checked", "histories-searched"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{
-	sometimesRoleChanges:   "lockstep_role_changes_total",
-	sometimesCuts:          "lockstep_cuts_total",
-	sometimesRetransmits:   "lockstep_retransmitted_bytes_total",
-	sometimesCatchUps:      "lockstep_caught_up_bytes_total",
-	sometimesRepeats:       "lockstep_sequencer_repeats_total",
-	sometimesResumed:       "lockstep_sequencer_sessions_resumed_total",
-	sometimesExpired:       "lockstep_sequencer_sessions_expired_total",
-	sometimesGaps:          "lockstep_sequencer_gaps_total",
-	sometimesReplays:       "lockstep_sequencer_replays_total",
-	sometimesDiskFull:      "lockstep_journal_full_total",
-	sometimesSegments:      "lockstep_journal_segments_total",
-	sometimesClamps:        "lockstep_sequencer_stamp_clamps_total",
-	sometimesRingFull:      "lockstep_ring_full_total",
-	sometimesTimers:        "lockstep_timers_fired_total",
-	sometimesTimersIgnored: "lockstep_timers_ignored_total",
-	sometimesTimersRefused: "lockstep_timers_refused_total",
+	sometimesRoleChanges:    "lockstep_role_changes_total",
+	sometimesCuts:           "lockstep_cuts_total",
+	sometimesRetransmits:    "lockstep_retransmitted_bytes_total",
+	sometimesCatchUps:       "lockstep_caught_up_bytes_total",
+	sometimesRepeats:        "lockstep_sequencer_repeats_total",
+	sometimesResumed:        "lockstep_sequencer_sessions_resumed_total",
+	sometimesExpired:        "lockstep_sequencer_sessions_expired_total",
+	sometimesGaps:           "lockstep_sequencer_gaps_total",
+	sometimesReplays:        "lockstep_sequencer_replays_total",
+	sometimesDiskFull:       "lockstep_journal_full_total",
+	sometimesSegments:       "lockstep_journal_segments_total",
+	sometimesClamps:         "lockstep_sequencer_stamp_clamps_total",
+	sometimesRingFull:       "lockstep_ring_full_total",
+	sometimesTimers:         "lockstep_timers_fired_total",
+	sometimesTimersIgnored:  "lockstep_timers_ignored_total",
+	sometimesTimersRefused:  "lockstep_timers_refused_total",
+	sometimesScrubs:         "lockstep_scrub_passes_total",
+	sometimesScrubErrors:    "lockstep_scrub_errors_total",
+	sometimesMended:         "lockstep_journal_mended_bytes_total",
+	sometimesSpoiltCatchUps: "lockstep_caught_up_spoilt_total",
 }
 
 func (w *World) sometimes(what int) { w.count.Sometimes[what]++ }

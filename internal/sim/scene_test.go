@@ -62,6 +62,16 @@ func play(t *testing.T, change func(o *Options), script func(s *scene)) {
 	}
 }
 
+// worldOf makes one world for a script that plays it itself.
+func worldOf(t *testing.T, change func(o *Options)) *scene {
+	t.Helper()
+	o := calm()
+	change(&o)
+	s := &scene{newWorld(1, o), t}
+	s.hold()
+	return s
+}
+
 // as is play without options of its own.
 func as(t *testing.T, script func(s *scene)) { t.Helper(); play(t, nil, script) }
 
@@ -316,7 +326,9 @@ func (s *scene) start(m *member) {
 }
 
 // pause stops a process, agents and all, until resume.
-func (s *scene) pause(m *member) { s.hang(m, agentVote, agentMark, agentJournal, agentNode) }
+func (s *scene) pause(m *member) {
+	s.hang(m, agentVote, agentMark, agentJournal, agentNode, agentScrub, agentKeeper)
+}
 
 const forever = int64(1) << 60
 

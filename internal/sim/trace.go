@@ -56,7 +56,7 @@ func (t *trace) add(w *World, what string, who, agent int, a, b, c uint64) {
 	t.put(line{atNs: w.nowNs, what: what, who: who, agent: agent, a: a, b: b, c: c})
 }
 
-var agentNames = [numAgents]string{"vote", "mark", "journal", "node"}
+var agentNames = [numAgents]string{"vote", "mark", "journal", "node", "scrub", "keeper"}
 
 // agent notes a turn, with where the node stands after it.
 func (t *trace) agent(m *member, i, work int) {

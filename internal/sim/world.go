@@ -29,6 +29,7 @@ type World struct {
 	sessions []*session
 	addrs    []transport.Addr
 	faultRng *rand.Rand
+	storeRng *rand.Rand
 	check    checker
 	trace    trace
 	count    Counts
@@ -41,6 +42,7 @@ type Counts struct {
 	Events, Messages, Voids, Starts, PowerCuts, Kills, Finishes, Ends, Wipes, Fetches, SessionsClosed uint64
 	Leaders, Records, Committed, Cuts, Recovered                                                      uint64
 	Faults                                                                                            [numFaults]uint64
+	Stored                                                                                            [numStoreFaults]uint64
 	Network                                                                                           NetworkCounts
 	VirtualNs                                                                                         int64
 	Sometimes                                                                                         [numSometimes]uint64
@@ -48,7 +50,7 @@ type Counts struct {
 
 // newWorld makes a cluster and its clients, everything at its beginning.
 func newWorld(seed uint64, o Options) *World {
-	w := &World{seed: seed, o: o, faultRng: fork(seed, "faults")}
+	w := &World{seed: seed, o: o, faultRng: fork(seed, "faults"), storeRng: fork(seed, "store faults")}
 	w.check.init(w)
 	w.net = network{w: w, rng: fork(seed, "network"), o: o.Network}
 	config := w.config()
@@ -69,6 +71,9 @@ func newWorld(seed uint64, o Options) *World {
 		w.newLoad(i)
 	}
 	w.later(w.faultRng.Int64N(2*o.Faults.EveryNs), w.strike)
+	if o.Store.EveryNs > 0 {
+		w.later(w.storeRng.Int64N(2*o.Store.EveryNs), w.strikeStore)
+	}
 	return w
 }
 
@@ -77,7 +82,7 @@ func (w *World) config() node.Config {
 	c := node.Defaults()
 	c.Cluster.Rule, c.Cluster.RingBytes = o.Rule, o.RingBytes
 	c.Journal = node.JournalConfig{SegmentBytes: o.SegmentBytes, SyncIntervalUs: o.SyncIntervalUs,
-		SyncBytes: o.RingBytes / 4, HungMs: o.HungMs}
+		SyncBytes: o.RingBytes / 4, HungMs: o.HungMs, ScrubBytesPerS: o.Store.ScrubBytesPerS}
 	c.Election = node.ElectionConfig{TimeoutMinMs: o.TimeoutMinMs, TimeoutMaxMs: o.TimeoutMaxMs,
 		HeartbeatMs: o.HeartbeatMs, ClockSkewMs: o.ClockSkewMs}
 	c.Threads.Idle, c.Limits.Window, c.Dir = "yield", o.Window, nodeDir
@@ -278,6 +283,9 @@ func (w *World) unsettled() string {
 	for _, m := range w.members {
 		if m.ringsSoon(leader) {
 			return fmt.Sprintf("node %d has timers pending", m.id)
+		}
+		if at, rotten := m.unmended(); rotten {
+			return fmt.Sprintf("node %d: what it synced at %d is spoilt, and not mended", m.id, at)
 		}
 	}
 	for _, l := range w.loads {
