@@ -138,7 +138,7 @@ func (n *Node) fetchSynced(ctx context.Context, server wire.NodeID, from, until 
 func (n *Node) makeScrub() error {
 	o := journal.ScrubOptions{
 		BytesPerS: n.config.Journal.ScrubBytesPerS, PauseNs: n.machine.Limits.ScrubPauseNs,
-		Limit:     func() wire.Position { return min(n.progress.Commit(), wire.Position(n.durable.Load())) },
+		Limit: func() wire.Position { return min(n.progress.Commit(), wire.Position(n.durable.Load())) },
 		Alarm: func(msg string) {
 			n.logf("%s", msg)
 			n.counters.Error(n.machine.Clock.WallNs(), msg)
