@@ -61,6 +61,7 @@ func (s *scanned) summary(fs vfs.FS, dir string, watermark wire.Position, known 
 
 // Difference is what Diff found.
 type Difference struct {
+	From     wire.Position // where comparing began: where the log that begins later does
 	Differs  bool
 	Position wire.Position // the first position where the logs differ, if they do; else where the shorter one ends
 	Sequence uint64        // of the record there
@@ -86,7 +87,7 @@ func Diff(fs vfs.FS, dirA, dirB string) (Difference, error) {
 	if err := errors.Join(a.SeekFrom(start), b.SeekFrom(start)); err != nil {
 		return d, err
 	}
-	d.Position = start
+	d.From, d.Position = start, start
 	if a.Position() == start && b.Position() == start {
 		if err := d.compare(a, b); err != nil {
 			return d, err

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"lockstep/internal/archive"
 	"lockstep/internal/inspect"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
@@ -30,21 +32,39 @@ Exit codes: 0 done; 1 something is damaged, differs or was not found; 2 wrong fl
 	}
 	group(parent)
 	parent.AddCommand(journalVerifyCommand(), journalStatCommand(), journalDumpCommand(), journalFindCommand(),
-		journalTailCommand(), journalDiffCommand(), journalReplayCommand(), journalArchiveCommand(),
+		journalTailCommand(), journalSnapshotsCommand(), journalDiffCommand(), journalReplayCommand(), journalArchiveCommand(),
 		journalRestoreCommand())
 	return parent
 }
 
-// journalDir finds the directory that a user means: a node's or an archive, or the folder of segments in it.
-func journalDir(arg string) (string, error) {
+// journalDir finds the directory that a user means: a node's, or the folder of segments in it. Of an archive it is where
+// the newest stretch of the log is; w is told if there are others.
+func journalDir(w io.Writer, arg string) (string, error) {
+	list, err := journalDirs(arg)
+	if err != nil {
+		return "", err
+	}
+	dir := list[len(list)-1]
+	if len(list) > 1 {
+		fmt.Fprintf(w, "lockstep: %s has stretches of log with gaps between them: this is %s, the newest; the others: %s\n", arg,
+			dir, strings.Join(list[:len(list)-1], ", "))
+	}
+	return dir, nil
+}
+
+// journalDirs finds all directories with log: one, but in an archive with gaps.
+func journalDirs(arg string) ([]string, error) {
 	dir := filepath.Clean(arg)
+	if m, err := archive.Load(vfs.Real{}, dir); err == nil {
+		return m.Dirs(dir), nil
+	}
 	if isDir(filepath.Join(dir, "journal")) {
-		return dir, nil
+		return []string{dir}, nil
 	}
 	if abs, err := filepath.Abs(dir); err == nil && filepath.Base(abs) == "journal" && isDir(abs) {
-		return filepath.Dir(abs), nil
+		return []string{filepath.Dir(abs)}, nil
 	}
-	return "", fmt.Errorf("%w: %s is not a node's directory: there is no folder journal in it", errUsage, arg)
+	return nil, fmt.Errorf("%w: %s is not a node's directory: there is no folder journal in it", errUsage, arg)
 }
 
 func isDir(path string) bool {
@@ -55,7 +75,7 @@ func isDir(path string) bool {
 // onDir wraps what is done with one journal as a command's RunE.
 func onDir(do func(c *cobra.Command, dir string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		dir, err := journalDir(args[0])
+		dir, err := journalDir(c.ErrOrStderr(), args[0])
 		if err != nil {
 			return err
 		}

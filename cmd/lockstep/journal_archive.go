@@ -30,15 +30,19 @@ func journalArchiveCommand() *cobra.Command {
 	var f archiveFlags
 	c := &cobra.Command{
 		Use:   "archive --from DIR --to ARCHIVE",
-		Short: "Copy to an archive what it lacks of a node's log",
+		Short: "Copy to an archive what it lacks of a node's log and snapshots",
 		Long: `Copy to an archive what it lacks of a node's log. The node may run. An archive is a directory of plain
 files: another disk, a mounted directory of another host, or a directory that is copied on (rsync). One that is not
 there is begun.
 
 Only what is committed and synced is copied, each record verified. How far the cluster has committed is read from the
 node's counters, which are kept when the node ends (--counters, if its config puts them into a file of their own);
---control asks a running node instead; --commit says it. When interrupted, the archive is as it was after the last
-manifest, and the next run goes on from there.
+--control asks a running node instead; --commit says it. Snapshots are copied once the log says that a majority has
+verified them. When interrupted, the archive is as it was after the last manifest, and the next run goes on from there.
+How far it has come is noted in the node's directory (file archived), for retention.archive_wait_bytes.
+
+Where the node has dropped log that the archive lacks, the archive goes on behind the gap, which is told on standard
+error; if no verified snapshot says what came of the missing records, nothing is copied: exit code 1.
 
 It exits with 0 also when there was nothing to copy; with --quiet it prints only what went wrong: fit for cron.`,
 		Example: `  lockstep journal archive --from /var/lib/lockstep --to /mnt/archive
@@ -50,7 +54,7 @@ It exits with 0 also when there was nothing to copy; with --quiet it prints only
 		if f.from == "" || f.to == "" {
 			return fmt.Errorf("%w: give --from DIR and --to ARCHIVE", errUsage)
 		}
-		from, err := journalDir(f.from)
+		from, err := journalDir(c.ErrOrStderr(), f.from)
 		if err != nil {
 			return err
 		}
@@ -62,7 +66,7 @@ It exits with 0 also when there was nothing to copy; with --quiet it prints only
 		if f.quiet {
 			out = io.Discard
 		}
-		return f.ship(out, from, commit)
+		return f.ship(out, c.ErrOrStderr(), from, commit)
 	}
 	c.Flags().StringVar(&f.from, "from", "", "the node's directory")
 	c.Flags().StringVar(&f.to, "to", "", "the archive")
@@ -102,7 +106,7 @@ func (f *archiveFlags) committed(ctx context.Context, dir string, given bool) (w
 	return wire.Position(commit), nil
 }
 
-func (f *archiveFlags) ship(w io.Writer, from string, commit wire.Position) error {
+func (f *archiveFlags) ship(w, errs io.Writer, from string, commit wire.Position) error {
 	done := func() {}
 	if !f.quiet {
 		done = progress(os.Stderr, "copying to "+f.to)
@@ -110,20 +114,35 @@ func (f *archiveFlags) ship(w io.Writer, from string, commit wire.Position) erro
 	r, err := archive.Ship(archive.Options{FS: vfs.Real{}, From: from, To: f.to, Commit: commit, Check: f.check})
 	done()
 	if r == nil {
-		return usageOf(err)
+		return archiveUsage(err)
 	}
 	for _, name := range r.Mended {
 		fmt.Fprintf(w, "%s was damaged in %s: copied again\n", name, f.to)
 	}
-	records := r.End.Sequence - r.From.Sequence
-	fmt.Fprintf(w, "%s: %d records from position %d to %d", f.to, records, r.From.Position, r.End.Position)
+	if g := r.Gap; g != nil {
+		fmt.Fprintf(errs, "lockstep: %s lacks the log from position %d to %d, records %d to %d, %s to %s: %s had dropped it before "+
+			"it was archived. Nothing can be restored up to a place in between, from a snapshot behind it on everything; ship more "+
+			"often, or set retention.archive_wait_bytes\n", f.to, g.From.Position, g.To.Position, g.From.Sequence+1, g.To.Sequence,
+			inspect.Stamp(g.From.Timestamp), inspect.Stamp(g.To.Timestamp), from)
+	}
+	fmt.Fprintf(w, "%s: %d records, up to position %d, and %d snapshots", f.to, r.Records, r.End.Position, len(r.Snapshots))
 	switch {
 	case r.End.Position > r.Bound:
 		fmt.Fprintf(w, "; it is ahead of this node, which has committed and synced up to %d", r.Bound)
-	case records == 0:
+	case r.Records == 0 && len(r.Snapshots) == 0:
 		fmt.Fprintf(w, "; there is nothing new")
 	}
 	fmt.Fprintln(w)
+	return archiveUsage(err)
+}
+
+// archiveUsage marks what the user has to give otherwise.
+func archiveUsage(err error) error {
+	for _, sentinel := range []error{archive.ErrOccupied, archive.ErrNoArchive, archive.ErrSameCluster, archive.ErrNode} {
+		if errors.Is(err, sentinel) {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+	}
 	return usageOf(err)
 }
 
@@ -141,6 +160,7 @@ func journalRestoreCommand() *cobra.Command {
 		Short: "Make a node's directory from an archive, up to a position or a time",
 		Long: `Make a node's directory from an archive: of all of it, or up to a position or a time (point-in-time
 recovery). The last record is the last one that ends at or before the position, or was stamped at or before the time.
+The node gets the two newest snapshots up to there, and the log from the older one on; all of it is verified.
 
 The node belongs to a new cluster, whose id is made up and printed: it can never take part in the archived one, which
 perhaps goes on elsewhere. A cluster of several nodes is restored node by node, each with its --node, the others with
@@ -162,11 +182,10 @@ If it is interrupted nothing runs on the directory; the same command goes on wit
 		r, err := archive.Restore(o)
 		done()
 		if err != nil {
-			if errors.Is(err, archive.ErrOccupied) || errors.Is(err, archive.ErrNoArchive) ||
-				errors.Is(err, archive.ErrSameCluster) {
-				return fmt.Errorf("%w: %w", errUsage, err)
-			}
-			return usageOf(err)
+			return archiveUsage(err)
+		}
+		for _, err := range r.PassedOver {
+			fmt.Fprintf(c.ErrOrStderr(), "lockstep: passed over: %v\n", err)
 		}
 		f.tell(c.OutOrStdout(), r)
 		return nil
@@ -212,8 +231,11 @@ func (f *restoreFlags) plan(byPosition bool) (o archive.RestoreOptions, err erro
 func (f *restoreFlags) tell(w io.Writer, r *archive.Restored) {
 	cluster := node.ClusterString(r.Identity.Cluster)
 	fmt.Fprintf(w, "made %s for node %d of the new cluster %s\n", f.to, r.Identity.Node, cluster)
-	fmt.Fprintf(w, "%d records up to position %d, term %d, %s", r.End.Sequence, r.End.Position, r.End.Term,
-		inspect.Stamp(r.End.Timestamp))
+	if len(r.Snapshots) > 0 {
+		fmt.Fprintf(w, "it starts from the snapshot at position %d\n", r.Snapshots[0])
+	}
+	fmt.Fprintf(w, "%d records from position %d to %d, sequence %d, term %d, %s", r.End.Sequence-r.From.Sequence, r.From.Position,
+		r.End.Position, r.End.Sequence, r.End.Term, inspect.Stamp(r.End.Timestamp))
 	if r.End != r.Archived {
 		fmt.Fprintf(w, "; the archive goes on to position %d, %s", r.Archived.Position, inspect.Stamp(r.Archived.Timestamp))
 	}

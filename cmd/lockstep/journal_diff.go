@@ -23,14 +23,17 @@ func journalDiffCommand() *cobra.Command {
 		Long: `Compare two journals byte by byte where both have any. One may be longer than the other: that is no
 difference, and is said. The first difference is shown with both records: exit code 1.
 
+Two nodes keep different amounts of log, so one may begin behind the other: what both have is compared.
+
 --replay also runs both through the services, record by record, and names the first record behind which the states
-differ. Equal logs must give equal states: if they do not, a service is not deterministic.`,
+differ. Equal logs must give equal states: if they do not, a service is not deterministic. A log that does not begin at
+position 0 is replayed from its oldest snapshot on, and states are compared from where both are known.`,
 		Example: `  lockstep journal diff /tmp/lab/node1 /tmp/lab/node2
   lockstep journal diff --replay /tmp/lab/node1 /tmp/lab/node2`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, errA := journalDir(args[0])
-			b, errB := journalDir(args[1])
+			a, errA := journalDir(c.ErrOrStderr(), args[0])
+			b, errB := journalDir(c.ErrOrStderr(), args[1])
 			if err := errors.Join(errA, errB); err != nil {
 				return err
 			}
@@ -61,6 +64,9 @@ func diffJournals(w io.Writer, dirA, dirB string) error {
 		return fmt.Errorf("%s ends at %d and %s at %d: one begins at %d, behind the end of the other, so nothing can be "+
 			"compared", dirA, d.EndA, dirB, d.EndB, d.Position)
 	}
+	if d.From > 0 {
+		fmt.Fprintf(w, "compared from position %d on, where both begin\n", d.From)
+	}
 	fmt.Fprintf(w, "the same up to position %d\n%s ends at %d\n%s ends at %d\n", d.Position, dirA, d.EndA, dirB, d.EndB)
 	switch {
 	case d.EndA < d.EndB:
@@ -88,6 +94,9 @@ func diffReplays(w io.Writer, dirA, dirB string) error {
 	if err != nil {
 		return err
 	}
+	if d.States > 0 {
+		fmt.Fprintf(w, "records are compared from position %d on, states from %d\n", d.Records, d.States)
+	}
 	if p := d.Record; p != nil {
 		fmt.Fprintf(w, "the first difference is at position %d, sequence %d\n", p.Position, p.Sequence)
 		printRecord(w, dirA, &p.A)
@@ -100,6 +109,9 @@ func diffReplays(w io.Writer, dirA, dirB string) error {
 		printState(w, dirA, &d.A)
 		printState(w, dirB, &d.B)
 		return fmt.Errorf("the replays of %s and %s differ behind position %d", dirA, dirB, p.Position)
+	}
+	if d.Record != nil && d.Record.Position < d.States {
+		return fmt.Errorf("%s and %s differ at position %d, before the states of both are known", dirA, dirB, d.Record.Position)
 	}
 	fmt.Fprintf(w, "the same states up to position %d\n%s ends at %d\n%s ends at %d\n", d.Applied, dirA, endA.Position, dirB,
 		endB.Position)

@@ -134,6 +134,14 @@ func printRecords(c *cobra.Command, dir string, s *inspect.Selection) (inspect.E
 		return inspect.Ended{}, err
 	}
 	defer l.Close()
+	first, err := l.First()
+	if err != nil {
+		return inspect.Ended{}, err
+	}
+	if s.From.Reaches(&first) {
+		fmt.Fprintf(c.ErrOrStderr(), "lockstep: %s begins at position %d, behind sequence %d, %s: what came before is not kept there\n",
+			dir, first.Position, first.Sequence, inspect.Stamp(first.Timestamp))
+	}
 	out := bufio.NewWriterSize(c.OutOrStdout(), 1<<16)
 	done := progress(os.Stderr, "reading "+dir)
 	e, err := l.Walk(s, jsonLines(out))

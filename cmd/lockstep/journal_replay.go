@@ -21,8 +21,8 @@ import (
 
 // replayFlags say how far a journal is replayed and what is shown of it.
 type replayFlags struct {
-	to, until, hash string
-	points          bool
+	to, until, hash   string
+	points, fromStart bool
 }
 
 func journalReplayCommand() *cobra.Command {
@@ -33,6 +33,10 @@ func journalReplayCommand() *cobra.Command {
 		Long: `Run a journal through the services of this build, offline, as a node does, and print the hash of their
 state at the end. It is what a live node shows as state_hash at state_position.
 
+It begins with the newest snapshot at or below that end, or, where there is none, at position 0; the state is the
+same either way. With --from-start it begins as early as it can: at position 0, or, where the log no longer goes back so
+far, with the oldest snapshot. So it does with --until, --until-hash and --points, which look at what lies between.
+
 It stops at a place (--to), behind the first record that fits (--until), or where the state or the chained hash of the
 outputs has a value (--until-hash). --points prints the hashes at every point at which nodes compare themselves: the
 first record end at or past each MiB. A record at which a service fails is named with the service and what it failed
@@ -41,6 +45,7 @@ with: exit code 1.
 --until takes session=HEX, correlation=N, order=N, kind=NAME, service=NAME, joined by commas.`,
 		Example: `  lockstep journal replay /var/lib/lockstep
   lockstep journal replay /var/lib/lockstep --to 1048576
+  lockstep journal replay /var/lib/lockstep --to 1048576 --from-start
   lockstep journal replay /var/lib/lockstep --to 2026-01-02T15:04:05Z --points
   lockstep journal replay /var/lib/lockstep --until session=5f0c4b1e8d2a9673,correlation=17`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -59,6 +64,7 @@ with: exit code 1.
 	c.Flags().StringVar(&f.until, "until", "", "stop behind the first record that fits")
 	c.Flags().StringVar(&f.hash, "until-hash", "", "stop where the state or the outputs have this hash, hexadecimal")
 	c.Flags().BoolVar(&f.points, "points", false, "print the hashes at every fixed point")
+	c.Flags().BoolVar(&f.fromStart, "from-start", false, "begin as early as possible, not with the newest snapshot")
 	return c
 }
 
@@ -70,6 +76,7 @@ type replayRun struct {
 	hash        uint64
 	wantHash    bool
 	points      bool
+	fromStart   bool
 	player      *replay.Player
 	last        wire.Record
 	payload     []byte // of last, if it is to be shown
@@ -78,7 +85,7 @@ type replayRun struct {
 }
 
 func (f *replayFlags) plan() (*replayRun, error) {
-	r := &replayRun{points: f.points}
+	r := &replayRun{points: f.points, fromStart: f.fromStart || f.points || f.until != "" || f.hash != ""}
 	var err error
 	if r.to, err = parseBound("to", f.to); err != nil {
 		return nil, err
@@ -139,7 +146,9 @@ func (r *replayRun) run(dir string) error {
 	if err != nil {
 		return err
 	}
-	if r.player, err = replay.New(vfs.Real{}, dir, end.Position, productionServices); err != nil {
+	r.player, err = replay.New(replay.Options{FS: vfs.Real{}, Dir: dir, End: end.Position, FromStart: r.fromStart,
+		Covers: r.to.Covers, Services: productionServices})
+	if err != nil {
 		return err
 	}
 	defer r.player.Close()
@@ -148,7 +157,8 @@ func (r *replayRun) run(dir string) error {
 		return err
 	}
 	defer l.Close()
-	e, err := l.Walk(&inspect.Selection{To: inspect.At(end.Position)}, r.apply)
+	start := r.begin()
+	e, err := l.Walk(&inspect.Selection{From: start, To: inspect.At(end.Position)}, r.apply)
 	if errors.Is(err, replay.ErrHalted) {
 		return r.halted()
 	}
@@ -173,6 +183,22 @@ func (r *replayRun) run(dir string) error {
 	}
 	tellEnd(r.errors, dir, &e)
 	return nil
+}
+
+// begin says where the replay begins.
+func (r *replayRun) begin() inspect.Bound {
+	for _, err := range r.player.PassedOver {
+		fmt.Fprintf(r.errors, "lockstep: passed over: %v\n", err)
+	}
+	c := r.player.Start()
+	if c.Position == 0 {
+		return inspect.Bound{}
+	}
+	fmt.Fprintf(r.out, "begun with the snapshot at position %d, sequence %d, %s\n", c.Position, c.Sequence,
+		inspect.Stamp(c.Timestamp))
+	r.state = r.player.State()
+	r.last = wire.Record{Sequence: c.Sequence, Term: c.Term, Timestamp: c.Timestamp}
+	return inspect.At(c.Position)
 }
 
 // apply applies one record and decides whether to stop behind it.

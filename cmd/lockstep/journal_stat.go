@@ -21,7 +21,7 @@ func journalStatCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "stat DIR",
-		Short: "Show what a journal holds: segments, records by kind, terms, sessions, times, rate",
+		Short: "Show what a journal holds: segments, snapshots, records by kind, terms, times, rate",
 		Long: `Show what a journal holds, and who wrote it. It reads the whole journal, at the disk's speed. If it is
 damaged: exit code 1, and what stands before the damage is shown.`,
 		Example: `  lockstep journal stat /var/lib/lockstep
@@ -65,6 +65,12 @@ func showStat(out io.Writer, s *inspect.Stat) {
 		fmt.Fprintf(w, "\t%s\n", s.Cause)
 	}
 	fmt.Fprintf(w, "synced\tup to %d at least\n", s.Watermark)
+	if s.Archived != nil {
+		fmt.Fprintf(w, "archived\tup to %d\n", *s.Archived)
+	}
+	if s.Snapshots > 0 {
+		fmt.Fprintf(w, "snapshots\t%d, the newest at position %d; %d bytes\n", s.Snapshots, s.Snapshot, s.SnapBytes)
+	}
 	fmt.Fprintf(w, "records\t%d\n", s.Records)
 	if s.Records > 0 {
 		for _, e := range []struct {

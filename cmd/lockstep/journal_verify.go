@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lockstep/internal/archive"
+	"lockstep/internal/inspect"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
 	"lockstep/node"
@@ -20,23 +21,64 @@ func journalVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check every record; exit code 1 if something is damaged",
-		Long: `Check every record of a journal: length, checksum, position, order, chain; in an archive also every file
-against the manifest. It says where the good log ends, and what opening it would find: intact; torn (the end of a
+		Long: `Check every record of a journal: length, checksum, position, order, chain; every snapshot: its data against its
+manifest, its place against the log, its digest against the one that the log says is verified; in an archive also every
+file against the archive's manifest. It says where the good log ends, and what opening it would find: intact; torn (the end of a
 write that was never promised; normal after a crash, and while the node runs); damaged or recovering (bytes that had
 been synced are bad or gone: exit code 1).`,
 		Example: `  lockstep journal verify /var/lib/lockstep
   lockstep journal verify /mnt/archive`,
 		Args: usageArgs(cobra.ExactArgs(1)),
-		RunE: onDir(func(c *cobra.Command, dir string) error {
-			done := progress(os.Stderr, "reading "+dir)
-			s, err := verifyTwice(dir)
-			done()
+		RunE: func(c *cobra.Command, args []string) error {
+			dirs, err := journalDirs(args[0])
 			if err != nil {
 				return err
 			}
-			return errors.Join(showVerified(c.OutOrStdout(), dir, &s), verifyArchive(c.OutOrStdout(), dir))
-		}),
+			for _, dir := range dirs {
+				err = errors.Join(err, verifyDir(c.OutOrStdout(), dir))
+			}
+			return usageOf(errors.Join(err, verifyArchive(c.OutOrStdout(), filepath.Clean(args[0]))))
+		},
 	}
+}
+
+// verifyDir verifies the log and the snapshots in a directory.
+func verifyDir(w io.Writer, dir string) error {
+	done := progress(os.Stderr, "reading "+dir)
+	s, err := verifyTwice(dir)
+	done()
+	if err != nil {
+		return err
+	}
+	return errors.Join(showVerified(w, dir, &s), verifySnapshots(w, dir))
+}
+
+// verifySnapshots reads the snapshots in a directory. A log that is damaged has been told of already.
+func verifySnapshots(w io.Writer, dir string) error {
+	done := progress(os.Stderr, "reading the snapshots of "+dir)
+	list, damage, err := inspect.CheckSnapshots(vfs.Real{}, dir)
+	done()
+	if err != nil && !errors.Is(err, journal.ErrCorrupt) && !errors.Is(err, inspect.ErrCut) {
+		return err
+	}
+	var problems []error
+	for _, what := range damage {
+		problems = append(problems, fmt.Errorf("%s: %s", dir, what))
+	}
+	verified := 0
+	for i := range list {
+		p := &list[i]
+		if p.Problem != "" {
+			problems = append(problems, fmt.Errorf("%s: the snapshot at position %d: %s", dir, p.Position, p.Problem))
+		} else if p.Verified {
+			verified++
+		}
+	}
+	if len(list) > 0 {
+		fmt.Fprintf(w, "%d snapshots, the newest at position %d; %d of them sound and verified by a majority\n", len(list),
+			list[len(list)-1].Position, verified)
+	}
+	return errors.Join(problems...)
 }
 
 // verifyTwice verifies a journal; if it looks damaged while its node runs, once more: a node that cuts its log at that

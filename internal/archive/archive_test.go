@@ -80,7 +80,7 @@ func text(t *testing.T, fs vfs.FS, dir string, until wire.Position) []byte {
 	}
 	defer r.Close()
 	r.SetLimit(until)
-	if err := r.Seek(0); err != nil {
+	if err := r.SeekFirst(); err != nil {
 		t.Fatal(err)
 	}
 	var all []byte
@@ -266,10 +266,10 @@ func TestShipRefusesAnotherHistory(t *testing.T) {
 func TestDamagedArchiveIsNamedAndMended(t *testing.T) {
 	fs, l := shipped(t, 3, 6000)
 	m, err := Load(fs, archDir)
-	if err != nil || len(m.Segments) < 4 {
-		t.Fatal(len(m.Segments), err)
+	if err != nil || len(m.Stretches) != 1 || len(m.Stretches[0].Segments) < 4 {
+		t.Fatal(m, err)
 	}
-	for i, e := range m.Segments {
+	for i, e := range m.Stretches[0].Segments {
 		for _, damage := range []string{"rot", "missing"} {
 			name := archDir + "/" + e.Name
 			if damage == "rot" {
@@ -295,7 +295,7 @@ func TestDamagedArchiveIsNamedAndMended(t *testing.T) {
 			whole(t, fs, l.Chain)
 		}
 	}
-	last := &m.Segments[len(m.Segments)-1]
+	last := &m.Stretches[0].Segments[len(m.Stretches[0].Segments)-1]
 	if err := fs.Rot(archDir+"/"+last.Name, journal.SegmentHeaderBytes+8, 4); err != nil {
 		t.Fatal(err)
 	}

@@ -40,12 +40,22 @@ type Manifest struct {
 	Node         wire.NodeID `json:"node"`    // that shipped last
 	SegmentBytes int64       `json:"segment_bytes"`
 	End          Place       `json:"end"`
-	Segments     []Entry     `json:"segments"`
+	Stretches    []Stretch   `json:"stretches"`
+}
+
+// Stretch is a part of the log without a gap, in a directory that looks like a node's. An archive has one, and another
+// for each time that nodes had dropped log before it was shipped.
+type Stretch struct {
+	Dir       string     `json:"dir"` // in the archive; empty for one that begins at position 0
+	Start     Place      `json:"start"`
+	End       Place      `json:"end"`
+	Segments  []Entry    `json:"segments"`
+	Snapshots []Snapshot `json:"snapshots"` // oldest first
 }
 
 // Entry is a segment: its log from First to End, the last one's as far as the archive goes.
 type Entry struct {
-	Name   string        `json:"name"`
+	Name   string        `json:"name"` // in the stretch's directory
 	First  wire.Position `json:"first"`
 	End    wire.Position `json:"end"`
 	Start  Place         `json:"start"`  // of its first record
@@ -92,19 +102,72 @@ func Load(fs vfs.FS, dir string) (*Manifest, error) {
 	return m, m.check(name)
 }
 
-// check looks whether the manifest can be: segments without a gap, each in its place.
+// check looks whether the manifest can be: segments without a gap, each in its place, stretches one behind the other.
 func (m *Manifest) check(name string) error {
-	at := wire.Position(0)
-	for i := range m.Segments {
-		e := &m.Segments[i]
+	if _, err := m.cluster(); err != nil {
+		return fmt.Errorf("%w: %s: cluster %q", ErrDamaged, name, m.Cluster)
+	}
+	before := wire.Position(0)
+	for i := range m.Stretches {
+		t := &m.Stretches[i]
+		if err := t.check(m.SegmentBytes); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
+		}
+		if i > 0 && t.Start.Position <= before {
+			return fmt.Errorf("%w: %s: the log from position %d on does not follow what comes before", ErrDamaged, name,
+				t.Start.Position)
+		}
+		before = t.End.Position
+	}
+	if before != m.End.Position {
+		return fmt.Errorf("%w: %s: it ends at %d and its segments at %d", ErrDamaged, name, m.End.Position, before)
+	}
+	return nil
+}
+
+func (t *Stretch) check(segment int64) error {
+	if t.Dir != stretchDir(t.Start.Position) {
+		return fmt.Errorf("the log from position %d on is in %q", t.Start.Position, t.Dir)
+	}
+	at := t.origin()
+	for i := range t.Segments {
+		e := &t.Segments[i]
 		if e.First != at || e.End <= e.First || e.Name != journal.SegmentName(e.First) ||
-			e.End != e.First+wire.Position(m.SegmentBytes) && i < len(m.Segments)-1 {
-			return fmt.Errorf("%w: %s: segment %q does not follow the one before", ErrDamaged, name, e.Name)
+			e.End != e.First+wire.Position(segment) && i < len(t.Segments)-1 {
+			return fmt.Errorf("segment %q does not follow the one before", e.Name)
 		}
 		at = e.End
 	}
-	if _, err := m.cluster(); err != nil || at != m.End.Position {
-		return fmt.Errorf("%w: %s: it ends at %d and its segments at %d (%v)", ErrDamaged, name, m.End.Position, at, err)
+	if len(t.Segments) > 0 && at != t.End.Position {
+		return fmt.Errorf("the log from position %d on ends at %d and its segments at %d", t.Start.Position, t.End.Position, at)
+	}
+	return nil
+}
+
+// stretchDir is the directory of the stretch that begins at start.
+func stretchDir(start wire.Position) string {
+	if start == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%020d", uint64(start))
+}
+
+// origin is where the first segment begins: at the first record or up to a block before it.
+func (t *Stretch) origin() wire.Position { return t.Start.Position &^ (vfs.BlockBytes - 1) }
+
+// Dirs are the directories of the stretches of the archive in dir, oldest first: each reads as a node's.
+func (m *Manifest) Dirs(dir string) []string {
+	list := make([]string, len(m.Stretches))
+	for i := range m.Stretches {
+		list[i] = path.Join(dir, m.Stretches[i].Dir)
+	}
+	return list
+}
+
+// newest is the stretch that grows; nil when nothing was shipped yet.
+func (m *Manifest) newest() *Stretch {
+	if n := len(m.Stretches); n > 0 {
+		return &m.Stretches[n-1]
 	}
 	return nil
 }
@@ -139,7 +202,7 @@ func (m *Manifest) publish(fs vfs.FS, dir string) error {
 	if err != nil {
 		return fmt.Errorf("archive: publish: %w", err)
 	}
-	return journal.StoreWatermark(fs, dir, m.End.Position)
+	return journal.StoreWatermark(fs, path.Join(dir, m.newest().Dir), m.End.Position)
 }
 
 func sumLine(text []byte) string {
@@ -166,8 +229,13 @@ func readFile(fs vfs.FS, name string) ([]byte, error) {
 	return text, err
 }
 
-// Summary is one line for people.
+// Summary is a few words for people, a line for each stretch of the log.
 func (m *Manifest) Summary() string {
-	return fmt.Sprintf("archive of cluster %s: %d records up to position %d, term %d, in %d segments",
-		m.Cluster, m.End.Sequence, m.End.Position, m.End.Term, len(m.Segments))
+	text := fmt.Sprintf("archive of cluster %s", m.Cluster)
+	for i := range m.Stretches {
+		t := &m.Stretches[i]
+		text += fmt.Sprintf("\n%d records from position %d to %d, term %d, in %d segments; %d snapshots",
+			t.End.Sequence-t.Start.Sequence, t.Start.Position, t.End.Position, t.End.Term, len(t.Segments), len(t.Snapshots))
+	}
+	return text
 }

@@ -9,6 +9,7 @@ import (
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/wire"
 )
 
@@ -31,11 +32,14 @@ type RestoreOptions struct {
 
 // Restored is what Restore built.
 type Restored struct {
-	End      wire.Chain // of the log that was restored
-	Archived wire.Chain // of the archive
-	Identity journal.Identity
-	Config   wire.Config // in force at the end
-	Listed   bool        // the config lists the node; else it starts as recovering
+	From, End wire.Chain // of the log that was restored
+	Archived  wire.Chain // of the archive
+	Identity  journal.Identity
+	Config    wire.Config // in force at the end
+	Listed    bool        // the config lists the node; else it starts as recovering
+	// Snapshots are those that the node starts from, newest first; without any it starts from position 0.
+	Snapshots  []wire.Position
+	PassedOver []error // snapshots that were not taken because they are damaged
 }
 
 // Errors of a restore.
@@ -46,6 +50,12 @@ var (
 	ErrSameCluster = errors.New("archive: a restored node must not be of the archived cluster: that goes on elsewhere, perhaps")
 	// ErrTooEarly says that at the place asked for the cluster had no config yet.
 	ErrTooEarly = errors.New("archive: there is no config record so early in the log: no cluster can start from there")
+	// ErrMissing says that the place asked for lies in log that the archive lacks.
+	ErrMissing = errors.New("archive: the place asked for lies in log that was never archived")
+	// ErrNoState says that there is log, but no snapshot to begin it from.
+	ErrNoState = errors.New("archive: nothing tells the state where the log begins")
+	// ErrBefore says that the archive begins behind the place asked for.
+	ErrBefore = errors.New("archive: it begins behind the place asked for")
 )
 
 // restoring is the mark of a directory that is being restored.
@@ -65,13 +75,17 @@ func Restore(o RestoreOptions) (*Restored, error) {
 		return nil, err
 	}
 	r := &Restored{Archived: m.End.chain()}
-	if err := r.copy(&o, m); err != nil {
+	p, err := r.plan(&o, m)
+	if err != nil {
+		return r, err
+	}
+	if err := r.copy(&o, p); err != nil {
 		return r, err
 	}
 	if r.Config.Members == 0 {
 		return r, fmt.Errorf("%w: position %d", ErrTooEarly, r.End.Position)
 	}
-	return r, r.finish(&o)
+	return r, r.finish(&o, p)
 }
 
 // occupy takes the directory: it marks it, and clears away what an interrupted restore left.
@@ -87,12 +101,19 @@ func occupy(fs vfs.FS, dir string) error {
 	if err != nil {
 		return fmt.Errorf("archive: restore: %w", err)
 	}
-	if _, err := fs.Stat(path.Join(dir, restoring)); err != nil && len(names) > 0 {
-		return fmt.Errorf("%w: there are files in %s", ErrOccupied, segments)
+	snapshots, err := fs.ReadDir(path.Join(dir, snapshot.Dir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("archive: restore: %w", err)
+	}
+	if _, err := fs.Stat(path.Join(dir, restoring)); err != nil && len(names)+len(snapshots) > 0 {
+		return fmt.Errorf("%w: there are segments or snapshots in %s", ErrOccupied, dir)
 	}
 	f, err := fs.OpenFile(path.Join(dir, restoring), vfs.Create)
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close(), fs.SyncDir(dir))
+	}
+	if err == nil {
+		err = removeSnapshots(fs, dir)
 	}
 	for i := len(names) - 1; i >= 0 && err == nil; i-- {
 		err = fs.Remove(path.Join(segments, names[i]))
@@ -103,31 +124,40 @@ func occupy(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// copy builds the log, up to the end of the range or of the archive.
-func (r *Restored) copy(o *RestoreOptions, m *Manifest) error {
-	reader, err := journal.NewReader(o.FS, o.From)
+// copy builds the log, from where the plan has it begin up to the end of the range or of the stretch.
+func (r *Restored) copy(o *RestoreOptions, p *plan) error {
+	reader, err := journal.NewReader(o.FS, p.dir)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	reader.SetLimit(m.End.Position)
-	if err := reader.Seek(0); err != nil {
+	reader.SetLimit(p.stretch.End.Position)
+	if err := reader.Seek(p.base.Position); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
+	if reader.Chain() != p.base {
+		return fmt.Errorf("%w: the snapshot at position %d is not one of this log", ErrDamaged, p.base.Position)
+	}
+	sums, err := p.sums(o.FS)
+	if err != nil {
+		return err
+	}
 	b, err := journal.NewBuilder(journal.BuilderOptions{FS: o.FS, Dir: o.To, Cluster: o.Cluster, SegmentBytes: o.SegmentBytes,
-		Reserve: true}, wire.Chain{})
+		Reserve: true}, p.base)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	sums := newSums(m.SegmentBytes, 0, m.compare)
+	r.From, r.End, r.Config = p.base, p.base, p.config
 	for {
 		record, err := reader.NextRaw()
 		if errors.Is(err, io.EOF) {
-			err = m.compareLast(sums)
-			return errors.Join(err, b.Sync())
+			if p.next != nil && covers(o, reader.Least()) {
+				return p.gap()
+			}
+			return errors.Join(p.compareLast(sums), b.Sync())
 		}
-		if least := reader.Least(); err != nil && o.Covers != nil && !o.Covers(&least) {
+		if err != nil && !covers(o, reader.Least()) {
 			return b.Sync() // what is damaged is not asked for
 		}
 		if err != nil {
@@ -136,7 +166,7 @@ func (r *Restored) copy(o *RestoreOptions, m *Manifest) error {
 		}
 		var rec wire.Record
 		wire.DecodeRecord(record, &rec)
-		if o.Covers != nil && !o.Covers(&rec) {
+		if !covers(o, rec) {
 			return b.Sync()
 		}
 		if err := sums.add(record); err != nil {
@@ -150,6 +180,9 @@ func (r *Restored) copy(o *RestoreOptions, m *Manifest) error {
 	}
 }
 
+// covers says whether a record is asked for.
+func covers(o *RestoreOptions, r wire.Record) bool { return o.Covers == nil || o.Covers(&r) }
+
 // note remembers the config in force.
 func (r *Restored) note(rec *wire.Record, record []byte) {
 	var c wire.Config
@@ -158,29 +191,13 @@ func (r *Restored) note(rec *wire.Record, record []byte) {
 	}
 }
 
-// compare holds the sum of a whole segment against the manifest.
-func (m *Manifest) compare(first wire.Position, sum string) error {
-	if e := &m.Segments[first/wire.Position(m.SegmentBytes)]; e.SHA256 != sum {
-		return fmt.Errorf("%w: %s: SHA-256 of its log is %s, the manifest says %s", ErrDamaged, e.Name, sum, e.SHA256)
-	}
-	return nil
-}
-
-// compareLast holds the sum of the segment that the archive ends in against the manifest, and the end.
-func (m *Manifest) compareLast(s *sums) error {
-	if s.at != m.End.Position {
-		return fmt.Errorf("%w: its records end at position %d, the manifest says %d", ErrDamaged, s.at, m.End.Position)
-	}
-	if s.at%s.bytes == 0 {
-		return nil
-	}
-	return m.compare(s.at/s.bytes*s.bytes, s.sum())
-}
-
 // finish makes the directory a node's. It is of a new cluster, so that no datagram of it is taken for one of the archived
 // cluster, nor the other way round. Within that it is who the log says: the incarnation that the config lists, so that
 // it votes. It ended in order: nothing above the end was ever promised to the new cluster.
-func (r *Restored) finish(o *RestoreOptions) error {
+func (r *Restored) finish(o *RestoreOptions, p *plan) error {
+	if err := r.copySnapshots(o, p); err != nil {
+		return err
+	}
 	r.Identity = journal.Identity{Cluster: o.Cluster, Node: o.Node, Incarnation: o.Incarnation}
 	for _, member := range r.Config.Member[:r.Config.Members] {
 		if member.Node == o.Node && member.Incarnation != 0 {

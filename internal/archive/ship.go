@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -29,13 +28,28 @@ type Options struct {
 type Report struct {
 	From, End wire.Chain    // the archive's end before and after
 	Bound     wire.Position // how far could be shipped
-	Mended    []string      // files that were shipped again
+	Records   uint64        // that were shipped
+	// Gap is log that no archive will have from this node: it had dropped it before it was shipped. nil: there is none.
+	Gap       *Gap
+	Snapshots []wire.Position // that were shipped
+	Mended    []string        // files that were shipped again
 }
+
+// Gap is a part of the log that is missing.
+type Gap struct{ From, To wire.Chain }
+
+// ErrGap says that log which is not in the archive is gone from the node, and nothing there tells the state behind it.
+var ErrGap = errors.New("archive: log is missing that no verified snapshot bridges")
+
+// ErrNode says that the directory that is to be an archive belongs to a node.
+var ErrNode = errors.New("archive: this is a node's directory; give the archive one of its own")
 
 const (
 	defaultSegmentBytes = 64 << 20
 	// publishBytes is how much is shipped between two manifests: what an interrupted run may lose.
 	publishBytes = 1 << 30
+	// joinAttempts is how often a run begins anew because the node drops log that it is about to read.
+	joinAttempts = 4
 )
 
 // shipment is a Ship under way.
@@ -47,12 +61,20 @@ type shipment struct {
 	builder  *journal.Builder
 	sums     *sums
 	report   Report
+	unsound  []error // what is damaged in the archive and could not be shipped again
 }
 
-// Ship copies to the archive what it lacks of the node's log. The node may run.
+// errDropped says that the node has dropped log that was about to be read.
+var errDropped = errors.New("archive: the node dropped log while it was read")
+
+// Ship copies to the archive what it lacks of the node's log, and the snapshots that the log says are verified. The node
+// may run.
 func Ship(o Options) (*Report, error) {
 	s := &shipment{o: o}
-	if err := o.FS.MkdirAll(path.Join(o.To, "journal")); err != nil {
+	if _, err := o.FS.Stat(path.Join(o.To, "identity")); err == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNode, o.To)
+	}
+	if err := o.FS.MkdirAll(o.To); err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	lock, err := o.FS.Lock(path.Join(o.To, "lock"))
@@ -67,13 +89,24 @@ func Ship(o Options) (*Report, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	if s.report.End.Position < s.report.Bound {
-		err = s.copy()
+	for attempt := 1; ; attempt++ {
+		if err = s.join(); err == nil && s.report.End.Position < s.report.Bound {
+			err = s.copy()
+		}
+		if !errors.Is(err, errDropped) || attempt == joinAttempts {
+			break
+		}
 	}
-	return &s.report, err
+	if err == nil {
+		err = s.shipSnapshots()
+	}
+	if err == nil {
+		err = s.noteArchived()
+	}
+	return &s.report, errors.Join(append(s.unsound, err)...)
 }
 
-// prepare finds out what the archive holds, that it is sound, and that the node's log goes on where it ends.
+// prepare finds out what the archive holds, and that it is sound.
 func (s *shipment) prepare() error {
 	id, err := journal.LoadIdentity(s.o.FS, s.o.From)
 	if err != nil {
@@ -108,10 +141,7 @@ func (s *shipment) prepare() error {
 			id.Cluster)
 	}
 	s.report.From, s.report.End = s.manifest.End.chain(), s.manifest.End.chain()
-	if err := s.mend(); err != nil {
-		return err
-	}
-	return s.join()
+	return s.mend()
 }
 
 // join goes to the archive's end in the node's log, if the node has got so far.
@@ -121,95 +151,86 @@ func (s *shipment) join() error {
 		return nil // another node has shipped more already
 	}
 	err := s.reader.Seek(end.Position)
-	switch floor := s.reader.Floor(); {
-	case floor > end.Position:
-		return fmt.Errorf("archive: the log in %s begins at position %d and the archive ends at %d: what lies between is "+
-			"gone here; ship from a node that has it", s.o.From, floor, end.Position)
-	case errors.Is(err, journal.ErrNotHeld) || err == nil && s.reader.Chain() != end:
+	if err == nil && s.reader.Chain() == end {
+		if s.manifest.newest() == nil {
+			return s.begin(end)
+		}
+		return nil
+	}
+	if firstErr := s.reader.SeekFirst(); firstErr != nil {
+		return errors.Join(err, firstErr)
+	}
+	if first := s.reader.Chain(); first.Position > end.Position {
+		return s.bridge(first)
+	}
+	if err == nil || errors.Is(err, journal.ErrNotHeld) {
 		return fmt.Errorf("%w: at position %d the archive ends with record %d, checksum %08x, term %d; %s does not",
 			ErrHistory, end.Position, end.Sequence, end.Checksum, end.Term, s.o.From)
 	}
 	return err
 }
 
-// mend checks the last file of the archive, which grows, or all of them, and ships again what is damaged.
-func (s *shipment) mend() error {
+// bridge goes on where the node's log begins, behind the archive's end: a snapshot that the node has says what came of
+// the log that is missing.
+func (s *shipment) bridge(first wire.Chain) error {
+	end := s.report.End
+	if first.Sequence <= end.Sequence || first.Timestamp <= end.Timestamp || first.Term < end.Term {
+		return fmt.Errorf("%w: it ends with record %d of term %d; the log in %s begins behind, at position %d, with record %d "+
+			"of term %d", ErrHistory, end.Sequence, end.Term, s.o.From, first.Position, first.Sequence+1, first.Term)
+	}
+	shippable, err := s.shippable()
+	if err != nil {
+		return err
+	}
+	if len(shippable) == 0 {
+		return fmt.Errorf("%w: the log in %s begins at position %d, the archive ends at %d, and no snapshot there is verified "+
+			"and below %d, up to where the node has committed and synced: ship from a node that has the log, or have the cluster "+
+			"take a snapshot (lockstep snapshot) and try again", ErrGap, s.o.From, first.Position, end.Position, s.report.Bound)
+	}
+	if t := s.manifest.newest(); t != nil && len(t.Segments) > 0 {
+		s.report.Gap = &Gap{From: end, To: first}
+	}
+	return s.begin(first)
+}
+
+// begin begins a stretch at a place of the log.
+func (s *shipment) begin(at wire.Chain) error {
 	m := s.manifest
-	s.sums = newSums(m.SegmentBytes, m.End.Position, s.sealed)
-	for i := range m.Segments {
-		e := &m.Segments[i]
-		last := i == len(m.Segments)-1
-		if !last && !s.o.Check {
-			continue
-		}
-		sum := sha256.New()
-		if err := checkEntry(s.o.FS, s.o.To, e, sum); err != nil {
-			if err := s.shipAgain(e, err); err != nil {
-				return err
-			}
-			sum.Reset()
-			if err := checkEntry(s.o.FS, s.o.To, e, sum); err != nil {
-				return err
-			}
-			s.report.Mended = append(s.report.Mended, e.Name)
-		}
-		if last && e.End%wire.Position(m.SegmentBytes) != 0 {
-			s.sums.current = sum
-		}
+	if t := m.newest(); t != nil && len(t.Segments) == 0 {
+		m.Stretches = m.Stretches[:len(m.Stretches)-1] // nothing was shipped to it
+	}
+	m.Stretches = append(m.Stretches, Stretch{Dir: stretchDir(at.Position), Start: placeOf(at), End: placeOf(at)})
+	s.report.End = at
+	s.sums = newSums(m.SegmentBytes, m.newest().origin(), s.sealed)
+	if err := s.sums.add(make([]byte, at.Position-s.sums.at)); err != nil {
+		return err
+	}
+	if err := s.o.FS.MkdirAll(path.Join(s.dir(), "journal")); err != nil {
+		return fmt.Errorf("archive: %w", err)
 	}
 	return nil
 }
 
-// shipAgain writes a segment of the archive anew, from the same bytes of the node's log.
-func (s *shipment) shipAgain(e *Entry, why error) error {
-	if e.End > s.report.Bound {
-		return fmt.Errorf("%w; the node in %s is not so far: ship from one that is", why, s.o.From)
-	}
-	bytes := &rangeReader{reader: s.reader, at: e.First, end: e.End}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, bytes); err != nil {
-		return fmt.Errorf("%w; and the node in %s does not have it: %w", why, s.o.From, err)
-	}
-	if fmt.Sprintf("%x", sum.Sum(nil)) != e.SHA256 {
-		return fmt.Errorf("%w; %s in the archive is damaged, and the node's bytes are not the ones that were shipped",
-			ErrHistory, e.Name)
-	}
-	bytes.at = e.First
-	o := journal.BuilderOptions{FS: s.o.FS, Dir: s.o.To, Cluster: s.cluster, SegmentBytes: s.manifest.SegmentBytes}
-	return journal.RebuildSegment(o, e.First, e.Start.chain(), bytes)
-}
-
-// rangeReader reads a range of a log as bytes.
-type rangeReader struct {
-	reader  *journal.Reader
-	at, end wire.Position
-}
-
-func (r *rangeReader) Read(b []byte) (int, error) {
-	if r.at >= r.end {
-		return 0, io.EOF
-	}
-	n, err := r.reader.ReadRange(r.at, b[:min(wire.Position(len(b)), r.end-r.at)])
-	r.at += wire.Position(n)
-	return n, err
-}
+// dir is where the newest stretch is.
+func (s *shipment) dir() string { return path.Join(s.o.To, s.manifest.newest().Dir) }
 
 // copy ships record after record, each verified, up to the bound.
 func (s *shipment) copy() error {
-	o := journal.BuilderOptions{FS: s.o.FS, Dir: s.o.To, Cluster: s.cluster, SegmentBytes: s.manifest.SegmentBytes}
+	o := journal.BuilderOptions{FS: s.o.FS, Dir: s.dir(), Cluster: s.cluster, SegmentBytes: s.manifest.SegmentBytes}
 	var err error
 	if s.builder, err = journal.NewBuilder(o, s.report.End); err != nil {
 		return err
 	}
 	defer s.builder.Close()
-	published := s.report.End.Position
+	from := s.report.End
+	published := from.Position
 	for {
 		record, err := s.reader.NextRaw()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return errors.Join(err, s.publish()) // what came before it is good
+			return errors.Join(s.whyEnded(err), s.publish()) // what came before it is good
 		}
 		before := s.report.End
 		s.report.End = s.reader.Chain()
@@ -219,6 +240,7 @@ func (s *shipment) copy() error {
 		if err := s.builder.Append(record, s.report.End); err != nil {
 			return err
 		}
+		s.report.Records++
 		if s.report.End.Position-published >= publishBytes {
 			published = s.report.End.Position
 			if err := s.publish(); err != nil {
@@ -226,36 +248,44 @@ func (s *shipment) copy() error {
 			}
 		}
 	}
-	if s.report.End == s.report.From {
+	if s.report.End == from {
 		return nil
 	}
 	return s.publish()
 }
 
+// whyEnded tells damage from log that the node has dropped meanwhile.
+func (s *shipment) whyEnded(err error) error {
+	if s.reader.SeekFirst() == nil && s.reader.Position() > s.report.End.Position {
+		return fmt.Errorf("%w: %w", errDropped, err)
+	}
+	return err
+}
+
 // note puts a record into the sums, and makes the entry of a segment that begins with it or within it.
 func (s *shipment) note(before wire.Chain, record []byte) error {
-	bytes := wire.Position(s.manifest.SegmentBytes)
 	after := s.report.End
-	if before.Position%bytes == 0 {
-		s.open(before.Position, before)
+	if s.sums.begins(before.Position) || len(s.manifest.newest().Segments) == 0 {
+		s.open(s.sums.segment(before.Position), before)
 	}
 	if err := s.sums.add(record); err != nil {
 		return err
 	}
-	if first := after.Position / bytes * bytes; first > before.Position && first < after.Position {
+	if first := s.sums.segment(after.Position); first > before.Position && first < after.Position {
 		s.open(first, after)
 	}
 	return nil
 }
 
 func (s *shipment) open(first wire.Position, start wire.Chain) {
-	s.manifest.Segments = append(s.manifest.Segments,
-		Entry{Name: journal.SegmentName(first), First: first, Start: placeOf(start)})
+	t := s.manifest.newest()
+	t.Segments = append(t.Segments, Entry{Name: journal.SegmentName(first), First: first, Start: placeOf(start)})
 }
 
 // sealed completes the entry of a segment that is full. While a record that straddles is summed, it is the last one.
 func (s *shipment) sealed(first wire.Position, sum string) error {
-	e := &s.manifest.Segments[len(s.manifest.Segments)-1]
+	t := s.manifest.newest()
+	e := &t.Segments[len(t.Segments)-1]
 	e.End, e.SHA256 = first+wire.Position(s.manifest.SegmentBytes), sum
 	return nil
 }
@@ -265,10 +295,28 @@ func (s *shipment) publish() error {
 	if err := s.builder.Sync(); err != nil {
 		return err
 	}
-	m := s.manifest
+	m, t := s.manifest, s.manifest.newest()
 	m.End = placeOf(s.report.End)
-	if last := len(m.Segments) - 1; last >= 0 && m.End.Position%wire.Position(m.SegmentBytes) != 0 {
-		m.Segments[last].End, m.Segments[last].SHA256 = m.End.Position, s.sums.sum()
+	t.End = m.End
+	if last := len(t.Segments) - 1; last >= 0 && !s.sums.begins(m.End.Position) {
+		t.Segments[last].End, t.Segments[last].SHA256 = m.End.Position, s.sums.sum()
+	}
+	if len(t.Segments) == 0 {
+		return nil
 	}
 	return m.publish(s.o.FS, s.o.To)
+}
+
+// noteArchived tells the node how far its log is archived.
+func (s *shipment) noteArchived() error {
+	end := s.report.End.Position
+	at, known, err := journal.LoadArchived(s.o.FS, s.o.From)
+	if err != nil && !errors.Is(err, journal.ErrDamagedFile) || err == nil && known && at == end {
+		return err
+	}
+	if err := journal.StoreArchived(s.o.FS, s.o.From, end); err != nil {
+		return fmt.Errorf("archive: everything is shipped, but the node cannot be told (retention.archive_wait_bytes waits for "+
+			"that): %w", err)
+	}
+	return nil
 }

@@ -11,28 +11,43 @@ import (
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/wire"
 )
 
 // sums cuts a stream of the log into segments of a size, and sums each.
 type sums struct {
 	bytes   wire.Position // of a segment
+	origin  wire.Position // where the first segment begins
 	at      wire.Position // end of what was added
 	current hash.Hash     // of the segment that at is in
 	done    func(first wire.Position, sum string) error
 }
 
-func newSums(segment int64, at wire.Position, done func(first wire.Position, sum string) error) *sums {
-	return &sums{bytes: wire.Position(segment), at: at, current: sha256.New(), done: done}
+func newSums(segment int64, origin wire.Position, done func(first wire.Position, sum string) error) *sums {
+	return &sums{bytes: wire.Position(segment), origin: origin, at: origin, current: sha256.New(), done: done}
 }
+
+// resume goes on at a position; sum has the bytes before it of the segment that it is in.
+func (s *sums) resume(at wire.Position, sum hash.Hash) {
+	if s.at = at; !s.begins(at) {
+		s.current = sum
+	}
+}
+
+// segment is where the segment begins that a position is in.
+func (s *sums) segment(at wire.Position) wire.Position { return at - (at-s.origin)%s.bytes }
+
+// begins says whether a segment begins at a position.
+func (s *sums) begins(at wire.Position) bool { return s.segment(at) == at }
 
 // add takes the next bytes, and reports every segment that they fill.
 func (s *sums) add(b []byte) error {
 	for len(b) > 0 {
-		n := min(wire.Position(len(b)), s.bytes-s.at%s.bytes)
+		n := min(wire.Position(len(b)), s.segment(s.at)+s.bytes-s.at)
 		s.current.Write(b[:n])
 		b, s.at = b[n:], s.at+n
-		if s.at%s.bytes == 0 {
+		if s.begins(s.at) {
 			if err := s.done(s.at-s.bytes, s.sum()); err != nil {
 				return err
 			}
@@ -81,9 +96,21 @@ func Check(fs vfs.FS, dir string) (*Manifest, error) {
 		return nil, err
 	}
 	var found []error
-	for i := range m.Segments {
-		if err := checkEntry(fs, dir, &m.Segments[i], nil); err != nil {
-			found = append(found, err)
+	for i := range m.Stretches {
+		t := &m.Stretches[i]
+		store, err := snapshot.Look(fs, path.Join(dir, t.Dir))
+		if err != nil {
+			return m, err
+		}
+		for k := range t.Snapshots {
+			if err := t.Snapshots[k].check(store); err != nil {
+				found = append(found, err)
+			}
+		}
+		for k := range t.Segments {
+			if err := checkEntry(fs, path.Join(dir, t.Dir), &t.Segments[k], nil); err != nil {
+				found = append(found, err)
+			}
 		}
 	}
 	return m, errors.Join(found...)

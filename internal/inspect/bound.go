@@ -92,6 +92,21 @@ func (b Bound) Seek(r *journal.Reader) error {
 	return r.SeekFirst()
 }
 
+// Reaches says whether a range that begins at the bound has records of the log that ends at c. Without a bound it has.
+func (b Bound) Reaches(c *wire.Chain) bool {
+	switch b.kind {
+	case boundNone:
+		return c.Position > 0
+	case boundPosition:
+		return b.value < uint64(c.Position)
+	case boundSequence:
+		return c.Position > 0 && b.value <= c.Sequence
+	case boundTime:
+		return c.Position > 0 && b.value <= c.Timestamp
+	}
+	return false
+}
+
 // Covers says whether a record lies wholly before the bound as an upper end, which belongs to the range: it ends at or
 // before the position, its number or stamp is not higher. Without a bound every record does.
 func (b Bound) Covers(r *wire.Record) bool {

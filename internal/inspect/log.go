@@ -106,6 +106,14 @@ func (l *Log) holds(chain wire.Chain) bool {
 	return l.reader.Seek(chain.Position) == nil && l.reader.Chain() == chain
 }
 
+// First is where the log that is held begins: the zero chain, or the record before which is gone.
+func (l *Log) First() (wire.Chain, error) {
+	if err := l.reader.SeekFirst(); err != nil {
+		return wire.Chain{}, err
+	}
+	return l.reader.Chain(), nil
+}
+
 // End finds the end of the good log without walking it all.
 func (l *Log) End() (wire.Chain, error) {
 	if err := l.reader.SeekTime(^uint64(0)); err != nil {

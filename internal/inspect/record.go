@@ -34,6 +34,7 @@ type Record struct {
 	Config *Config  `json:"config,omitempty"`
 	Timer  *Timer   `json:"timer,omitempty"`
 	Skips  *uint64  `json:"skips,omitempty"` // position of the record that is passed over
+	Asks   *Asks    `json:"snapshot,omitempty"`
 
 	// A payload that is of none of these.
 	PayloadBytes int    `json:"payload_bytes,omitempty"`
@@ -82,6 +83,14 @@ type Config struct {
 type Timer struct {
 	ID       string `json:"id"`
 	Deadline string `json:"deadline"`
+}
+
+// Asks is what a snapshot record says: that nodes take a snapshot at its end, which earlier one is verified, or both.
+type Asks struct {
+	Followers bool          `json:"followers,omitempty"` // every follower takes one
+	Leader    bool          `json:"leader,omitempty"`
+	Verified  wire.Position `json:"verified,omitempty"` // a majority has the digest there
+	Digest    string        `json:"digest,omitempty"`
 }
 
 // Member is a voter.
@@ -150,6 +159,15 @@ func (v *Record) read(r *wire.Record, payload []byte) bool {
 			v.Timer = &Timer{ID: Hex(timer.ID), Deadline: Stamp(timer.Deadline)}
 		}
 		return v.Timer != nil
+	case wire.RecordSnapshot:
+		var snapshot wire.SnapshotRecord
+		if snapshot.Decode(payload) {
+			v.Asks = &Asks{Followers: snapshot.Take, Leader: snapshot.Leader, Verified: snapshot.Verified}
+			if snapshot.Verified > 0 {
+				v.Asks.Digest = Hex(snapshot.Digest)
+			}
+		}
+		return v.Asks != nil
 	case wire.RecordSkip:
 		var skip wire.SkipRecord
 		if skip.Decode(payload) {

@@ -6,6 +6,7 @@ import (
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/wire"
 )
 
@@ -26,8 +27,12 @@ type Stat struct {
 	Generation  uint64           `json:"generation"`
 	Floor       wire.Position    `json:"floor"`
 	End         wire.Position    `json:"end"`
-	Watermark   wire.Position    `json:"watermark"` // everything below it was synced
-	Outcome     string           `json:"outcome"`   // how the log ends
+	Watermark   wire.Position    `json:"watermark"`          // everything below it was synced
+	Archived    *wire.Position   `json:"archived,omitempty"` // an archive has everything below it
+	Snapshots   int              `json:"snapshots"`
+	Snapshot    wire.Position    `json:"snapshot"`       // the newest one's
+	SnapBytes   int64            `json:"snapshot_bytes"` // of all
+	Outcome     string           `json:"outcome"`        // how the log ends
 	Cause       string           `json:"cause,omitempty"`
 	Records     uint64           `json:"records"`
 	Kinds       map[string]Count `json:"kinds"`
@@ -121,6 +126,9 @@ func Gather(fs vfs.FS, dir string) (*Stat, error) {
 	if s.Records > 0 {
 		s.First.Time, s.Last.Time = Stamp(s.First.timestamp), Stamp(s.Last.timestamp)
 	}
+	if s.Records == 0 {
+		s.Floor = s.End
+	}
 	if s.Records > 1 {
 		s.Seconds = time.Duration(s.Last.timestamp - s.First.timestamp).Seconds()
 		s.PerSecond = float64(s.Records-1) / s.Seconds
@@ -136,6 +144,18 @@ func (s *Stat) directory(fs vfs.FS, dir string) error {
 		s.Cluster, s.Node, s.Incarnation, s.Run = Hex(id.Cluster), id.Node, Hex(id.Incarnation), id.Run
 	case !errors.Is(err, journal.ErrNotFormatted) && !errors.Is(err, journal.ErrDamagedFile):
 		return err
+	}
+	if at, known, err := journal.LoadArchived(fs, dir); err == nil && known {
+		s.Archived = &at
+	}
+	store, err := snapshot.Look(fs, dir)
+	if err != nil {
+		return err
+	}
+	for _, m := range store.List() {
+		s.Snapshots++
+		s.Snapshot = m.Position()
+		s.SnapBytes += m.Bytes
 	}
 	segments, err := journal.Segments(fs, dir)
 	for i := range segments {

@@ -21,6 +21,8 @@ type Log struct {
 	Dir   string
 	Chain wire.Chain
 	Ends  []wire.Position // of the first records, as many as fit maxEnds
+	// Limits are what Config says that limits what services put out; zero: the defaults.
+	Limits wire.ConfigLimits
 
 	t       testing.TB
 	fs      vfs.FS
@@ -74,7 +76,8 @@ func (l *Log) Lead(leader wire.NodeID) {
 
 // Config says that nodes 1 to members are voters, under the incarnations 11, 22, ..
 func (l *Log) Config(members int) {
-	c := wire.Config{Rule: wire.RuleDurable, RingBytes: 1 << 20, MaxMessage: wire.MaxMessage, Members: uint8(members)}
+	c := wire.Config{Rule: wire.RuleDurable, RingBytes: 1 << 20, MaxMessage: wire.MaxMessage, Members: uint8(members),
+		Limits: l.Limits}
 	for i := range members {
 		c.Member[i] = wire.ConfigMember{Node: wire.NodeID(i + 1), Run: 1, Incarnation: uint64(i+1) * 11}
 	}

@@ -53,9 +53,9 @@ var edges = map[string][]string{
 
 	// What `lockstep journal` is made of; journaltest is imported by tests.
 	"internal/inspect":     {"internal/vfs", "wire", "journal", "journal/snapshot", "service", "service/orderbook"},
-	"internal/archive":     {"internal/vfs", "wire", "journal", "journal/snapshot"},
+	"internal/archive":     {"internal/inspect", "internal/vfs", "wire", "journal", "journal/snapshot", "service"},
 	"internal/replay":      {"internal/vfs", "ringbuf", "wire", "journal", "journal/snapshot", "service"},
-	"internal/journaltest": {"internal/vfs", "internal/orderflow", "agent", "ringbuf", "wire", "journal", "service"},
+	"internal/journaltest": {"internal/vfs", "internal/orderflow", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "service"},
 
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 

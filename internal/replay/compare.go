@@ -11,6 +11,9 @@ import (
 	"lockstep/wire"
 )
 
+// ErrApart says that one log ends before the other's replay can begin.
+var ErrApart = errors.New("replay: the two logs have no state in common")
+
 // Difference is what Compare found.
 type Difference struct {
 	// Record is the first record in which the logs differ; nil when they are the same as far as they both go.
@@ -18,6 +21,9 @@ type Difference struct {
 	// State is the first record behind which the replays differ: in the state of the services or in what they put out.
 	// nil when they do not.
 	State *Place
+	// Records is where records began to be compared, States where states did: at or behind where the later of the two
+	// replays began, which may be a snapshot.
+	Records, States wire.Position
 	// Applied is how far both were replayed.
 	Applied wire.Position
 	A, B    State // of the two replays, there
@@ -37,6 +43,7 @@ type side struct {
 	record wire.Record
 	raw    []byte
 	state  State
+	known  bool // the state is
 	halted error
 }
 
@@ -48,7 +55,7 @@ func newSide(fs vfs.FS, dir string, end wire.Position, services Services) (*side
 	}
 	s.reader.SetLimit(end)
 	if err = s.reader.SeekFirst(); err == nil {
-		s.player, err = New(fs, dir, end, services)
+		s.player, err = New(Options{FS: fs, Dir: dir, End: end, FromStart: true, Services: services})
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.reader.Close())
@@ -58,7 +65,8 @@ func newSide(fs vfs.FS, dir string, end wire.Position, services Services) (*side
 
 func (s *side) close() { _ = errors.Join(s.reader.Close(), s.player.Close()) } // only read from: nothing can be lost
 
-// next reads and applies the next record. Where apply halts is a state like any other: the other side must halt too.
+// next reads the next record, and applies it if the replay has begun before it. Where apply halts is a state like any
+// other: the other side must halt too.
 func (s *side) next() error {
 	raw, err := s.reader.NextRaw()
 	if err != nil {
@@ -66,11 +74,14 @@ func (s *side) next() error {
 	}
 	s.raw = raw
 	wire.DecodeRecord(raw, &s.record)
-	state, err := s.player.Apply(s.record.End())
+	if s.record.End() < s.player.Start().Position {
+		return nil
+	}
+	state, err := s.player.Apply(s.record.End()) // nothing, if the replay begins behind it
 	if err != nil && !errors.Is(err, ErrHalted) {
 		return err
 	}
-	s.state, s.halted = state, err
+	s.state, s.halted, s.known = state, err, true
 	return nil
 }
 
@@ -81,7 +92,8 @@ func (s *side) differs(b *side) bool {
 }
 
 // Compare replays the logs in two directories, each up to its end, side by side and each with its services, record by
-// record, as far as both go or apply halts on both.
+// record, as far as both go or apply halts on both. Each begins as early as it can; records are compared from where both
+// logs have them, states from where both replays have begun.
 func Compare(fs vfs.FS, dirA, dirB string, endA, endB wire.Position, servicesA, servicesB Services) (*Difference, error) {
 	a, err := newSide(fs, dirA, endA, servicesA)
 	if err != nil {
@@ -93,27 +105,46 @@ func Compare(fs vfs.FS, dirA, dirB string, endA, endB wire.Position, servicesA, 
 		return nil, err
 	}
 	defer b.close()
-	d := &Difference{}
+	d := &Difference{Records: max(a.reader.Position(), b.reader.Position()),
+		States: max(a.player.Start().Position, b.player.Start().Position)}
+	if err := errors.Join(a.reader.SeekFrom(d.Records), b.reader.SeekFrom(d.Records)); err != nil {
+		return nil, err
+	}
 	for {
 		errA, errB := a.next(), b.next()
 		if errors.Is(errA, io.EOF) || errors.Is(errB, io.EOF) {
+			if d.States > min(endA, endB) && d.Record == nil {
+				return d, fmt.Errorf("%w: they end at %d and %d, and the states of both are known from %d on", ErrApart, endA,
+					endB, d.States)
+			}
 			return d, nil
 		}
 		if err := errors.Join(errA, errB); err != nil {
 			return d, err
 		}
-		d.A, d.B = a.state, b.state
-		at := &Place{Position: a.record.Position, Sequence: a.record.Sequence, A: a.record, B: b.record}
-		if d.Record == nil && !bytes.Equal(a.raw, b.raw) {
-			d.Record = at
+		if done, err := d.step(a, b); done || err != nil {
+			return d, err
 		}
-		if a.differs(b) {
-			d.State = at
-			return d, nil
-		}
-		if a.halted != nil {
-			return d, fmt.Errorf("both replays: %w", a.halted)
-		}
-		d.Applied = a.state.Position
 	}
+}
+
+// step compares the two records at hand and the states behind them.
+func (d *Difference) step(a, b *side) (done bool, err error) {
+	at := &Place{Position: a.record.Position, Sequence: a.record.Sequence, A: a.record, B: b.record}
+	if d.Record == nil && !bytes.Equal(a.raw, b.raw) {
+		d.Record = at
+	}
+	if !a.known || !b.known {
+		return d.Record != nil, nil // different logs lead to different states
+	}
+	d.A, d.B = a.state, b.state
+	if a.differs(b) {
+		d.State = at
+		return true, nil
+	}
+	if a.halted != nil {
+		return true, fmt.Errorf("both replays: %w", a.halted)
+	}
+	d.Applied = a.state.Position
+	return false, nil
 }

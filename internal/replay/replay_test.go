@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -32,7 +33,7 @@ func newLog(t *testing.T, fs vfs.FS, dir string, messages int) *journaltest.Log 
 
 func player(t *testing.T, fs vfs.FS, l *journaltest.Log, services Services) *Player {
 	t.Helper()
-	p, err := New(fs, l.Dir, l.Chain.Position, services)
+	p, err := New(Options{FS: fs, Dir: l.Dir, End: l.Chain.Position, Services: services})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,9 +83,12 @@ func TestReplayIsTheSameHoweverItIsCut(t *testing.T) {
 }
 
 // fragile panics on a message that says so.
-type fragile struct{ applied uint64 }
+type fragile struct {
+	applied uint64
+	name    string
+}
 
-func (f *fragile) Name() string { return "fragile" }
+func (f *fragile) Name() string { return cmp.Or(f.name, "fragile") }
 func (f *fragile) Apply(_ *service.Context, _ *wire.Record, payload []byte) {
 	if string(payload) == "poison" {
 		panic("told to")
@@ -186,7 +190,7 @@ func TestReplayNeedsTheBeginning(t *testing.T) {
 	if err := fs.Remove("/node/" + journal.SegmentName(0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(fs, l.Dir, l.Chain.Position, production); !errors.Is(err, ErrNoBeginning) {
+	if _, err := New(Options{FS: fs, Dir: l.Dir, End: l.Chain.Position, Services: production}); !errors.Is(err, ErrNoBeginning) {
 		t.Errorf("%v", err)
 	}
 }
