@@ -69,12 +69,6 @@ func NewBuilder(o BuilderOptions, chain wire.Chain) (*Builder, error) {
 	return b, b.create(floorTo(chain.Position), chain)
 }
 
-// Chain returns the end of what was appended.
-func (b *Builder) Chain() wire.Chain { return b.chain }
-
-// SegmentEnd returns where the segment that the last record ended in ends.
-func (b *Builder) SegmentEnd() wire.Position { return b.current.end() }
-
 // Append adds the next record: its bytes, padding included, verified by the caller, and the chain behind it.
 func (b *Builder) Append(record []byte, after wire.Chain) error {
 	if after.Position != b.chain.Position+wire.Position(len(record)) || after.Sequence != b.chain.Sequence+1 {

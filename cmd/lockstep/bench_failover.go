@@ -382,18 +382,7 @@ func (r *failoverRun) report(ctx context.Context, w *bench.Watched, more int64) 
 
 // audit stops the nodes and holds what the client was told against the journals.
 func (r *failoverRun) audit(w *bench.Watched) error {
-	var dirs []string
-	for _, n := range r.lab.Nodes() {
-		if err := r.lab.Stop(n.ID); err != nil {
-			return err
-		}
-		dirs = append(dirs, n.Dir)
-	}
-	acks, err := bench.ReadAcks(r.acks)
-	if err != nil {
-		return err
-	}
-	audit, err := bench.RunAudit(dirs, w.Session, acks)
+	acks, audit, err := stopAndAudit(r.lab, w.Session, r.acks)
 	if err != nil {
 		return err
 	}

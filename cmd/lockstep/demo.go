@@ -240,18 +240,7 @@ func (d *demo) converge(ctx context.Context) error {
 
 // verify stops the nodes and holds what the client was told against the journals.
 func (d *demo) verify(context.Context) error {
-	var dirs []string
-	for _, n := range d.lab.Nodes() {
-		if err := d.lab.Stop(n.ID); err != nil {
-			return err
-		}
-		dirs = append(dirs, n.Dir)
-	}
-	acks, err := bench.ReadAcks(d.acks)
-	if err != nil {
-		return err
-	}
-	audit, err := bench.RunAudit(dirs, d.driven.Session, acks)
+	acks, audit, err := stopAndAudit(d.lab, d.driven.Session, d.acks)
 	if err != nil {
 		return err
 	}
@@ -280,6 +269,22 @@ func (d *demo) verify(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// stopAndAudit stops a lab's nodes and compares their journals with what a client was told.
+func stopAndAudit(l *lab.Lab, session wire.SessionID, acksFile string) (acks []bench.Ack, audit bench.Audit, err error) {
+	var dirs []string
+	for _, n := range l.Nodes() {
+		if err := l.Stop(n.ID); err != nil {
+			return nil, audit, err
+		}
+		dirs = append(dirs, n.Dir)
+	}
+	if acks, err = bench.ReadAcks(acksFile); err != nil {
+		return nil, audit, err
+	}
+	audit, err = bench.RunAudit(dirs, session, acks)
+	return acks, audit, err
 }
 
 func (d *demo) writeJSON(path string) error {
