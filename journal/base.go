@@ -59,6 +59,14 @@ func scanFrom(fs vfs.FS, dir string, cluster uint64, buffered bool, base *Base, 
 	return s, s.findFloor(fs, dir, cluster, all[:min(len(all), holder+1)])
 }
 
+// basePosition is the snapshot's position, 0 without one.
+func (s *scanned) basePosition() wire.Position {
+	if s.base == nil {
+		return 0
+	}
+	return s.base.Chain.Position
+}
+
 // holderOf is the index of the segment that position is in, by the names alone; -1 when they all begin behind it.
 func holderOf(list []segmentInfo, position wire.Position) int {
 	for i := len(list) - 1; i >= 0; i-- {

@@ -185,9 +185,7 @@ func (j *Journal) Discard() error {
 func (j *Journal) putInOrder(generation uint64) error {
 	s := j.scanned
 	j.floor, j.written = s.floor, s.chain.Position
-	if s.base != nil {
-		j.base = s.base.Chain.Position
-	}
+	j.base = s.basePosition()
 	j.chain, j.chainKnown = s.chain, true
 	j.staging = vfs.AlignedBytes(j.options.BatchBytes + 2*vfs.BlockBytes)
 	if err := j.watermark.lower(&j.durable, j.written); err != nil {

@@ -114,7 +114,7 @@ func (j *Journal) patch(g Gap, b []byte) error {
 	if err != nil {
 		return err
 	}
-	p := patcher{fs: j.options.FS, dir: j.options.Dir, segments: list, direct: j.direct}
+	p := patcher{fs: j.options.FS, dir: j.options.Dir, segments: list, direct: j.direct, base: j.scanned.basePosition()}
 	return p.patch(g.From, b)
 }
 
@@ -151,6 +151,7 @@ type patcher struct {
 	dir      string
 	segments []segmentInfo
 	direct   bool
+	base     wire.Position // of the snapshot that the log was opened from, 0 for none
 }
 
 // patchBytes is how much of a patch one write carries.
@@ -193,8 +194,12 @@ func (p *patcher) edges(t *tape, piece []byte, at, from, until wire.Position) er
 		return nil
 	}
 	if at < from {
-		if err := read(0); err != nil {
+		err := read(0)
+		if err != nil && from != p.base {
 			return err
+		}
+		if err != nil { // what is below the snapshot in this block is lost, and not needed
+			clear(piece[:vfs.BlockBytes])
 		}
 	}
 	last := len(piece) - vfs.BlockBytes

@@ -80,9 +80,7 @@ func (s *scanned) recovered(watermark wire.Position, known bool) (*Recovered, er
 		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
 		EndBefore: s.chain.Position,
 	}
-	if s.base != nil {
-		r.Base = s.base.Chain.Position
-	}
+	r.Base = s.basePosition()
 	switch {
 	case d.outcome == OutcomeIntact:
 	case s.standing&evStanding != 0:
