@@ -45,6 +45,7 @@ func (n *Node) startControl() error {
 	mux.HandleFunc("GET "+pathSnapshots+"/{position}/data", n.serveSnapshotData)
 	mux.HandleFunc("POST "+TransferPath, n.serveTransfer)
 	mux.HandleFunc("POST "+SkipPath, n.serveSkip)
+	mux.HandleFunc("POST "+SnapshotPath, n.serveSnapshot)
 	mux.HandleFunc("POST "+pathRecover, n.serveRecover)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(counterCollector{n.counters}, collectors.NewGoCollector())

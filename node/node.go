@@ -104,7 +104,7 @@ func openOnce(machine Machine, config Config, out io.Writer, b *begun) (*Node, e
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return nil, errors.Join(err, n.close())
+			return nil, errors.Join(err, n.giveBack(), n.close())
 		}
 	}
 	return n, nil

@@ -18,6 +18,7 @@ import (
 const (
 	TransferPath = "/leader/transfer"
 	SkipPath     = "/skip"
+	SnapshotPath = "/snapshot"
 )
 
 // Operation is what a node answers to an operator.
@@ -60,6 +61,16 @@ func (n *Node) serveSkip(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n.operate(w, r, replica.OperatorRequest{Kind: replica.OperatorSkip, Position: wire.Position(at)})
+}
+
+// serveSnapshot has every node take a snapshot at once; leader=1: the leader, too.
+func (n *Node) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	leader := r.FormValue("leader")
+	if leader != "" && leader != "0" && leader != "1" {
+		n.answer(w, http.StatusBadRequest, Operation{Error: fmt.Sprintf("parameter leader=%q: want 1, 0 or none", leader)})
+		return
+	}
+	n.operate(w, r, replica.OperatorRequest{Kind: replica.OperatorSnapshot, Leader: leader == "1"})
 }
 
 // handOverAtEnd has another node lead before this one stops, if it leads: clients then wait a few round trips, not an

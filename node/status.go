@@ -61,6 +61,9 @@ type Status struct {
 	Counters    string            `json:"counters"` // the mapped file
 	GCCycles    uint64            `json:"gc_cycles"`
 	Host        []tuning.Finding  `json:"host"`
+
+	SnapshotRecord   uint64 `json:"snapshot_record"`   // end of the newest one that asks for a snapshot, as applied here
+	SnapshotVerified uint64 `json:"snapshot_verified"` // newest position that a majority has verified, as known here
 }
 
 // Follower is how far another node is, as the leader heard it in its term.
@@ -103,6 +106,9 @@ func (n *Node) Status() Status {
 		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: gcCycles(),
 		Host: n.findings, Counters: n.counters.Path(), Version: n.version(), InForce: driver.Version,
 	}
+	snapshot, _ := n.progress.Snapshot()
+	verified, _ := n.progress.Verified()
+	s.SnapshotRecord, s.SnapshotVerified = uint64(snapshot), uint64(verified)
 	if ms := n.gauge("lockstep_leader_since_ms"); ms != 0 {
 		since := time.UnixMilli(int64(ms)).UTC()
 		s.LeaderSince = &since

@@ -245,7 +245,7 @@ func (n *Node) coreOptions() (replica.Options, replica.Restored) {
 		Incarnation: n.identity.Incarnation, Run: n.identity.Run, Term: term, VotedFor: votedFor,
 		End: r.Chain.Position, LastTerm: r.Chain.Term, Checksum: r.Chain.Checksum, Durable: r.Chain.Position,
 		Generation: n.journal.Generation(), Terms: r.Terms, Floor: r.Floor,
-		EarlierAll: !r.MoreConfigs, Recovering: n.recovering != "",
+		EarlierAll: !r.MoreConfigs, Recovering: n.recovering != "", Committed: n.base,
 	}
 	if last := len(r.Configs) - 1; last >= 0 {
 		restored.Config, restored.ConfigPosition = r.Configs[last].Config, r.Configs[last].End

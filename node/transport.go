@@ -74,6 +74,15 @@ func (n *Node) openXDP(local, group transport.Addr) error {
 	return nil
 }
 
+// giveBack closes the transport that the machine gave to a node that cannot be opened: a start that begins once more asks
+// for another. Of a node that was opened it is the machine's to close.
+func (n *Node) giveBack() error {
+	if n.machine.Transport == nil || n.transport == nil {
+		return nil
+	}
+	return n.transport.Close()
+}
+
 // gcCycles is how many garbage collections there were.
 func gcCycles() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}

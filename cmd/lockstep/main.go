@@ -53,7 +53,7 @@ Start with:  lockstep demo`,
 		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
 	})
 	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), leaderCommand(),
-		recoverCommand(),
+		snapshotCommand(), recoverCommand(),
 		orderCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
