@@ -127,7 +127,8 @@ type chunkReader struct {
 	section section
 	service uint16
 	last    bool // the chunk at hand ends its section
-	scratch [64]byte
+	header  [chunkHeader]byte
+	scratch [8]byte // of a number, which may lie in two chunks
 	err     error
 }
 
@@ -166,7 +167,7 @@ func (r *chunkReader) leave() error {
 // next reads the next chunk of the section at hand.
 func (r *chunkReader) next() {
 	le := binary.LittleEndian
-	head := r.scratch[:chunkHeader]
+	head := r.header[:]
 	r.off, r.end = 0, 0
 	if !r.full(head) {
 		return
