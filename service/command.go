@@ -13,19 +13,16 @@ const (
 	CommandLead CommandKind = 1 + iota
 	// CommandResign: nobody reads the egress any more; what was not yet written is dropped.
 	CommandResign
-	// CommandReplay (Session, Response, Correlation) repeats kept responses, with the numbers they have. With a
-	// Correlation: those of that message, or EgressApplied when none of them is kept any more (nothing when it is
-	// not applied yet: its answer is to come). With Correlation 0: all that are kept, from number Response on. An
-	// unknown session gives EgressClosed with RefusalUnknownSession.
+	// CommandReplay (Session, Response) repeats the responses that are kept, from number Response on, with the numbers
+	// they have. An unknown session gives EgressClosed with RefusalUnknownSession.
 	CommandReplay
 )
 
 // Command is an order of the ingress to the driver, through an SPSC ring. Only the fields that its kind names count.
 type Command struct {
-	Kind        CommandKind
-	Term        wire.Term
-	Position    wire.Position
-	Session     wire.SessionID
-	Response    uint64
-	Correlation uint64
+	Kind     CommandKind
+	Term     wire.Term
+	Position wire.Position
+	Session  wire.SessionID
+	Response uint64
 }

@@ -244,11 +244,6 @@ func TestReplay(t *testing.T) {
 	expect(t, "from what is long acknowledged", replay(service.Command{Session: 1, Response: 1}), kept...)
 	expect(t, "from 4", replay(service.Command{Session: 1, Response: 4}), kept[2])
 	expect(t, "from 5", replay(service.Command{Session: 1, Response: 5}))
-	expect(t, "correlation 1", replay(service.Command{Session: 1, Correlation: 1}), kept[0])
-	expect(t, "correlation 3", replay(service.Command{Session: 1, Correlation: 3}), kept[2])
-	expect(t, "a correlation without responses", replay(service.Command{Session: 1, Correlation: 2}),
-		`applied s=1 c=2 code=none`)
-	expect(t, "a correlation not applied yet", replay(service.Command{Session: 1, Correlation: 4}))
 	expect(t, "an unknown session", replay(service.Command{Session: 8, Response: 1}),
 		`closed s=8 token=0 code=unknown-session c=0 n=0`)
 	// What is acknowledged is gone.
@@ -256,8 +251,6 @@ func TestReplay(t *testing.T) {
 	r.do()
 	r.received()
 	expect(t, "after acknowledging", replay(service.Command{Session: 1, Response: 1}))
-	expect(t, "correlation 3 after acknowledging", replay(service.Command{Session: 1, Correlation: 3}),
-		`applied s=1 c=3 code=none`)
 }
 
 // A client that acknowledges nothing is closed when its limit is reached, with the record that went over it, by count
@@ -366,8 +359,8 @@ func TestEgressBackPressure(t *testing.T) {
 		"replays": func(r *rig) {
 			for range 4 {
 				r.command(service.Command{Kind: service.CommandReplay, Session: 2, Response: 1})
-				r.command(service.Command{Kind: service.CommandReplay, Session: 3, Correlation: 1})
-				r.command(service.Command{Kind: service.CommandReplay, Session: 99, Correlation: 1})
+				r.command(service.Command{Kind: service.CommandReplay, Session: 3, Response: 1})
+				r.command(service.Command{Kind: service.CommandReplay, Session: 99, Response: 1})
 			}
 		},
 	}

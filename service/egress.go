@@ -15,8 +15,8 @@ const (
 	// of this session asked for it), Last (the last one that its message causes), Response, Acked, Sequence,
 	// Position, Timestamp.
 	EgressResponse EgressKind = 1 + iota
-	// EgressApplied: a message was applied and has no response, or none that is still kept. Session, Service,
-	// Correlation, Code (of a message that was refused for good), Sequence, Position, Timestamp (0 when repeated).
+	// EgressApplied: a message was applied and has no response. Session, Service, Correlation, Code (of a message that
+	// was refused for good), Sequence, Position, Timestamp.
 	EgressApplied
 	// EgressOpened: a session-open record was applied; the client's name follows. Session, Token, Window, Sequence,
 	// Position, Timestamp.

@@ -21,14 +21,11 @@ type leading struct {
 	replay  replay
 }
 
-// replay is a CommandReplay being carried out: responses next .. last of a session, those of one correlation only
-// when that is not 0.
+// replay is a CommandReplay being carried out: responses next .. last of a session.
 type replay struct {
-	session     *session // nil: none
-	next, last  uint64
-	correlation uint64
-	found       bool
-	missing     wire.SessionID // a session that is not there: to be said
+	session    *session // nil: none
+	next, last uint64
+	missing    wire.SessionID // a session that is not there: to be said
 }
 
 // takeCommands carries out what the ingress wants. A replay waits until everything before it is written; leading
@@ -94,13 +91,7 @@ func (d *Driver) startReplay(c *Command) {
 		d.replay = replay{missing: c.Session}
 		return
 	}
-	if c.Correlation > s.correlation {
-		return
-	}
-	d.replay = replay{session: s, next: s.kept.acked + 1, last: s.kept.last, correlation: c.Correlation}
-	if c.Correlation == 0 {
-		d.replay.next = max(d.replay.next, c.Response)
-	}
+	d.replay = replay{session: s, next: max(s.kept.acked+1, c.Response), last: s.kept.last}
 }
 
 // pending tells whether something is to be written before more may be applied.
@@ -200,7 +191,7 @@ func (d *Driver) sendSession(s *session) bool {
 	return true
 }
 
-// sendReplay writes the responses that are left to repeat, then what there is to say instead of them.
+// sendReplay writes the responses that are left to repeat, or that there is no such session.
 func (d *Driver) sendReplay() bool {
 	r := &d.replay
 	if r.session == nil && r.missing == 0 {
@@ -208,9 +199,6 @@ func (d *Driver) sendReplay() bool {
 	}
 	for ; r.session != nil && r.next <= r.last; r.next++ {
 		k := r.session.kept.at(r.next)
-		if r.correlation != 0 && k.correlation != r.correlation {
-			continue
-		}
 		b := d.claim(int(k.length))
 		if b == nil {
 			return false
@@ -222,24 +210,16 @@ func (d *Driver) sendReplay() bool {
 		}
 		r.session.kept.payload(k, b[head.Put(b):])
 		d.commit()
-		r.found = true
 	}
-	head := Egress{Kind: EgressApplied, Term: d.term, Correlation: r.correlation}
-	switch {
-	case r.missing != 0:
-		head.Kind, head.Session, head.Code = EgressClosed, r.missing, wire.RefusalUnknownSession
-	case r.correlation != 0 && !r.found:
-		head.Session = r.session.id
-	default:
-		*r = replay{}
-		return true
+	if r.missing != 0 {
+		b := d.claim(0)
+		if b == nil {
+			return false
+		}
+		head := Egress{Kind: EgressClosed, Term: d.term, Session: r.missing, Code: wire.RefusalUnknownSession}
+		head.Put(b)
+		d.commit()
 	}
-	b := d.claim(0)
-	if b == nil {
-		return false
-	}
-	head.Put(b)
-	d.commit()
 	*r = replay{}
 	return true
 }
