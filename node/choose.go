@@ -61,8 +61,8 @@ func chooseInstall(answers []answer, b *behind, end wire.Position, nowNs int64) 
 	return c, true, ""
 }
 
-// chooseNewer chooses a verified snapshot for a node that has applied and synced the log up to a position, and holds no
-// verified one newer than held.
+// chooseNewer chooses a verified snapshot for a node that has applied and synced the log up to a position, and holds none
+// newer than held.
 func chooseNewer(answers []answer, held, until wire.Position) (c choice, ok bool) {
 	return newest(answers, held, until)
 }

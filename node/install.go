@@ -24,6 +24,7 @@ const (
 	// backgroundBytesPerS is how fast a snapshot is fetched by a node that can do without for a while.
 	backgroundBytesPerS = 32 << 20
 	fetchRetryNs        = 1_000_000_000
+	fetchAskNs          = 200_000_000 // nobody offers it yet: those who took it sync it first
 	fetchTellNs         = 2_000_000_000
 	askSnapshotLimit    = 2 * time.Second
 )
@@ -118,9 +119,12 @@ func (k *keeper) beginInstall(b *behind, nowNs int64) {
 
 // beginNewer looks for the newest verified snapshot, which this node did not take.
 func (k *keeper) beginNewer(nowNs int64) {
-	k.fetchDue = nowNs + fetchRetryNs
+	k.fetchDue = nowNs + fetchAskNs
 	h := k.holding(nowNs)
-	held, _ := h.newestVerified()
+	held := wire.Position(0)
+	if last := len(h.held) - 1; last >= 0 {
+		held = h.held[last].position
+	}
 	c, ok := chooseNewer(k.askAll(), held, min(h.applied, h.durable))
 	if !ok {
 		return
@@ -130,8 +134,8 @@ func (k *keeper) beginNewer(nowNs int64) {
 
 // begin begins a download.
 func (k *keeper) begin(c choice, install bool, nowNs int64) {
-	if _, err := k.store.Get(c.m.Position()); err == nil {
-		k.setAside(c.m.Position(), errors.New("it is not the one that a majority has verified, or not reached by the log"))
+	if _, err := k.store.Get(c.m.Position()); err == nil { // the log does not reach it, and it was not installed
+		k.setAside(c.m.Position(), errors.New("the log does not lead there"))
 	}
 	k.mu.Lock()
 	busy := k.underWay(c.m.Position())

@@ -198,7 +198,10 @@ func (n *Node) supervise(ctx context.Context) error {
 		n.handOverAtEnd()
 		return nil
 	case err := <-ended:
-		if err == nil {
+		switch {
+		case errors.Is(err, ErrInstalled): // the keeper has told
+			return err
+		case err == nil:
 			err = errors.New("node: a thread ended without being told to")
 		}
 		n.logf("%v", err)

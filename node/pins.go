@@ -6,19 +6,21 @@ import (
 	"lockstep/wire"
 )
 
-// What another node reads here stays for pinNs after its last request, so that the next one finds it. A reader that asks
-// for the same again and again holds nothing up for longer than stuckNs.
+// What another node reads here stays for a while after its last request, so that the next one finds it: a snapshot, and
+// the log behind it, long enough for the node to be opened again with it and to ask for that log. A reader that asks for
+// the same again and again holds nothing up for longer than stuckNs.
 const (
-	pinNs   = 30_000_000_000
-	stuckNs = 300_000_000_000
+	pinLogNs      = 5_000_000_000
+	pinSnapshotNs = 30_000_000_000
+	stuckNs       = 300_000_000_000
 )
 
 // pin is what one node reads.
 type pin struct {
 	at       wire.Position // the log from here on, or the snapshot here
 	progress uint64        // how far it has come
-	askedNs  int64         // its last request
-	movedNs  int64         // the last one that went further
+	untilNs  int64         // how long that stays
+	movedNs  int64         // its last request that went further
 	held     bool
 }
 
@@ -29,30 +31,30 @@ type pins struct {
 	snapshot [wire.MaxNodes + 1]pin
 }
 
-// reads notes a request of a reader.
-func (p *pin) reads(at wire.Position, progress uint64, nowNs int64) {
+// reads notes a request of a reader. What it reads stays for forNs.
+func (p *pin) reads(at wire.Position, progress uint64, nowNs, forNs int64) {
 	if !p.alive(nowNs) || progress > p.progress || at > p.at {
 		p.movedNs = nowNs
 	}
-	p.at, p.progress, p.askedNs, p.held = at, progress, nowNs, true
+	p.at, p.progress, p.untilNs, p.held = at, progress, nowNs+forNs, true
 }
 
 func (p *pin) alive(nowNs int64) bool {
-	return p.held && nowNs-p.askedNs < pinNs && nowNs-p.movedNs < stuckNs
+	return p.held && nowNs < p.untilNs && nowNs-p.movedNs < stuckNs
 }
 
 // readsLog notes that a node reads the log from a position on.
 func (p *pins) readsLog(reader wire.NodeID, from wire.Position, nowNs int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.log[slot(reader)].reads(from, 0, nowNs)
+	p.log[slot(reader)].reads(from, 0, nowNs, pinLogNs)
 }
 
 // readsSnapshot notes that a node reads the snapshot at a position from an offset on.
 func (p *pins) readsSnapshot(reader wire.NodeID, at wire.Position, offset int64, nowNs int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.snapshot[slot(reader)].reads(at, uint64(offset), nowNs)
+	p.snapshot[slot(reader)].reads(at, uint64(offset), nowNs, pinSnapshotNs)
 }
 
 func slot(reader wire.NodeID) wire.NodeID {

@@ -15,7 +15,11 @@ func TestWhatIsReadStays(t *testing.T) {
 		t.Error("the log behind a snapshot that is read is not pinned, or the snapshot is not")
 	}
 	if p.logFrom(31*second) != 300 || p.logFrom(32*second) != everything || p.holds(300, 32*second) {
-		t.Error("a pin ends 30 s after the last request")
+		t.Error("the pin of a snapshot does not end 30 s after the last request")
+	}
+	p.readsLog(2, 500, 34*second)
+	if p.logFrom(38*second) != 500 || p.logFrom(39*second) != everything {
+		t.Error("the pin of log does not end 5 s after the last request")
 	}
 	p.readsLog(2, 700, 40*second)
 	p.readsLog(2, 600, 41*second) // it starts over
@@ -23,13 +27,13 @@ func TestWhatIsReadStays(t *testing.T) {
 		t.Error("the log that is read again is not pinned")
 	}
 	at := 41 * second
-	for ; at < 41*second+stuckNs+pinNs && p.logFrom(at) == 600; at += 10 * second {
+	for ; at < 41*second+2*stuckNs && p.logFrom(at) == 600; at += 3 * second {
 		p.readsLog(2, 600, at)
 	}
-	if held := at - 40*second; held < stuckNs || held >= stuckNs+pinNs {
+	if held := at - 40*second; held < stuckNs || held >= stuckNs+pinLogNs {
 		t.Errorf("a reader that gets nowhere holds the log for %d s", held/second)
 	}
-	at = 1000 * second
+	at = 1000 * second // a slow reader of a snapshot, and one that reads the log past it
 	for from := 800; from < 900; from++ {
 		p.readsLog(2, 800+100, at) // the log moves past everything that it reads
 		p.readsSnapshot(3, 900, int64(from), at)

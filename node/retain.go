@@ -39,7 +39,7 @@ type holding struct {
 type keeping struct {
 	publish []wire.Position // of staged
 	remove  []wire.Position // of held, oldest first
-	// fetch says that a verified snapshot newer than any here is somewhere else, and neither here nor on its way.
+	// fetch says that a verified snapshot newer than any here is to be had from another node.
 	fetch bool
 	// dropBelow is where the log may begin; it may begin behind that already.
 	dropBelow wire.Position
@@ -99,12 +99,12 @@ func (h *holding) superfluous() (remove []wire.Position) {
 	return remove
 }
 
-// lacks says whether the newest verified snapshot is not here and not about to be.
+// lacks says whether a verified snapshot is newer than all that are here or about to be: those are verified as well
+// before long, if they can be.
 func (h *holding) lacks() bool {
-	newest, _ := h.newestVerified()
-	at := func(s held) bool { return s.position == h.verified }
-	return h.verified > newest && h.verified <= h.applied && !slices.Contains(h.staged, h.verified) &&
-		!slices.ContainsFunc(h.held, at)
+	newer := func(s held) bool { return s.position >= h.verified }
+	return h.verified > 0 && h.verified <= h.applied && !slices.ContainsFunc(h.held, newer) &&
+		!slices.ContainsFunc(h.staged, func(at wire.Position) bool { return at >= h.verified })
 }
 
 // retain says where the log may begin: a start must find what follows the older of the two newest verified snapshots, so
