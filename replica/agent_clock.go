@@ -57,12 +57,13 @@ func (c *clockWatch) noteFollower(a *Agent, n wire.NodeID, wallNs int64) {
 	}
 }
 
-// noteLeader takes what the leader says of the cluster's clock.
-func (c *clockWatch) noteLeader(a *Agent, clock uint32) {
-	if clock == 0 || a.leading {
+// noteLeader takes what the leader says of the cluster's clock: the leader that this node knows, not one that was
+// replaced and goes on.
+func (c *clockWatch) noteLeader(a *Agent, in *Input) {
+	if in.Log.Clock == 0 || a.leading || in.Term != a.core.Term() || in.From.Node != a.core.Leader() {
 		return
 	}
-	ahead := int64(int32(uint32(c.wall(a.nowNs)/1e6)-clock)) * 1e6
+	ahead := int64(int32(uint32(c.wall(a.nowNs)/1e6)-in.Log.Clock)) * 1e6
 	if !c.heard || ahead < c.least {
 		c.least, c.heard = ahead, true
 	}

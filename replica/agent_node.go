@@ -15,7 +15,7 @@ func (a *Agent) onNode(h *wire.Header, body []byte) {
 	case wire.DatagramLog:
 		in.Kind = InLog
 		if ok = in.Log.Decode(body); ok {
-			a.clock.noteLeader(a, in.Log.Clock)
+			a.clock.noteLeader(a, in)
 			a.receiveWindow(in, body[wire.LogHeaderSize:])
 		}
 	case wire.DatagramStatus:

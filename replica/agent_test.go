@@ -26,14 +26,12 @@ func (l *appended) DiskBad(bool)          {}
 func (l *appended) Hold(wire.Refusal)     {}
 func (l *appended) SyncTo() wire.Position { return 0 }
 
-// leadingAgent is the agent of a leader with two aligned followers, which has one record to publish.
-func leadingAgent(t *testing.T) *Agent {
+// agentOf is the agent of a probe's core. If that leads, it has one record to publish.
+func agentOf(t *testing.T, p *probe) *Agent {
 	t.Helper()
-	p := newProbe(t, wire.RuleDurable, Restored{})
-	p.lead()
 	const bytes = 1 << 16
 	ring := ringbuf.NewLogRing(make([]byte, 2*bytes), bytes, false)
-	ring.Start(0, firstConfig)
+	ring.Start(0, uint64(p.c.Append()))
 	network, err := transport.NewMemory(transport.MemoryOptions{}).Join(transport.Addr{IP: [4]byte{10, 0, 0, 1}, Port: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -43,13 +41,13 @@ func leadingAgent(t *testing.T) *Agent {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close(); network.Close() })
-	chain := wire.Chain{Position: firstConfig, Term: 1}
-	next := wire.Chain{Position: firstConfig + 128, Term: 1}
+	chain := wire.Chain{Position: p.c.Append(), Term: 1}
+	next := wire.Chain{Position: p.c.Append() + 128, Term: 1}
 	a, _ := NewAgent(AgentOptions{Core: p.c, Self: Peer{1, 1000, 1}, Nodes: []wire.NodeID{1, 2, 3}, Transport: network,
 		Sender: transport.NewSender(network, 16), Ring: ring, Chain: chain, Journal: journal.NewPort(),
-		Operator: NewOperator(func() {}), Leading: &appended{ring: ring, chain: next}, Counters: file,
+		Operator: NewOperator(func() {}), Votes: NewVotePort(nil), Leading: &appended{ring: ring, chain: next}, Counters: file,
 		Log: t.Logf, RingBytes: bytes})
-	a.leading, a.ledTerm, a.nowNs = true, 1, p.now
+	a.leading, a.ledTerm, a.nowNs = p.c.Role() == Leader, 1, p.now
 	return a
 }
 
@@ -65,7 +63,9 @@ func TestWhatMakesALeaderHandOverIsNotLostToARecord(t *testing.T) {
 		"operator": func(a *Agent) { a.o.Operator.Begin(OperatorRequest{Kind: OperatorHandOver}); a.pollOperator() },
 	} {
 		t.Run(what, func(t *testing.T) {
-			a := leadingAgent(t)
+			p := newProbe(t, wire.RuleDurable, Restored{})
+			p.lead()
+			a := agentOf(t, p)
 			happen(a)
 			if a.err != nil {
 				t.Fatal(a.err)
@@ -77,5 +77,27 @@ func TestWhatMakesALeaderHandOverIsNotLostToARecord(t *testing.T) {
 				t.Error("the leader does not hand over")
 			}
 		})
+	}
+}
+
+// A leader that was replaced goes on for a while. What it says of the cluster's clock is not what the cluster says.
+func TestOnlyTheLeaderTellsTheClock(t *testing.T) {
+	p := newProbe(t, wire.RuleDurable, Restored{Term: 1})
+	p.step(heartbeat(2, 0, 0))
+	p.persisted()
+	a := agentOf(t, p)
+	for _, x := range []struct {
+		from wire.NodeID
+		term wire.Term
+		ok   bool
+	}{{3, 1, false}, {2, 1, false}, {2, 2, true}} {
+		log := wire.Log{Clock: 1}
+		var body [wire.LogHeaderSize]byte
+		log.Put(body[:])
+		a.onNode(&wire.Header{Kind: wire.DatagramLog, Sender: uint64(x.from), Incarnation: uint64(x.from) * 1000, Run: 1,
+			Term: x.term}, body[:])
+		if a.err != nil || a.clock.heard != x.ok {
+			t.Errorf("node %d in term %d is believed: %v, %v", x.from, x.term, a.clock.heard, a.err)
+		}
 	}
 }
