@@ -21,8 +21,8 @@ func journalCommand() *cobra.Command {
 	parent := &cobra.Command{
 		Use:   "journal",
 		Short: "Read journals, compare and replay them, archive and restore them",
-		Long: `Read the journal in a node's directory, or in an archive. Nothing is changed there and no lock is taken:
-the node may run meanwhile. What it is writing may then look like a torn end, and what it shows last may not be
+		Long: `Read the journal in a node's directory, or in an archive. Nothing is changed there (archive notes how far it has
+come) and no lock is taken: the node may run meanwhile. What it is writing may then look like a torn end, and what it shows last may not be
 committed.
 
 Exit codes: 0 done; 1 something is damaged, differs or was not found; 2 wrong flags or directory.`,
