@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -173,12 +174,34 @@ func TestRestoredDriverGoesOnAsTheOneBefore(t *testing.T) {
 		restored++
 		b := restart(rt, t, a, from)
 		b.compare(rt, a, from)
+		again(rt, t, a, points[len(points)-1])
 		if x, y := a.final(), b.final(); !slices.Equal(x, y) {
 			rt.Fatalf("the one that went on says\n%v\nthe restored one\n%v", x, y)
 		}
 	})
 	if restored < 30 {
 		t.Errorf("only %d times was there a snapshot to restore", restored)
+	}
+}
+
+// What is kept fills the same room after restoring: a response that just fits does, and one byte more is too much.
+func TestRestoredSessionHasTheSameRoom(t *testing.T) {
+	for more, want := range []string{`response s=1 c=3 n=3 last=true`, `closed s=1 token=1001 code=slow-consumer`} {
+		shelf := newShelf()
+		a := newRig(t, rigOptions{limits: smallLimits, sink: shelf})
+		a.open(1)
+		a.message(1, 1, service.Echo, make([]byte, 50))
+		a.message(1, 2, service.Echo, make([]byte, 200))
+		a.acks(1, 1)
+		a.snapshot(take)
+		a.do()
+		b := newRig(t, rigOptions{limits: smallLimits, base: shelf.base, log: a})
+		b.lead()
+		b.message(1, 3, service.Echo, make([]byte, 56+more))
+		b.do()
+		if got := short(b.received()); !strings.HasPrefix(got, want) {
+			t.Errorf("%d bytes: %s", 56+more, got)
+		}
 	}
 }
 
@@ -215,6 +238,25 @@ func restart(rt *rapid.T, t testing.TB, a *author, from wire.Position) *successo
 		s.egress = append(s.egress, s.received()...)
 	}
 	return s
+}
+
+// again applies the log from position 0, with no snapshot taken on the way to the one at the given place, which must be the
+// same: what a node writes does not depend on how it came there.
+func again(rt *rapid.T, t testing.TB, a *author, at wire.Position) {
+	s := newShelf()
+	r := newRig(t, rigOptions{ringBytes: 128 << 10, egressBytes: 256 << 10,
+		limits: smallLimits, rich: true, sink: s, log: a.rig, skips: a.skips})
+	s.busy = true
+	r.progress.SetCommit(at - wire.RecordHeaderSize - wire.SnapshotRecordSize)
+	for r.progress.Applied() < r.progress.Commit() {
+		r.run()
+	}
+	s.busy = false
+	r.progress.SetCommit(at)
+	r.run()
+	if !bytes.Equal(s.done[at], a.shelf.done[at]) {
+		rt.Fatalf("snapshot at %d: %d bytes, and %d bytes without others before it", at, len(a.shelf.done[at]), len(s.done[at]))
+	}
 }
 
 func termAt(log []byte, at wire.Position) wire.Term {

@@ -11,6 +11,7 @@ import (
 	"lockstep/ringbuf"
 	"lockstep/service"
 	"lockstep/service/echo"
+	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
 
@@ -136,7 +137,8 @@ type rigOptions struct {
 	stale       bool // services cannot be made anew
 	sink        service.Sink
 	base        func(wire.Position) (io.ReadCloser, error)
-	rich        bool // a small order book and an alarm as well, made anew with the others
+	rich        bool              // a small order book and an alarm as well, made anew with the others
+	book        orderbook.Options // of that
 	version     uint32
 	log         *rig // its log is there already, and to be read from the journal
 }
@@ -189,7 +191,7 @@ func (r *rig) services(o *rigOptions) (list [service.MaxServices]service.Service
 	list[service.Echo], list[service.OrderBook], list[scriptedID] = &echo.Service{}, o.orderbook, r.scripted
 	if o.rich {
 		r.alarm = &alarm{quiet: true}
-		list[alarmID], list[service.OrderBook] = r.alarm, smallBook(r.t)
+		list[alarmID], list[service.OrderBook] = r.alarm, smallBook(r.t, o.book)
 	}
 	return list
 }

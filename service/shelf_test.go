@@ -128,8 +128,12 @@ func (r *rig) config(version uint32) {
 	r.append(wire.Record{Kind: wire.RecordConfig}, b[:c.Put(b)])
 }
 
-func smallBook(t testing.TB) *orderbook.Book {
-	book, err := orderbook.New(orderbook.Options{Instruments: 2, PriceLimit: 80, MaxOrders: 64, MaxFills: 8})
+// smallBook is an order book that is full soon, or one of the options given.
+func smallBook(t testing.TB, o orderbook.Options) *orderbook.Book {
+	if o == (orderbook.Options{}) {
+		o = orderbook.Options{Instruments: 2, PriceLimit: 80, MaxOrders: 64, MaxFills: 8}
+	}
+	book, err := orderbook.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
