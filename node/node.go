@@ -178,6 +178,7 @@ func (n *Node) Run(ctx context.Context) error {
 		err = stopErr
 	}
 	if err != nil && !errors.Is(err, ErrInstalled) {
+		n.Ended(err)
 		n.counters.Error(n.machine.Clock.WallNs(), err.Error())
 	}
 	return errors.Join(err, n.close())

@@ -176,6 +176,7 @@ func (c *cluster) cycle(stepNs int64) {
 				c.t.Fatalf("node %d: %v", i+1, err)
 			}
 			c.down[i], c.ended[i] = true, err
+			c.nodes[i].Ended(err)
 			break
 		}
 	}

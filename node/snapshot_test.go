@@ -2,7 +2,9 @@ package node
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -200,6 +202,78 @@ func TestNodeWhoseStateDiffersStopsAtTheNextSnapshot(t *testing.T) {
 			c.until("all to agree", 1_000_000, 10_000, c.sameState)
 		})
 	}
+}
+
+// miscounting is an echo that counts, and miscounts once when it is told to. What it counted wrongly is in its snapshots.
+type miscounting struct {
+	wrong
+	off uint64
+}
+
+func (s *miscounting) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
+	if s.answered++; *s.told {
+		s.off = 1
+	}
+	ctx.Respond(r.Session, payload)
+}
+
+func (s *miscounting) Hash() uint64 { return s.answered + s.off<<32 }
+
+func (s *miscounting) Snapshot(w io.Writer) error {
+	return binary.Write(w, binary.LittleEndian, []uint64{s.answered, s.off})
+}
+
+func (s *miscounting) Restore(r io.Reader) error {
+	var b [2]uint64
+	err := binary.Read(r, binary.LittleEndian, b[:])
+	s.answered, s.off = b[0], b[1]
+	return err
+}
+
+// A node that miscounted has a snapshot that holds it, whole by all its checksums. It must not begin from that again.
+func TestNodeThatDivergedDoesNotBeginFromItsOwnSnapshot(t *testing.T) {
+	var told []*bool
+	c := newClusterOn(t, 3, "durable", t.TempDir(), func(i int, m *Machine) {
+		if len(told) == i {
+			told = append(told, new(bool))
+		}
+		m.Services = func(s *[service.MaxServices]service.Service) {
+			s[fragileID] = &miscounting{wrong: wrong{told: told[i]}}
+		}
+	})
+	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
+	c.mayEnd = true
+	leader := c.leaderOf()
+	bad, away := (leader+1)%3, (leader+2)%3
+	snapshot := func() wire.Position {
+		answer := c.ask(leader, replica.OperatorRequest{Kind: replica.OperatorSnapshot})
+		if answer.Err != nil {
+			t.Fatal(answer.Err)
+		}
+		c.until("the snapshot", 1_000_000, 10_000, func() bool {
+			held := c.nodes[bad].store.List()
+			return len(held) > 0 && held[len(held)-1].Position() == answer.At
+		})
+		return answer.At
+	}
+	first := snapshot()
+	c.until("a verified one", 1_000_000, 10_000, func() bool { return c.verifiedBy(first) })
+	c.stop(away) // so that nobody knows yet who is right
+	*told[bad] = true
+	c.say("one")
+	c.until("an answer, and the follower to apply it", 100_000, 10_000, func() bool {
+		return c.client.Open() == 0 && c.nodes[bad].progress.Applied() == c.nodes[leader].progress.Applied()
+	})
+	*told[bad] = false
+	second := snapshot()
+	c.down[away] = false
+	c.until("it to stop", 1_000_000, 10_000, func() bool { return c.down[bad] })
+	c.syncRest(bad)
+	c.restart(bad)
+	if at := c.nodes[bad].base; at != first {
+		t.Errorf("it begins at %d; its own state at %d was wrong, that at %d right", at, second, first)
+	}
+	c.until("all to agree", 1_000_000, 10_000, func() bool { return !c.down[bad] && c.sameState() })
 }
 
 func TestNothingIsVerifiedWhileNoMajorityAgreesAboutTheState(t *testing.T) {

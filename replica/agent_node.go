@@ -127,6 +127,9 @@ func (a *Agent) carry(out *Output) {
 	case OutCatchUp:
 		a.o.CatchUp.start(out)
 	case OutStop:
+		if out.Diverged.Position != 0 {
+			a.fail("%w: stopping: %s", ErrDiverged, out.Reason)
+		}
 		a.fail("stopping: %s", out.Reason)
 	default:
 		a.fail("stopping: the core left an output of unknown kind %d", out.Kind)

@@ -1,12 +1,17 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"lockstep/wire"
 )
 
 // Snapshot records: what the core wants appended, and what an operator asks for.
+
+// ErrDiverged says that this node's services have come to something else than a majority's: what it has kept of their
+// state is not to be relied upon.
+var ErrDiverged = errors.New("diverged from a majority")
 
 // snapshotWatch is what was last said of snapshots.
 type snapshotWatch struct{ verified, disputed wire.Position }

@@ -343,7 +343,8 @@ func (c *Core) announce() {
 // stop ends this node: an invariant is broken, and going on could break others.
 func (c *Core) stop(reason string) {
 	c.s.stopped = true
-	c.emit(OutStop).Reason = reason
+	out := c.emit(OutStop)
+	out.Reason, out.Diverged = reason, wire.Diverged{}
 }
 
 func (c *Core) refuse(r Refusal) { c.refused[r]++ }

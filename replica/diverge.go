@@ -171,6 +171,7 @@ func (c *Core) stopDiverged(g guard, at wire.Position, own, agreed uint64) {
 	}
 	c.stop(fmt.Sprintf("the services of this node have diverged: at position %d the %s is %016x, and a majority's is "+
 		"%016x: a service that is not deterministic, another build, or broken memory", at, what, own, agreed))
+	c.out[len(c.out)-1].Diverged = wire.Diverged{Position: at, Hash: own, Majority: agreed, State: g == guardState}
 }
 
 // onDiverged (follower) hears from its leader that a majority has another hash. It is about this run only if this node

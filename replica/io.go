@@ -121,7 +121,8 @@ const (
 	// Generation (which InCaughtUp and InCatchUpFailed repeat; see CatchingUp). The server gives what it knows to
 	// be committed, and more only while it leads Term. Every fetch ends: with Until reached, or with a failure.
 	OutCatchUp
-	// OutStop ends the process: an invariant is broken. Reason says which.
+	// OutStop ends the process: an invariant is broken. Reason says which; Diverged has a Position if it is that this
+	// node's services have come to something else than a majority's.
 	OutStop
 )
 

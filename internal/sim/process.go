@@ -294,6 +294,7 @@ func (m *member) ended(i int, err error) {
 		return
 	}
 	m.w.count.Ends++
+	m.process.node.Ended(err)
 	m.crash(false)
 }
 
