@@ -298,7 +298,15 @@ func (im *image) standings(p wire.Position) []standing {
 		return &image{r, m}
 	}
 	shorter, longer, other := prefix(index-9, true), im, prefix(index-9, false)
-	conflict := prefix(index, false) // as long a record at the end, but another one
+	conflict := prefix(index, false)
+	lookalike := &image{newRig(im.t, vfs.NewMem()), nil} // as long a record at the end, but another one
+	for i := range index + 20 {
+		lookalike.append(wire.Term(1+min(i, index)/index), i*67%4500)
+		lookalike.sync()
+	}
+	lookalike.mark()
+	lookalike.close()
+	lookalike.mem = lookalike.fs.(*vfs.Mem)
 	fresh := vfs.NewMem()
 	if err := Format(fresh, testDir, testIdentity); err != nil {
 		im.t.Fatal(err)
@@ -318,6 +326,8 @@ func (im *image) standings(p wire.Position) []standing {
 		{"is empty", func() *vfs.Mem { return fresh.Crash(vfs.KeepAll) }, 0, OutcomeRecovering, OutcomeReplaced},
 		{"is another", func() *vfs.Mem { return other.at(nil) }, other.chain.Position, OutcomeUnfit, OutcomeReplaced},
 		{"is another from the last record on", func() *vfs.Mem { return conflict.at(nil) }, conflict.chain.Position,
+			OutcomeUnfit, OutcomeReplaced},
+		{"has another record there", func() *vfs.Mem { return lookalike.at(nil) }, lookalike.chain.Position,
 			OutcomeUnfit, OutcomeReplaced},
 	}
 	if p < im.chain.Position-2*MinSegmentBytes {
@@ -582,4 +592,44 @@ func TestInstallFile(t *testing.T) {
 	if _, asked, err := ReadInstall(m.Crash(vfs.LoseAll), testDir); asked || err != nil {
 		t.Errorf("removed: %v, %v", asked, err)
 	}
+}
+
+// TestNothingIsCutBelowASnapshot: what a snapshot holds is committed. Who cuts there has lost its way, and the journal
+// stops.
+func TestNothingIsCutBelowASnapshot(t *testing.T) {
+	im := newImageOf(t, 200)
+	defer im.close()
+	r := &rig{t: t, fs: im.at(nil), options: testOptions(nil), log: im.log}
+	r.options.FS, r.options.Base = r.fs, baseOf(im.log, im.ends[150])
+	r.mustOpen()
+	defer r.j.Close()
+	r.port.Cut(im.ends[149], r.j.Generation()+1)
+	if err := r.turn(); !errors.Is(err, ErrInvariant) {
+		t.Errorf("a cut below the snapshot: %v", err)
+	}
+}
+
+// TestP4DiskBelowASnapshotFails: segments below the snapshot that the device refuses altogether stop no opening, and
+// nothing is preloaded from them.
+func TestP4DiskBelowASnapshotFails(t *testing.T) {
+	im := newImageOf(t, 260)
+	defer im.close()
+	base := baseOf(im.log, im.ends[250])
+	m := im.at(nil)
+	f := vfs.NewFailing(m)
+	for _, first := range []wire.Position{0, MinSegmentBytes, 2 * MinSegmentBytes} {
+		f.Inject(vfs.Fault{Ops: vfs.OpOpen | vfs.OpRead | vfs.OpSync, Path: segmentName(first), Times: -1, Err: syscall.EIO})
+	}
+	r := &rig{t: t, fs: f, options: testOptions(f), log: im.log}
+	r.options.Base = base
+	r.mustOpen()
+	if r.rec.Outcome != OutcomeIntact || r.rec.Chain != im.chain {
+		t.Errorf("%v", r.rec)
+	}
+	if _, n, err := DropBelow(f, testDir, base.Chain.Position); n < 3 || err != nil {
+		t.Errorf("%d can be dropped: %v", n, err)
+	}
+	r.append(1, 100)
+	r.sync()
+	r.close()
 }

@@ -12,35 +12,47 @@ import (
 
 // DropBelow removes the segments of the log in dir that lie wholly below position, oldest first, the directory synced
 // after each, and returns where the log begins now. It may run on any thread beside the journal and beside readers, one
-// at a time: position is a record's end below which the log is never cut (at or below the commit position). A segment
-// stays as long as the header of the one behind it, which then says where the log begins, is not sound.
+// at a time: position is a record's end below which the log is never cut, and from where a snapshot leads on. The segment
+// that is the first then has a sound header, which says where the log begins; until there is one, more than need be is
+// kept.
 func DropBelow(fs vfs.FS, dir string, position wire.Position) (floor wire.Position, removed int, err error) {
 	list, err := listSegments(fs, dir)
 	if err != nil {
 		return 0, 0, err
 	}
-	for len(list) > 0 {
-		pair, err := inspect(fs, dir, append([]segmentInfo(nil), list[:min(2, len(list))]...), 0)
-		if err != nil {
-			return floor, removed, err
+	first := holderOf(list, position)
+	for ; first > 0; first-- {
+		if floor, err = startOf(fs, dir, list[first]); err != nil {
+			return 0, 0, err
 		}
-		if len(pair) > 0 && pair[0].state == blockValid {
-			floor = pair[0].header.chain.Position
-		}
-		if len(pair) < 2 || pair[1].state != blockValid || pair[1].header.chain.Position > position ||
-			pair[0].end() > position {
+		if floor > 0 && floor <= position {
 			break
 		}
-		segments := segmentDir(dir)
-		err = fs.Remove(path.Join(segments, segmentName(pair[0].first)))
+	}
+	if first <= 0 {
+		floor, err = Floor(fs, dir)
+		return floor, 0, err
+	}
+	segments := segmentDir(dir)
+	for _, s := range list[:first] {
+		err := fs.Remove(path.Join(segments, segmentName(s.first)))
 		if err == nil || errors.Is(err, os.ErrNotExist) {
 			err = fs.SyncDir(segments)
 		}
 		if err != nil {
-			return floor, removed, fmt.Errorf("journal: drop segment %s: %w", segmentName(pair[0].first), err)
+			return s.first, removed, fmt.Errorf("journal: drop segment %s: %w", segmentName(s.first), err)
 		}
-		floor = pair[1].header.chain.Position
-		list, removed = list[1:], removed+1
+		removed++
 	}
 	return floor, removed, nil
+}
+
+// startOf is where the first record begins in a segment, as its header says; 0 when it is not sound.
+func startOf(fs vfs.FS, dir string, s segmentInfo) (wire.Position, error) {
+	list, err := inspect(fs, dir, []segmentInfo{s}, 0)
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	start, _ := list[0].start()
+	return start.Position, nil
 }

@@ -163,23 +163,31 @@ func TestP6DropEveryOperationFailsOnce(t *testing.T) {
 	}
 }
 
-// TestDropKeepsWhatTellsWhereTheLogBegins: a segment stays as long as the header of the next is damaged.
+// TestDropKeepsWhatTellsWhereTheLogBegins: what is left begins with a sound header. As long as that of the segment which
+// would be the first is damaged, the one before stays; damaged headers before that one keep nothing.
 func TestDropKeepsWhatTellsWhereTheLogBegins(t *testing.T) {
 	im := newImageOf(t, 260)
 	defer im.close()
 	p := im.ends[250]
-	m := im.at(func(m *vfs.Mem) {
-		file, _ := where(2 * MinSegmentBytes)
-		if err := m.Rot(file, 50, 1); err != nil {
-			t.Fatal(err)
+	last := p / MinSegmentBytes
+	for damaged := range last + 1 {
+		m := im.at(func(m *vfs.Mem) {
+			file, _ := where(damaged * MinSegmentBytes)
+			if err := m.Rot(file, 50, 1); err != nil {
+				t.Fatal(err)
+			}
+		})
+		want := int(last)
+		if damaged == last {
+			want--
 		}
-	})
-	floor, removed, err := DropBelow(m, testDir, p)
-	if err != nil || removed != 1 || floor >= 2*MinSegmentBytes {
-		t.Errorf("%d removed, the log begins at %d, %v", removed, floor, err)
-	}
-	if sum, err := Verify(m, testDir); err != nil || sum.Outcome != OutcomeIntact || sum.BadHeader != 1 {
-		t.Errorf("%v, %v", &sum.Recovered, err)
+		floor, removed, err := DropBelow(m, testDir, p)
+		if err != nil || removed != want || floor/MinSegmentBytes != wire.Position(want) {
+			t.Errorf("segment %d: %d removed, the log begins at %d, %v", damaged, removed, floor, err)
+		}
+		if sum, err := Verify(m, testDir); err != nil || sum.Outcome != OutcomeIntact || sum.Floor != floor {
+			t.Errorf("segment %d: %v, %v", damaged, &sum.Recovered, err)
+		}
 	}
 }
 
