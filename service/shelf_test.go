@@ -139,3 +139,5 @@ func smallBook(t testing.TB, o orderbook.Options) *orderbook.Book {
 	}
 	return book
 }
+
+var largeBook = orderbook.Options{Instruments: 4, MaxOrders: 1 << 13}
