@@ -10,7 +10,7 @@ import (
 // the log behind it, long enough for the node to be opened again with it and to ask for that log. A reader that asks for
 // the same again and again holds nothing up for longer than stuckNs.
 const (
-	pinLogNs      = 5_000_000_000
+	pinLogNs      = 2_000_000_000
 	pinSnapshotNs = 30_000_000_000
 	stuckNs       = 300_000_000_000
 )

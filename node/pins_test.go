@@ -18,8 +18,8 @@ func TestWhatIsReadStays(t *testing.T) {
 		t.Error("the pin of a snapshot does not end 30 s after the last request")
 	}
 	p.readsLog(2, 500, 34*second)
-	if p.logFrom(38*second) != 500 || p.logFrom(39*second) != everything {
-		t.Error("the pin of log does not end 5 s after the last request")
+	if p.logFrom(35*second) != 500 || p.logFrom(36*second) != everything {
+		t.Error("the pin of log does not end 2 s after the last request")
 	}
 	p.readsLog(2, 700, 40*second)
 	p.readsLog(2, 600, 41*second) // it starts over
@@ -27,7 +27,7 @@ func TestWhatIsReadStays(t *testing.T) {
 		t.Error("the log that is read again is not pinned")
 	}
 	at := 41 * second
-	for ; at < 41*second+2*stuckNs && p.logFrom(at) == 600; at += 3 * second {
+	for ; at < 41*second+2*stuckNs && p.logFrom(at) == 600; at += second {
 		p.readsLog(2, 600, at)
 	}
 	if held := at - 40*second; held < stuckNs || held >= stuckNs+pinLogNs {
