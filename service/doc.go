@@ -25,7 +25,8 @@
 //	acks           responses up to Acked are dropped (as with Acked of a message that is applied)
 //	timer          the service's OnTimer, if that timer is pending with that deadline; else nothing
 //	skip           nothing in its turn: it was read ahead, and the record it names was passed over
-//	term, config   nothing
+//	snapshot       what it calls verified is compared; if it asks for a snapshot, the digest is taken at its end
+//	term, config   nothing but a behaviour version; both are noted for snapshots
 //	any other      apply halts: this version cannot carry it out, and must not skip it
 //
 // All of that, limits included, depends on the log only: a session whose client leaves too many responses
@@ -36,6 +37,26 @@
 // After each record: the position of its end, then each output in order (kind, code, service, session, correlation,
 // response number, payload), by the mixing of Mix and MixBytes. It is reported at the first record end at or past
 // each MiB.
+//
+// # Snapshots
+//
+// At the end of a snapshot record that asks, every node takes a digest of its whole state: the chained hash, what the services
+// say (Hash), sessions, timers. Nodes compare it, and a snapshot record says later which point a majority agrees about
+// (Progress.Verified). A node that does not lead, or that the record tells to although it leads, writes its whole state to the
+// Sink before it applies anything else: what of the log before is needed (SnapshotHead), sessions with the responses kept and
+// the messages that took no effect, timers, then each service's Snapshot. It goes out in chunks of 64 KiB with checksums, through
+// one buffer. Nodes in the same state write the same bytes, however they came there. A snapshot is given up as soon as the
+// ingress has this node lead, or resign, and when anything goes wrong with it, a panic of a service's Snapshot included: the state
+// is what it was, and apply goes on.
+//
+//	NewDriver             Options.Base(no limit): the newest snapshot; none: position 0
+//	a skip record in the opened log names what that one has applied
+//	                      Options.Base(that record): an older one; none: the newest, and the node stops at the skip record
+//	starting over         Options.Base(where a service failed)
+//
+// A driver that begins from a snapshot trusts none of it: limits, services and behaviour must be this node's (ErrUnsuited), every
+// number is checked, every limit kept to, and the restored state must have the digest in the head (ErrSnapshot). From there on it
+// does all that the driver which wrote it does.
 //
 // # Thread ownership
 //
@@ -54,8 +75,9 @@
 //
 // A panic in a service halts apply, not the node: Status says where, the record has no visible effect, commands are
 // still served. The driver then reads on in the committed log; when it finds a skip record that names the place, it
-// starts over at position 0 with services made anew, tells nobody of what it applies again, and goes on without that
-// record. A node that has applied such a record stops (ErrPassedOver). A log that is impossible, or a journal that
+// starts over at the newest snapshot before, or position 0, with services made anew, tells nobody of what it applies
+// again, and goes on without that record. A node that has applied such a record stops (ErrPassedOver), and so does one whose
+// digest is not the verified one (ErrVerified). A log that is impossible, or a journal that
 // cannot be read, is an error of DoWork and stops the node. A panic of the driver's own code is not recovered. When the
 // egress ring is full the driver waits, without blocking, and drops nothing.
 //
@@ -63,5 +85,7 @@
 //
 // Limits (sessions, kept responses, timers), MaxOutputs, MaxOutputBytes, MaxResponse, MaxServices. Memory is allocated when
 // the driver is made and when a session opens (its kept responses: about KeptBytes + 72 bytes for each of
-// KeptResponses, reused after it closes), not while records are applied.
+// KeptResponses, reused after it closes), not while records are applied. A snapshot needs a few buffers of 64 KiB, whatever the
+// size of the state; its head has MaxTerms entries of the term index and MaxConfigs config records at most. The last 64 points at
+// which a digest was taken are remembered for comparing.
 package service

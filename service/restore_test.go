@@ -205,6 +205,36 @@ func TestRestoredSessionHasTheSameRoom(t *testing.T) {
 	}
 }
 
+// A message sent again after a restart from a snapshot is not applied again; its response, and that it was refused, are still
+// there to be told.
+func TestC1RepeatBehindASnapshotIsAnsweredAlike(t *testing.T) {
+	shelf := newShelf()
+	a := newRig(t, rigOptions{sink: shelf})
+	a.open(1)
+	a.message(1, 1, service.Echo, []byte("once"))
+	a.message(1, 2, 99, nil)
+	a.snapshot(take)
+	a.do()
+	b := newRig(t, rigOptions{base: shelf.base, log: a})
+	b.lead()
+	b.message(1, 1, service.Echo, []byte("once"))
+	b.message(1, 2, 99, nil)
+	b.message(1, 3, service.Echo, []byte("next"))
+	b.do()
+	expect(t, "live", b.received(), `response s=1 c=3 n=2 last=true "next"`)
+	b.command(service.Command{Kind: service.CommandReplay, Session: 1, Response: 1})
+	b.run()
+	expect(t, "replayed", b.received(), `response s=1 c=1 n=1 last=true "once"`, `response s=1 c=3 n=2 last=true "next"`)
+	at := b.append(wire.Record{Kind: wire.RecordTerm, Term: 5}, nil)
+	b.command(service.Command{Kind: service.CommandLead, Term: 5, Position: at})
+	b.do()
+	dump := b.received()
+	if len(dump) != 3 || dump[1].Kind != service.EgressRefused || dump[1].Correlation != 2 ||
+		dump[1].Code != wire.RefusalUnknownService {
+		t.Errorf("dump %+v", dump)
+	}
+}
+
 type successor struct {
 	*rig
 	shelf  *shelf
