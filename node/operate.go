@@ -70,6 +70,11 @@ func (n *Node) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 		n.answer(w, http.StatusBadRequest, Operation{Error: fmt.Sprintf("parameter leader=%q: want 1, 0 or none", leader)})
 		return
 	}
+	if halt := n.driver.Status().Halt; halt != nil && n.gauge("lockstep_role") == uint64(replica.Leader) {
+		n.answer(w, http.StatusUnprocessableEntity, Operation{Error: fmt.Sprintf("%v: apply has halted here (%v): "+
+			"nobody could take a snapshot of what follows", replica.ErrRefused, halt)})
+		return
+	}
 	n.operate(w, r, replica.OperatorRequest{Kind: replica.OperatorSnapshot, Leader: leader == "1"})
 }
 

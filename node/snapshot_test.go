@@ -300,6 +300,19 @@ func TestNothingIsVerifiedWhileNoMajorityAgreesAboutTheState(t *testing.T) {
 	c.until("the wrong one to stop", 1_000_000, 5000, func() bool { return c.down[leader] })
 }
 
+// While apply has halted on the leader nobody would come to the record.
+func TestSnapshotIsRefusedWhileApplyHasHalted(t *testing.T) {
+	c, _ := fragileCluster(t, "durable")
+	c.say("poison")
+	c.until("all to halt", 100_000, 10_000, c.halted)
+	c.cycle(2_000_000) // the gauges are set
+	w := httptest.NewRecorder()
+	c.nodes[c.leaderOf()].serveSnapshot(w, httptest.NewRequest(http.MethodPost, SnapshotPath, nil))
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "halted") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestSnapshotRequestsAreChecked(t *testing.T) {
 	c := newCluster(t, 3, "durable", inMemory(t))
 	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })

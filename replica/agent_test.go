@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"testing"
 
 	"lockstep/internal/counters"
@@ -98,6 +99,111 @@ func TestOnlyTheLeaderTellsTheClock(t *testing.T) {
 			Term: x.term}, body[:])
 		if a.err != nil || a.clock.heard != x.ok {
 			t.Errorf("node %d in term %d is believed: %v, %v", x.from, x.term, a.clock.heard, a.err)
+		}
+	}
+}
+
+// recording is a Leading that has no room for snapshot records until it is told, and keeps those it was given.
+type recording struct {
+	appended
+	room    bool
+	records []wire.SnapshotRecord
+}
+
+func (l *recording) AppendSnapshot(_ int64, x wire.SnapshotRecord) bool {
+	if !l.room {
+		return false
+	}
+	l.records = append(l.records, x)
+	l.chain.Position += 88
+	return true
+}
+
+func (l *recording) Chain() wire.Chain { return l.chain }
+
+func (l *recording) Resign() wire.Chain { return l.chain }
+
+// services is a Services that is told things and says nothing.
+type services struct{ Services }
+
+func (services) Resign()              {}
+func (services) Commit(wire.Position) {}
+
+func recordingAgent(t *testing.T) (*Agent, *recording) {
+	p := newProbe(t, wire.RuleDurable, Restored{})
+	p.lead()
+	a := agentOf(t, p)
+	l := &recording{appended: *a.o.Leading.(*appended)}
+	a.o.Leading, a.o.Services = l, services{}
+	return a, l
+}
+
+// While the ring has no room a snapshot record waits; what is owed meanwhile goes into the same one, and what is said of
+// a snapshot is said of the newest.
+func TestSnapshotRecordsThatWaitBecomeOne(t *testing.T) {
+	a, l := recordingAgent(t)
+	a.oweSnapshot(&wire.SnapshotRecord{Verified: 100, Digest: 1})
+	a.appendOwing()
+	a.oweSnapshot(&wire.SnapshotRecord{Take: true})
+	a.oweSnapshot(&wire.SnapshotRecord{Verified: 300, Digest: 3})
+	a.oweSnapshot(&wire.SnapshotRecord{Verified: 200, Digest: 2})
+	a.appendOwing()
+	if len(l.records) != 0 || a.askedAt != 0 {
+		t.Fatalf("without room: %+v, asked at %d", l.records, a.askedAt)
+	}
+	l.room = true
+	a.appendOwing()
+	a.appendOwing()
+	if want := (wire.SnapshotRecord{Verified: 300, Digest: 3, Take: true}); len(l.records) != 1 || l.records[0] != want {
+		t.Errorf("appended: %+v, want %+v", l.records, want)
+	}
+	if a.askedAt != l.chain.Position || a.core.Append() != l.chain.Position || a.err != nil {
+		t.Errorf("asked at %d, the core's log ends at %d, want %d; %v", a.askedAt, a.core.Append(), l.chain.Position, a.err)
+	}
+}
+
+// What waits when leadership ends is forgotten: the next leader says and asks it by itself.
+func TestSnapshotRecordsThatWaitEndWithTheLeadership(t *testing.T) {
+	a, l := recordingAgent(t)
+	a.oweSnapshot(&wire.SnapshotRecord{Take: true})
+	a.resign()
+	l.room = true
+	a.appendOwing()
+	if len(l.records) != 0 {
+		t.Errorf("appended: %+v", l.records)
+	}
+}
+
+// An operator's request that finds no room waits, and is answered when its record is committed, or leadership lost.
+func TestOperatorsSnapshotWaitsForRoomAndCommit(t *testing.T) {
+	for _, resigns := range []bool{false, true} {
+		a, l := recordingAgent(t)
+		a.core.Step(a.nowNs, &Input{Kind: InApplied, Position: firstConfig})
+		a.publishAppended()
+		call := a.o.Operator.Begin(OperatorRequest{Kind: OperatorSnapshot, Leader: true})
+		for range 3 {
+			a.pollOperator()
+		}
+		l.room = true
+		a.appendOwing()
+		for range 3 {
+			a.pollOperator()
+		}
+		end := l.chain.Position
+		if len(l.records) != 1 || l.records[0] != (wire.SnapshotRecord{Take: true, Leader: true}) || len(call.Done()) > 0 {
+			t.Fatalf("appended %+v; answered before it is committed: %v", l.records, len(call.Done()) > 0)
+		}
+		if resigns {
+			a.resign()
+		} else {
+			for n := wire.NodeID(1); n <= 2; n++ {
+				a.core.count(n, end, end)
+			}
+		}
+		a.pollOperator()
+		answer := <-call.Done()
+		if resigns != errors.Is(answer.Err, ErrOperatorLate) || !resigns && answer.At != end {
+			t.Errorf("resigns %v: %+v, the record ends at %d", resigns, answer, end)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 func hotPaths(t *testing.T) map[string]func() {
 	lead := newProbe(t, wire.RuleDurable, Restored{})
 	lead.lead()
+	lead.step(Input{Kind: InApplied, Position: firstConfig})
+	lead.c.o.SnapshotBytes = 1 << 16 // it asks for snapshots as well
 	quiet := newProbe(t, wire.RuleDurable, Restored{})
 	quiet.lead()
 	follow := newProbe(t, wire.RuleDurable, Restored{})

@@ -194,6 +194,12 @@ func sampleCores(t *testing.T, each func(c *Core, next []Input, rng *rand.Rand))
 		rng := rand.New(rand.NewPCG(seed, 3))
 		c := newCluster(3, [...]wire.CommitRule{wire.RuleDurable, wire.RuleReplicated}[seed%2], seed, 1<<12)
 		c.rng = rng
+		if c.snapshot = seed % 4 * 500; c.snapshot > 0 {
+			for _, id := range c.all {
+				c.nodes[id].disk.run--
+				c.nodes[id].start()
+			}
+		}
 		for range 300 {
 			c.randomEvent(seed%3 == 0)
 			n := c.nodes[c.voters[rng.IntN(3)]]

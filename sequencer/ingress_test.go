@@ -303,6 +303,17 @@ func TestBusyLogLeavesRoomForTheCluster(t *testing.T) {
 	if !l.s.AppendConfig(l.nowNs, &wire.Config{Rule: wire.RuleDurable, Members: 1}) {
 		t.Error("no room for a config record")
 	}
+	want := wire.SnapshotRecord{Verified: 8, Digest: 7, Take: true}
+	if !l.s.AppendSnapshot(l.nowNs, want) {
+		t.Error("no room for a snapshot record")
+	}
+	records := l.records()
+	last := &records[len(records)-1]
+	var got wire.SnapshotRecord
+	payload := wire.Payload(l.ring.View(uint64(last.Position), uint64(last.End())), last)
+	if last.Kind != wire.RecordSnapshot || !got.Decode(payload) || got != want {
+		t.Errorf("the last record is %+v, %+v", last, got)
+	}
 }
 
 // A gate that does not move stops the log at its limit, and nothing panics.
