@@ -35,12 +35,16 @@ func countersPlaces(dir string, id journal.Identity) (places []string) {
 	at := info.Sys().(*syscall.Stat_t)
 	name := fmt.Sprintf("lockstep-%s-node%d-%x.%x", ClusterString(id.Cluster), id.Node, at.Dev, at.Ino)
 	for _, folder := range memoryFolders {
-		var st unix.Statfs_t
-		if unix.Statfs(folder, &st) == nil && st.Type == unix.TMPFS_MAGIC {
+		if isTmpfs(folder) {
 			places = append(places, filepath.Join(folder, name))
 		}
 	}
 	return append(places, filepath.Join(dir, countersFile))
+}
+
+func isTmpfs(folder string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(folder, &st) == nil && st.Type == unix.TMPFS_MAGIC
 }
 
 // openCounters maps the counters, in the stead of those of an earlier run.

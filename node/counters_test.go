@@ -13,9 +13,12 @@ import (
 // tmpfsFolder has the test's nodes keep their counters in a folder of its own on a tmpfs.
 func tmpfsFolder(t *testing.T) (folder string) {
 	t.Helper()
+	if !isTmpfs("/dev/shm") {
+		t.Skip("/dev/shm is no tmpfs")
+	}
 	folder, err := os.MkdirTemp("/dev/shm", "lockstep-test-")
 	if err != nil {
-		t.Skipf("no tmpfs: %v", err)
+		t.Fatal(err)
 	}
 	usual := memoryFolders
 	memoryFolders = []string{folder}
