@@ -169,7 +169,9 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		Transport: t, Sender: sender, Ring: n.ring, RingBytes: wire.Position(n.config.Cluster.RingBytes),
 		Chain: n.recovered.Chain, Journal: n.port, SyncAlways: rule == wire.RuleDurable, Votes: n.votePort,
 		CatchUp: n.newCatchUp(fetches), Operator: n.operator, Leading: seq,
-		Redirector: sequencer.NewRedirector(id, sender), Services: &services{progress: &n.progress, driver: n.driver, commands: commands, wake: n.parkers.service.WakeIfParked},
+		Redirector: sequencer.NewRedirector(id, sender),
+		Services: &services{progress: &n.progress, driver: n.driver, commands: commands,
+			wake: n.parkers.service.WakeIfParked},
 		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
 		DiskHungNs: n.config.Journal.HungMs * 1e6, ClockSkewNs: n.config.Election.ClockSkewMs * 1e6,
 	}

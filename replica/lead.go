@@ -281,8 +281,8 @@ func (c *Core) handOverObstacle(target wire.NodeID) string {
 	return fmt.Sprintf("node %d could not lead now: it is not heard, or not aligned, or not admitted", target)
 }
 
-// checkHandOver, of a hand-over under way, sends TRANSFER once the target holds all (under rule durable: has synced it), and again while it says
-// nothing.
+// checkHandOver, of a hand-over under way, sends TRANSFER once the target holds all (under rule durable: has synced it),
+// and again while it says nothing.
 func (c *Core) checkHandOver() {
 	s := &c.s
 	p := &s.peers[s.lead.target]

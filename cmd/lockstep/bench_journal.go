@@ -159,7 +159,8 @@ func (b *journalBench) medians() error {
 		median.Scenario += "-median"
 		for _, field := range []func(*bench.JournalRow) *float64{
 			func(r *bench.JournalRow) *float64 { return &r.MBPerSec }, func(r *bench.JournalRow) *float64 { return &r.PerSec },
-			func(r *bench.JournalRow) *float64 { return &r.MinUs }, func(r *bench.JournalRow) *float64 { return &r.P50Us }, func(r *bench.JournalRow) *float64 { return &r.P99Us },
+			func(r *bench.JournalRow) *float64 { return &r.MinUs },
+			func(r *bench.JournalRow) *float64 { return &r.P50Us }, func(r *bench.JournalRow) *float64 { return &r.P99Us },
 			func(r *bench.JournalRow) *float64 { return &r.MaxUs }, func(r *bench.JournalRow) *float64 { return &r.RatioBare },
 			func(r *bench.JournalRow) *float64 { return &r.RatioFio }, func(r *bench.JournalRow) *float64 { return &r.StealPct },
 		} {

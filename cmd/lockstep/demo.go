@@ -361,7 +361,8 @@ func demoDriveCommand() *cobra.Command {
 }
 
 // clientCommand is a client in a process of its own, which another command starts: inside a lab's network.
-func clientCommand(use string, run func(ctx context.Context, f *benchFlags, target bench.Target, acks string) error) *cobra.Command {
+func clientCommand(use string,
+	run func(ctx context.Context, f *benchFlags, target bench.Target, acks string) error) *cobra.Command {
 	var f benchFlags
 	var acks string
 	c := &cobra.Command{

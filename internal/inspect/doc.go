@@ -4,7 +4,8 @@
 // # Purpose
 //
 // What `lockstep journal` shows, snapshots too: which there are, what the log says of them, whether they are sound.
-// A log may begin anywhere: what comes before its first record is gone. Everything works on the directory of a node, running or stopped, or on an archive:
+// A log may begin anywhere: what comes before its first record is gone. Everything works on the directory of a node,
+// running or stopped, or on an archive:
 // nothing is changed, no lock is taken.
 //
 // # A log that is being written

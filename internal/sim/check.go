@@ -119,7 +119,8 @@ func (c *checker) init(w *World) {
 	*c = checker{w: w, leaders: map[wire.Term]leadership{}, votes: map[ballot]transport.Addr{},
 		reports: map[reporter]progress{}, shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
-		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{}, fires: map[uint64]uint64{}}
+		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{},
+		fires: map[uint64]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
 	for i := 1; i <= w.o.Nodes+w.o.Learners; i++ {
 		c.valid.Nodes[i] = true

@@ -126,7 +126,8 @@ func (m *member) machine() node.Machine {
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
 			Service:      limits.Service,
 			ScrubPauseNs: m.w.o.Store.ScrubPauseNs,
-			Sequencer:    sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16, SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
+			Sequencer: sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16,
+				SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
 		},
 	}
 }

@@ -46,8 +46,10 @@ const (
 
 var sometimesNames = [numSometimes]string{"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes",
 	"recovering", "repeats", "resumed", "redirects", "expired", "gaps", "replays", "disk-full",
-	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
-	"timers-fired", "timers-ignored", "timers-refused", "scrub-passes", "scrub-errors", "mended-bytes", "spoilt-catch-ups", "operations-checked", "histories-searched"}
+	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "hand-overs", "step-downs", "torn-tails",
+	"damaged-logs", "misdirected-writes",
+	"timers-fired", "timers-ignored", "timers-refused", "scrub-passes", "scrub-errors", "mended-bytes", "spoilt-catch-ups",
+	"operations-checked", "histories-searched"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{
