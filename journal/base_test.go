@@ -339,9 +339,9 @@ func (im *image) standings(p wire.Position) []standing {
 	return list
 }
 
-// TestP10HowALogStandsToASnapshot: every way a log can stand to a snapshot, installed or not: what it leads to, and that a
+// TestL13P10HowALogStandsToASnapshot: every way a log can stand to a snapshot, installed or not: what it leads to, and that a
 // log which is dropped begins at the snapshot and goes on from there; that nothing is changed when it is not.
-func TestP10HowALogStandsToASnapshot(t *testing.T) {
+func TestL13P10HowALogStandsToASnapshot(t *testing.T) {
 	im := newImageOf(t, 260)
 	defer im.close()
 	for _, i := range []int{60, 120, 200, 259} {
@@ -466,10 +466,10 @@ func TestInstallKeepsPromisesThatStand(t *testing.T) {
 	j.Close()
 }
 
-// TestP9InstallCrashPoints cuts the power before every step of dropping a log and having it begin at a snapshot, and opens
+// TestL6P9InstallCrashPoints cuts the power before every step of dropping a log and having it begin at a snapshot, and opens
 // it again as a node does: still with Install, as the file that says so goes last. What is found is the log that was, or
 // the one that begins at the snapshot; never a third, and never damage.
-func TestP9InstallCrashPoints(t *testing.T) {
+func TestL6P9InstallCrashPoints(t *testing.T) {
 	im := newImageOf(t, 200)
 	defer im.close()
 	p := im.ends[150]

@@ -4,7 +4,8 @@
 //
 // The log is one stream of bytes; a segment file holds a slice of it. The journal thread takes whole records from the
 // log ring, stores them with one write and one sync a batch, and reports what is durable. Opening tells a torn tail
-// from damage. The term and vote, the watermark, who the node is, and how its last run ended are stored here as well.
+// from damage; it reads the log from its beginning, or from a snapshot on (Base). What a snapshot holds can be dropped
+// (DropBelow). The term and vote, the watermark, who the node is, and how its last run ended are stored here as well.
 // docs/journal-format.md has the layouts, the argument why a crash loses nothing that was reported, and what is assumed
 // of the system.
 //
@@ -17,6 +18,7 @@
 //	  Port.Poll: Reports          <-------      |  next segment  <----------------  worker goroutine: zeroes files
 //
 //	scrub thread: reads sealed segments again, has damage mended
+//	any thread: DropBelow (the oldest segments go, beside all others)
 //	any thread: Reader (own file handles, up to a limit that its user sets; seeks by position, number or stamp)
 //	offline:    Builder (writes a log that exists elsewhere into segments)
 //
@@ -46,5 +48,6 @@
 //
 // Segments hold from 128 KiB to 4 GiB; a batch is at most MaxBatch (1 MiB). Memory is bounded and independent of the
 // size of the log: the staging buffer of a batch, a window of 512 KiB for each reader, an entry for each term and
-// segment; what is mended at once (MaxMend, 16 MiB). One segment is prepared ahead. Log is deleted by cuts only.
+// segment from the snapshot on; what is mended at once (MaxMend, 16 MiB). One segment is prepared ahead. Log is deleted
+// by cuts, by DropBelow, and when it does not lead to a snapshot that was installed (Options.Install).
 package journal
