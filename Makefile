@@ -77,6 +77,7 @@ sim-bugs: ## the simulator against planted bugs, or one (BUG=name): it must catc
 	@$(CGO) $(GO) build -trimpath -tags simbug -o $(SIM)-bugs ./cmd/lockstep-sim
 	@$(SIM)-bugs -bugs -from 1 $(if $(BUG),-only $(BUG))
 	@$(if $(BUG),,$(CGO) $(GO) test -count=1 -tags simbug -run TestScenariosCatchWhatTheySayTheyCatch ./internal/sim)
+	@$(if $(BUG),,$(CGO) $(GO) test -count=1 -tags simbug -run TestSchedulesFindPlantedBugs ./replica)
 
 explore: ## every state that small clusters of the consensus core can get into: minutes, 2 GiB of memory
 	@$(CGO) LOCKSTEP_EXPLORE=full $(GO) test -v -count=1 -timeout 60m ./internal/explore

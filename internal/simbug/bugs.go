@@ -120,6 +120,8 @@ const (
 
 	// VerifyByMinority: one less than a majority of the voters verifies a snapshot.
 	VerifyByMinority
+	// CountStalePoint: the newest digest that a node has reported counts at whatever point is compared.
+	CountStalePoint
 
 	NumBugs
 )
@@ -171,6 +173,7 @@ var names = [NumBugs]string{
 	FireStaleTimers:         "fire-stale-timers",
 	ForgetTimers:            "forget-timers",
 	VerifyByMinority:        "verify-by-minority",
+	CountStalePoint:         "count-stale-point",
 }
 
 // String is the bug's name.
