@@ -128,7 +128,7 @@ func (n *Node) newServices() (services [service.MaxServices]service.Service, err
 // onHalt tells operators that apply has halted, or goes on. It is called on the driver's thread.
 func (n *Node) onHalt(h *service.Halt) {
 	if h == nil {
-		n.logf("apply goes on without the record: the log is applied from its beginning")
+		n.logf("apply goes on without the record: the log is applied anew, from the newest snapshot before it or from position 0")
 		return
 	}
 	n.counters.Error(n.machine.Clock.WallNs(), h.String())

@@ -28,11 +28,11 @@ type ahead struct {
 	scan  cursor          // how far the committed log was looked through, from where apply stands
 }
 
-// begin takes note of the skip records that the opened log holds, and of what was passed over below from, where apply
-// begins.
-func (a *ahead) begin(hints []wire.SkipAt, passed []wire.Position, from wire.Position) {
+// begin takes note of the skip records that the opened log holds, and of what committed ones are known to name; apply
+// begins at from.
+func (a *ahead) begin(hints []wire.SkipAt, named []wire.Position, from wire.Position) {
 	a.hints = slices.Clone(hints)
-	a.named = slices.Clone(passed)
+	a.named = slices.Clone(named)
 	a.find(from)
 }
 

@@ -46,6 +46,10 @@ func (d *Driver) begin() error {
 	if err != nil {
 		return err
 	}
+	var named []wire.Position // by skip records that the opened log need not hold: it may begin at that snapshot
+	if b != nil {
+		named = b.head.Passed
+	}
 	if at, ok := d.appliedIn(b); ok {
 		if older, err := d.openBase(at); err == nil {
 			err = b.Close()
@@ -65,7 +69,7 @@ func (d *Driver) begin() error {
 		d.progress.setApplied(d.done)
 		d.progress.state.set(d.done, d.stateHash())
 	}
-	d.ahead.begin(d.o.Skips, d.passed, d.chain.Position)
+	d.ahead.begin(d.o.Skips, named, d.chain.Position)
 	return nil
 }
 

@@ -77,6 +77,37 @@ func TestSkipBelowTheOnlySnapshotStopsTheNode(t *testing.T) {
 	}
 }
 
+// A log that is opened at the newest snapshot does not hold the skip records before it: that snapshot says what they named, also
+// when the driver has to begin from an older one.
+func TestOlderSnapshotKnowsWhatTheNewestPassedOver(t *testing.T) {
+	s := newShelf()
+	r := newRig(t, rigOptions{sink: s, base: s.base})
+	r.open(1)
+	oldest := r.snapshot(take)
+	first := r.chain.Position
+	r.message(1, 1, scriptedID, poison)
+	firstSkip := wire.SkipAt{Position: first, End: r.skip(first)}
+	r.do()
+	r.scripted.healthy = true
+	second := r.chain.Position
+	r.message(1, 2, scriptedID, poison)
+	newest := r.snapshot(take)
+	r.do()
+	secondSkip := wire.SkipAt{Position: second, End: r.skip(second)}
+	plain := newRig(t, rigOptions{healthy: true, skips: []wire.SkipAt{firstSkip, secondSkip}, log: r})
+	plain.commit()
+	plain.run()
+	again := newRig(t, rigOptions{healthy: true, skips: []wire.SkipAt{secondSkip}, log: r, base: s.base})
+	if s.done[newest] == nil || again.progress.Applied() != oldest {
+		t.Fatalf("it begins at %d, want %d", again.progress.Applied(), oldest)
+	}
+	again.commit()
+	again.run()
+	if x, y := plain.outcome(), again.outcome(); x != y {
+		t.Errorf("%v from position 0, %v from the snapshot", x, y)
+	}
+}
+
 // A snapshot between a record that was passed over and the skip record that names it is as good as any.
 func TestSnapshotBetweenARecordPassedOverAndItsSkip(t *testing.T) {
 	s := newShelf()
