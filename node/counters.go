@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -26,14 +27,18 @@ var memoryFolders = []string{"/dev/shm", "/run"}
 // countersPlaces are where the counters of the node in dir may be if its config does not say. Counting writes to memory
 // that the kernel writes back to where the file is: were that the disk that hangs, it would hold up whoever counts. So
 // they are on a tmpfs while the node runs, and still there when it is killed; in its directory once it has ended by
-// itself, or if no tmpfs takes them. The name is the directory's own: a copy of it has none.
+// itself, or if no tmpfs takes them. The name says which directory by its path: a copy elsewhere has none.
 func countersPlaces(dir string, id journal.Identity) (places []string) {
-	info, err := os.Stat(dir)
+	at, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		at, err = filepath.Abs(at)
+	}
 	if err != nil {
 		return []string{filepath.Join(dir, countersFile)}
 	}
-	at := info.Sys().(*syscall.Stat_t)
-	name := fmt.Sprintf("lockstep-%s-node%d-%x.%x", ClusterString(id.Cluster), id.Node, at.Dev, at.Ino)
+	path := fnv.New32a()
+	path.Write([]byte(at))
+	name := fmt.Sprintf("lockstep-%s-node%d-%08x", ClusterString(id.Cluster), id.Node, path.Sum32())
 	for _, folder := range memoryFolders {
 		if isTmpfs(folder) {
 			places = append(places, filepath.Join(folder, name))

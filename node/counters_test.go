@@ -62,11 +62,15 @@ func wantCounter(t *testing.T, dir string, want uint64) {
 		t.Fatal(err)
 	}
 	defer v.Close()
+	got, found := uint64(0), false
 	v.Each(func(name, _ string, value uint64) {
-		if name == "lockstep_journal_durable_position" && value != want {
-			t.Errorf("the counter shows %d, want %d", value, want)
+		if name == "lockstep_journal_durable_position" {
+			got, found = value, true
 		}
 	})
+	if !found || got != want {
+		t.Errorf("the counter shows %d (%v), want %d", got, found, want)
+	}
 }
 
 // wantFiles wants a folder to hold so many files that begin with a name.
@@ -109,7 +113,8 @@ func TestCountersAreInMemoryWhileANodeRuns(t *testing.T) {
 	}
 }
 
-// TestCountersBelongToOneDirectory: a copy has none, and another one of the same node has its own.
+// TestCountersBelongToOneDirectory: a copy has none, another one of the same node has its own, and one that is made anew in
+// the stead of one that is gone goes on with its place.
 func TestCountersBelongToOneDirectory(t *testing.T) {
 	folder, dir, other := tmpfsFolder(t), formatted(t), filepath.Join(t.TempDir(), "copy")
 	counting(t, dir, "", 10)
@@ -123,6 +128,20 @@ func TestCountersBelongToOneDirectory(t *testing.T) {
 	wantFiles(t, folder, "", 2)
 	wantCounter(t, dir, 10)
 	wantCounter(t, other, 20)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	machine := Real()
+	if _, err := machine.Reseed(dir, 1, 7); err != nil {
+		t.Fatal(err)
+	}
+	counting(t, dir, "", 30)
+	wantFiles(t, folder, "", 2)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	wantCounter(t, link, 30)
 }
 
 // TestCountersAreInTheDirectoryWithoutATmpfs, and the node says so.
