@@ -15,6 +15,7 @@ import (
 	"lockstep/internal/vfs"
 	"lockstep/journal"
 	"lockstep/node"
+	"lockstep/wire"
 )
 
 func journalVerifyCommand() *cobra.Command {
@@ -45,7 +46,7 @@ been synced are bad or gone: exit code 1).`,
 // verifyDir verifies the log and the snapshots in a directory.
 func verifyDir(w io.Writer, dir string) error {
 	done := progress(os.Stderr, "reading "+dir)
-	s, err := verifyTwice(dir)
+	s, err := verifyAgain(dir)
 	done()
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func verifySnapshots(w io.Writer, dir string) error {
 	done := progress(os.Stderr, "reading the snapshots of "+dir)
 	list, damage, err := inspect.CheckSnapshots(vfs.Real{}, dir)
 	done()
-	if err != nil && !errors.Is(err, journal.ErrCorrupt) && !errors.Is(err, inspect.ErrCut) {
+	if err != nil && !errors.Is(err, journal.ErrCorrupt) && !errors.Is(err, inspect.ErrCut) && !errors.Is(err, inspect.ErrDropped) {
 		return err
 	}
 	var problems []error
@@ -81,15 +82,31 @@ func verifySnapshots(w io.Writer, dir string) error {
 	return errors.Join(problems...)
 }
 
-// verifyTwice verifies a journal; if it looks damaged while its node runs, once more: a node that cuts its log at that
-// moment leaves the same picture.
-func verifyTwice(dir string) (journal.Summary, error) {
-	s, err := journal.Verify(vfs.Real{}, dir)
-	if err == nil && s.Outcome.Forgot() && isRunning(dir) {
+// verifyAttempts is how often a journal is verified at most that changes meanwhile.
+const verifyAttempts = 4
+
+// verifyAgain verifies a journal; if it looks damaged while its node runs, again: a node that cuts its log at that moment, or
+// drops its beginning, leaves the same picture.
+func verifyAgain(dir string) (s journal.Summary, err error) {
+	for attempt := 1; ; attempt++ {
+		s, err = journal.Verify(vfs.Real{}, dir)
+		if err != nil || !s.Outcome.Forgot() || !isRunning(dir) || attempt > 1 && !beginsBehind(dir, s.Floor) ||
+			attempt == verifyAttempts {
+			return s, err
+		}
 		time.Sleep(time.Second)
-		return journal.Verify(vfs.Real{}, dir)
 	}
-	return s, err
+}
+
+// beginsBehind says whether the log in a directory begins behind a position.
+func beginsBehind(dir string, floor wire.Position) bool {
+	l, err := inspect.Open(vfs.Real{}, dir)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	first, err := l.First()
+	return err == nil && first.Position > floor
 }
 
 func showVerified(w io.Writer, dir string, s *journal.Summary) error {

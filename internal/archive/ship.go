@@ -93,12 +93,12 @@ func Ship(o Options) (*Report, error) {
 		if err = s.join(); err == nil && s.report.End.Position < s.report.Bound {
 			err = s.copy()
 		}
+		if err == nil {
+			err = s.shipSnapshots()
+		}
 		if !errors.Is(err, errDropped) || attempt == joinAttempts {
 			break
 		}
-	}
-	if err == nil {
-		err = s.shipSnapshots()
 	}
 	if err == nil {
 		err = s.noteArchived()
@@ -230,7 +230,7 @@ func (s *shipment) copy() error {
 			break
 		}
 		if err != nil {
-			return errors.Join(s.whyEnded(err), s.publish()) // what came before it is good
+			return errors.Join(s.whyEnded(err, s.report.End.Position), s.publish()) // what came before it is good
 		}
 		before := s.report.End
 		s.report.End = s.reader.Chain()
@@ -254,9 +254,9 @@ func (s *shipment) copy() error {
 	return s.publish()
 }
 
-// whyEnded tells damage from log that the node has dropped meanwhile.
-func (s *shipment) whyEnded(err error) error {
-	if s.reader.SeekFirst() == nil && s.reader.Position() > s.report.End.Position {
+// whyEnded tells damage at a position from log that the node has dropped meanwhile.
+func (s *shipment) whyEnded(err error, at wire.Position) error {
+	if s.reader.SeekFirst() == nil && s.reader.Position() > at {
 		return fmt.Errorf("%w: %w", errDropped, err)
 	}
 	return err

@@ -84,7 +84,7 @@ func (s *shipment) shippable() ([]snapshot.Manifest, error) {
 	}
 	verified, err := inspect.Verified(s.o.FS, s.o.From, list, s.report.Bound)
 	if err != nil {
-		return nil, err
+		return nil, s.whyEnded(err, floor)
 	}
 	return slices.DeleteFunc(list, func(m snapshot.Manifest) bool {
 		digest, ok := verified[m.Position()]
@@ -116,7 +116,7 @@ func (s *shipment) shipSnapshots() error {
 			err = s.copySnapshot(t, m)
 		}
 		switch {
-		case errors.Is(err, os.ErrNotExist):
+		case errors.Is(err, os.ErrNotExist) || errors.Is(err, snapshot.ErrNotHeld):
 			continue // the node has removed it meanwhile
 		case errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, ErrHistory):
 			s.unsound = append(s.unsound, fmt.Errorf("archive: the node's snapshot at position %d: %w", m.Position(), err))
@@ -139,7 +139,7 @@ func (s *shipment) shipSnapshots() error {
 // fits says whether a snapshot of the node is one of its log.
 func (s *shipment) fits(m *snapshot.Manifest) error {
 	if err := s.reader.Seek(m.Position()); err != nil {
-		return err
+		return s.whyEnded(err, m.Position())
 	}
 	if c := s.reader.Chain(); c != m.Chain {
 		return fmt.Errorf("%w: it follows record %d, checksum %08x, and the log has record %d, checksum %08x there", ErrHistory,

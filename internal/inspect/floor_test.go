@@ -1,11 +1,13 @@
 package inspect
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"lockstep/internal/journaltest"
 	"lockstep/internal/vfs"
@@ -193,5 +195,54 @@ func TestViewOfSnapshotRecords(t *testing.T) {
 	want := fmt.Sprintf(`{"verified":%d,"digest":"0000000000000001"}`, good.Position)
 	if len(lines) != 5 || lines[0] != `{"followers":true,"leader":true}` || lines[4] != want {
 		t.Errorf("%q, want at last %q", lines, want)
+	}
+}
+
+// TestReadingBesideRetention: a walk that retention overtakes says so; one that is followed goes on behind.
+func TestReadingBesideRetention(t *testing.T) {
+	fs := vfs.NewMem()
+	l := newLog(t, fs, 60_000)
+	l.Finish()
+	log, err := Open(fs, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	seen := 0
+	_, err = log.Walk(&Selection{}, func(*wire.Record, []byte) error {
+		if seen++; seen == 100 {
+			l.Drop(l.Ends[30_000])
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrDropped) || seen < 100 {
+		t.Errorf("%d records, then %v", seen, err)
+	}
+	if s, err := Gather(fs, dir); err != nil || s.Floor == 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	log, err = Open(fs, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var last uint64
+	missing := 0
+	var notice string
+	err = Follow(ctx, fs, dir, 1<<40, &Selection{}, time.Millisecond, func(r *wire.Record, _ []byte) error {
+		if last > 0 && r.Sequence != last+1 {
+			missing += int(r.Sequence - last - 1)
+		} else if last == 0 {
+			l.Drop(l.Ends[50_000])
+		}
+		if last = r.Sequence; last == l.Chain.Sequence {
+			stop()
+		}
+		return nil
+	}, func(text string) { notice = text })
+	if err != nil || last != l.Chain.Sequence || missing == 0 || !strings.Contains(notice, "dropped its log up to position") {
+		t.Errorf("followed up to %d, %d missing, %q, %v", last, missing, notice, err)
 	}
 }

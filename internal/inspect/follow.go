@@ -93,8 +93,8 @@ func (f *follower) remember(c wire.Chain) {
 func (f *follower) drain(ctx context.Context) (done bool, err error) {
 	for ctx.Err() == nil {
 		r, payload, err := f.reader.Next()
-		if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, io.EOF) {
-			return false, nil // nothing more yet
+		if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, io.EOF) || errors.Is(err, journal.ErrNotHeld) {
+			return false, nil // nothing more yet, or dropped: the next look tells
 		}
 		if err != nil || !f.selection.To.Covers(&r) {
 			return err == nil, err
@@ -158,7 +158,7 @@ func (f *follower) doubt() error {
 	}
 	_, err = f.Ending(at)
 	f.generation = noGeneration // the reader is elsewhere: the next look brings it back
-	if errors.Is(err, ErrCut) {
+	if errors.Is(err, ErrCut) || errors.Is(err, ErrDropped) {
 		return nil
 	}
 	return err
@@ -169,6 +169,12 @@ const noGeneration = ^uint64(0)
 
 // goBack finds the newest record shown that the log still holds.
 func (f *follower) goBack() error {
+	if last := f.past[len(f.past)-1]; f.dropped(last) {
+		f.past = append(f.past[:0], f.reader.Chain())
+		f.notice(fmt.Sprintf("the node dropped its log up to position %d before all of it was shown: records %d to %d are missing",
+			f.reader.Position(), last.Sequence+1, f.reader.Chain().Sequence))
+		return nil
+	}
 	n := sort.Search(len(f.past), func(i int) bool { return !f.holds(f.past[i]) })
 	if n == 0 {
 		return fmt.Errorf("%w (it was cut further back than the last %d records)", ErrCut, len(f.past))

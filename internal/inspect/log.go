@@ -14,6 +14,9 @@ import (
 // ErrCut says that the node cut its log below what had been read: records of an uncommitted tail were taken back.
 var ErrCut = errors.New("the node cut its log while it was read: what was shown last is no longer there; run the command again")
 
+// ErrDropped says that the node dropped log that was about to be read, as it does with what it no longer keeps.
+var ErrDropped = errors.New("the node dropped log that was about to be read; run the command again")
+
 // Log is the log in a directory, open for reading.
 type Log struct {
 	fs     vfs.FS
@@ -54,6 +57,9 @@ func (l *Log) Walk(s *Selection, visit func(r *wire.Record, payload []byte) erro
 		if least := l.reader.Least(); err != nil && !s.To.Covers(&least) {
 			return e, nil // whatever follows is not asked for
 		}
+		if errors.Is(err, journal.ErrNotHeld) {
+			return e, fmt.Errorf("%w: %w", ErrDropped, err)
+		}
 		if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, io.EOF) {
 			e.Log, err = l.Ending(e.Chain)
 			return e, err
@@ -89,6 +95,8 @@ func (l *Log) Ending(chain wire.Chain) (*journal.Recovered, error) {
 		switch {
 		case !end.Outcome.Forgot():
 			return end, nil
+		case l.dropped(chain):
+			return end, fmt.Errorf("%w (position %d)", ErrDropped, l.reader.Position())
 		case !l.holds(chain):
 			return end, ErrCut
 		case end.Watermark != watermark:
@@ -99,6 +107,11 @@ func (l *Log) Ending(chain wire.Chain) (*journal.Recovered, error) {
 				end.Chain.Position, end.Segment, end.Offset, end.Cause)
 		}
 	}
+}
+
+// dropped says whether the log now begins behind chain. It moves the reader.
+func (l *Log) dropped(chain wire.Chain) bool {
+	return l.reader.SeekFirst() == nil && l.reader.Position() > chain.Position
 }
 
 // holds says whether the log still holds the record that ends at chain. It moves the reader.

@@ -94,8 +94,20 @@ func (t *tally) named(name func(i int) string) map[string]Count {
 	return m
 }
 
+// gatherAttempts is how often Gather begins anew because the node drops the log's beginning.
+const gatherAttempts = 4
+
 // Gather reads the whole log in dir. On damage it tells of what is before, together with the error.
-func Gather(fs vfs.FS, dir string) (*Stat, error) {
+func Gather(fs vfs.FS, dir string) (s *Stat, err error) {
+	for range gatherAttempts {
+		if s, err = gather(fs, dir); !errors.Is(err, ErrDropped) {
+			break
+		}
+	}
+	return s, err
+}
+
+func gather(fs vfs.FS, dir string) (*Stat, error) {
 	s := &Stat{Dir: dir}
 	if err := s.directory(fs, dir); err != nil {
 		return nil, err

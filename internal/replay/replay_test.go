@@ -96,9 +96,11 @@ func (f *fragile) Apply(_ *service.Context, _ *wire.Record, payload []byte) {
 	f.applied++
 }
 func (f *fragile) OnSession(*service.Context, wire.SessionID, bool) {}
-func (f *fragile) Snapshot(io.Writer) error                         { return nil }
-func (f *fragile) Restore(io.Reader) error                          { return nil }
-func (f *fragile) Hash() uint64                                     { return f.applied }
+func (f *fragile) Snapshot(w io.Writer) error {
+	return binary.Write(w, binary.LittleEndian, f.applied)
+}
+func (f *fragile) Restore(r io.Reader) error { return binary.Read(r, binary.LittleEndian, &f.applied) }
+func (f *fragile) Hash() uint64              { return f.applied }
 
 const fragileID = 5
 

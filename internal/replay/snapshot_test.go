@@ -207,3 +207,31 @@ func TestCompareLogsThatBeginElsewhere(t *testing.T) {
 		t.Errorf("one ends before the other begins: %v", err)
 	}
 }
+
+// TestPoisonBehindASnapshot: a replay that began with one starts over with one, without the record that is passed over.
+func TestPoisonBehindASnapshot(t *testing.T) {
+	fs := vfs.NewMem()
+	l := newLog(t, fs, "/node", 3000)
+	taker := journaltest.NewTaker(l, withFragile)
+	l.Open(0x900, "fragile")
+	taker.Take()
+	l.Message(0x900, 1, fragileID, 0, []byte("good"))
+	newest := taker.Take()
+	l.Message(0x900, 2, fragileID, 0, []byte("good"))
+	at := l.Chain.Position
+	l.Message(0x900, 3, fragileID, 0, []byte("poison"))
+	l.Message(0x900, 4, fragileID, 0, []byte("good"))
+	var skip [wire.SkipRecordSize]byte
+	l.Append(wire.Record{Kind: wire.RecordSkip}, skip[:(&wire.SkipRecord{Position: at}).Put(skip[:])])
+	l.Finish()
+	o := Options{FS: fs, Dir: l.Dir, End: l.Chain.Position, FromStart: true, Services: withFragile}
+	want, err := replay(t, o).Apply(o.End)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.FromStart = false
+	p := replay(t, o)
+	if got, err := p.Apply(o.End); err != nil || got.Hash != want.Hash || p.Start() != newest || p.Halt() != nil {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+}
