@@ -12,8 +12,8 @@ import (
 	"lockstep/wire"
 )
 
-// at runs the binary where a node is.
-func (c *cluster) at(id, wantCode int, args []string, says ...string) {
+// at runs the binary where a node is, and returns what it says.
+func (c *cluster) at(id, wantCode int, args []string, says ...string) (out string) {
 	c.t.Helper()
 	out, code := runCmd(c.t, func(cmd *exec.Cmd) error { return c.lab.StartNode(id, cmd) }, exec.Command(binary, args...))
 	if code != wantCode {
@@ -24,6 +24,7 @@ func (c *cluster) at(id, wantCode int, args []string, says ...string) {
 			c.t.Errorf("%v does not say %q:\n%s", args, text, out)
 		}
 	}
+	return out
 }
 
 // TestShouldGoOnByOrderWhenEveryProcessWasKilled kills all nodes of a cluster under rule replicated: each may have
