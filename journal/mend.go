@@ -114,7 +114,7 @@ func (j *Journal) patch(g Gap, b []byte) error {
 	if err != nil {
 		return err
 	}
-	p := patcher{fs: j.options.FS, dir: j.options.Dir, segments: list, direct: j.direct, base: j.scanned.basePosition()}
+	p := patcher{fs: j.options.FS, dir: j.options.Dir, segments: list, direct: j.direct, floor: max(j.recovered.Floor, j.scanned.basePosition())}
 	return p.patch(g.From, b)
 }
 
@@ -151,7 +151,7 @@ type patcher struct {
 	dir      string
 	segments []segmentInfo
 	direct   bool
-	base     wire.Position // of the snapshot that the log was opened from, 0 for none
+	floor    wire.Position // where the log begins, or the snapshot that it was opened from
 }
 
 // patchBytes is how much of a patch one write carries.
@@ -195,10 +195,10 @@ func (p *patcher) edges(t *tape, piece []byte, at, from, until wire.Position) er
 	}
 	if at < from {
 		err := read(0)
-		if err != nil && from != p.base {
+		if err != nil && from > p.floor {
 			return err
 		}
-		if err != nil { // what is below the snapshot in this block is lost, and not needed
+		if err != nil { // what is below that in this block is lost, and not needed
 			clear(piece[:vfs.BlockBytes])
 		}
 	}

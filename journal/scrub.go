@@ -50,6 +50,7 @@ type Scrubber struct {
 	list    []segmentInfo
 	window  *window
 	chain   wire.Chain    // behind the last record verified
+	floor   wire.Position // where the log began when the pass did
 	until   wire.Position // where the segment begins that is still written; 0: no pass is under way
 	checked int           // segments of the list whose header was looked at
 	dueNs   int64         // when to go on
@@ -184,7 +185,7 @@ func (s *Scrubber) begin() bool {
 	if !ok {
 		return false
 	}
-	s.list, s.until, s.checked = list[first:], list[used].first, 0
+	s.list, s.until, s.checked, s.floor = list[first:], list[used].first, 0, s.chain.Position
 	s.window = newWindow(o.FS, o.Dir, s.list, !s.j.direct)
 	s.window.buf = vfs.AlignedBytes(scrubWindow)
 	return true
@@ -365,7 +366,7 @@ func (s *Scrubber) mend(g Gap, next []byte) error {
 	case g.Bytes() > MaxMend:
 		return fmt.Errorf("%w: %d bytes, more than %d", ErrMend, g.Bytes(), MaxMend)
 	}
-	p := patcher{fs: s.j.options.FS, dir: s.j.options.Dir, segments: s.list, direct: s.j.direct}
+	p := patcher{fs: s.j.options.FS, dir: s.j.options.Dir, segments: s.list, direct: s.j.direct, floor: s.floor}
 	return s.options.Mend(g, func(b []byte) error {
 		if err := verifyGap(g, s.chain, b, next); err != nil {
 			return err

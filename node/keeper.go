@@ -99,7 +99,7 @@ func (n *Node) newKeeper() error {
 	for _, p := range n.points {
 		k.learn(p)
 	}
-	n.keeper = k
+	n.keeper, n.pins.short = k, n.machine.Limits.PinNs
 	return nil
 }
 

@@ -54,6 +54,8 @@ type MachineLimits struct {
 	Version   uint32 // highest behaviour version that the build has
 	// ScrubPauseNs is the time between two passes of the scrub.
 	ScrubPauseNs int64
+	// PinNs is for how long what another node reads here stays after its last request.
+	PinNs int64
 }
 
 // Real is the machine that this process runs on.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"sync"
 
 	"lockstep/wire"
@@ -29,6 +30,7 @@ type pins struct {
 	mu       sync.Mutex
 	log      [wire.MaxNodes + 1]pin // by reader; 0: whoever did not say
 	snapshot [wire.MaxNodes + 1]pin
+	short    int64 // a machine's time in place of both; 0: none
 }
 
 // reads notes a request of a reader. What it reads stays for forNs.
@@ -47,14 +49,14 @@ func (p *pin) alive(nowNs int64) bool {
 func (p *pins) readsLog(reader wire.NodeID, from wire.Position, nowNs int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.log[slot(reader)].reads(from, 0, nowNs, pinLogNs)
+	p.log[slot(reader)].reads(from, 0, nowNs, cmp.Or(p.short, pinLogNs))
 }
 
 // readsSnapshot notes that a node reads the snapshot at a position from an offset on.
 func (p *pins) readsSnapshot(reader wire.NodeID, at wire.Position, offset int64, nowNs int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.snapshot[slot(reader)].reads(at, uint64(offset), nowNs, pinSnapshotNs)
+	p.snapshot[slot(reader)].reads(at, uint64(offset), nowNs, cmp.Or(p.short, pinSnapshotNs))
 }
 
 func slot(reader wire.NodeID) wire.NodeID {

@@ -3,7 +3,10 @@ package sim
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"lockstep/service"
 	"lockstep/wire"
@@ -75,9 +78,45 @@ func (a *alarm) OnTimer(ctx *service.Context, id, deadline uint64) {
 }
 
 func (a *alarm) OnSession(*service.Context, wire.SessionID, bool) {}
-func (a *alarm) Snapshot(io.Writer) error                         { return nil }
-func (a *alarm) Restore(io.Reader) error                          { return nil }
-func (a *alarm) Hash() uint64                                     { return a.fired }
+
+// Hash implements service.Service.
+func (a *alarm) Hash() uint64 {
+	h := service.Mix(0, a.fired)
+	for _, id := range a.ids() {
+		x := a.pending[id]
+		h = service.Mix(service.Mix(service.Mix(h, id), x.by), x.deadline^uint64(x.session))
+	}
+	return h
+}
+
+func (a *alarm) ids() []uint64 { return slices.Sorted(maps.Keys(a.pending)) }
+
+// Snapshot implements service.Service.
+func (a *alarm) Snapshot(w io.Writer) error {
+	b := binary.LittleEndian.AppendUint64(nil, a.fired)
+	for _, id := range a.ids() {
+		x := a.pending[id]
+		for _, v := range []uint64{id, x.by, x.deadline, uint64(x.session)} {
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// Restore implements service.Service.
+func (a *alarm) Restore(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if err != nil || len(b)%32 != 8 {
+		return errors.Join(err, fmt.Errorf("the state of the alarm has %d bytes", len(b)))
+	}
+	a.fired = binary.LittleEndian.Uint64(b)
+	for b = b[8:]; len(b) > 0; b = b[32:] {
+		v := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
+		a.pending[v(0)] = ringing{by: v(1), deadline: v(2), session: wire.SessionID(v(3))}
+	}
+	return nil
+}
 
 // addAlarm gives a node its alarm, with nothing set.
 func (m *member) addAlarm(s *[service.MaxServices]service.Service) {

@@ -36,6 +36,7 @@ type observed struct {
 	// recovering: it was, at some time; its directory may say so a little longer than it is.
 	recovering bool
 	status     report
+	storeSeen
 
 	replicated, majority wire.Position // what a leader takes for held and synced by a majority
 	caughtUp, fetches    uint64
@@ -109,7 +110,10 @@ type checker struct {
 	byID     map[wire.SessionID]*session
 	states   map[wire.Position]uint64
 	hashes   map[wire.Position]uint64
-	fires    map[uint64]uint64 // timers by the record that set them: the record that fired them
+	digests  map[wire.Position]uint64
+	points   map[wire.Position]map[wire.NodeID]bool // whose digests were seen
+	verified map[wire.Position]uint64               // as the committed log says
+	fires    map[uint64]uint64                      // timers by the record that set them: the record that fired them
 	scratch  []byte
 	valid    wire.Validator
 	settleNs int64
@@ -120,7 +124,8 @@ func (c *checker) init(w *World) {
 		reports: map[reporter]progress{}, shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
 		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{},
-		fires: map[uint64]uint64{}}
+		fires: map[uint64]uint64{}, digests: map[wire.Position]uint64{}, points: map[wire.Position]map[wire.NodeID]bool{},
+		verified: map[wire.Position]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
 	for i := 1; i <= w.o.Nodes+w.o.Learners; i++ {
 		c.valid.Nodes[i] = true
@@ -374,6 +379,10 @@ func (c *checker) onApplied(m *member) {
 		return
 	}
 	s.applied = applied
+	m.furthest = max(m.furthest, applied)
+	if !m.wrong {
+		c.onPoint(m)
+	}
 	if h := m.process.in.Driver.Status().Halt; h != nil {
 		c.w.fail("node %d: %v", m.id, h)
 	}

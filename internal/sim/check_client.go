@@ -26,6 +26,8 @@ func (c *checker) apply(r *wire.Record, payload []byte) {
 		if s != nil {
 			s.closed = true
 		}
+	case wire.RecordSnapshot:
+		c.onVerified(r, payload)
 	case wire.RecordMessage:
 		if s == nil || s.closed || r.Correlation != s.next {
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"lockstep/node"
 	"lockstep/wire"
 )
 
@@ -17,12 +18,13 @@ var errSpoilt = errors.New("sim: other bytes than were written")
 func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
 	sink func([]byte) error) error {
 	m.w.count.Fetches++
-	m.fetches++
-	m.fetchTerm = term
+	if term > 0 { // else it mends
+		m.fetches++
+		m.fetchTerm = term
+	}
 	s := m.w.members[server-1]
 	for from < until {
-		cut := m.w.net.links[m.end.number][s.end.number].cut || m.w.net.links[s.end.number][m.end.number].cut
-		if s.process == nil || cut || s.process.pausedNs[agentNode] > m.w.nowNs || m.w.net.hit(m.w.net.o.Loss) {
+		if !m.reaches(s) {
 			return errServer
 		}
 		body, err := s.process.node.LogFor(m.id, term, from, until)
@@ -46,6 +48,30 @@ func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, fr
 		}
 	}
 	return nil
+}
+
+// reaches says whether a request to another node's control plane is answered.
+func (m *member) reaches(s *member) bool {
+	cut := m.w.net.links[m.end.number][s.end.number].cut || m.w.net.links[s.end.number][m.end.number].cut
+	return s.process != nil && !cut && s.process.pausedNs[agentNode] <= m.w.nowNs && !m.w.net.hit(m.w.net.o.Loss)
+}
+
+// offers is node.Machine.Snapshots: what another node says of its log and snapshots.
+func (m *member) offers(_ context.Context, server wire.NodeID) (node.Listing, error) {
+	if s := m.w.members[server-1]; m.reaches(s) {
+		return s.process.node.Listing(), nil
+	}
+	return node.Listing{}, errServer
+}
+
+// snapshotData is node.Machine.SnapshotData: bytes of a snapshot of another node.
+func (m *member) snapshotData(_ context.Context, server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error) {
+	s := m.w.members[server-1]
+	if !m.reaches(s) {
+		return 0, errServer
+	}
+	m.w.check.downloads(m, s, at)
+	return s.process.node.SnapshotBytes(m.id, at, offset, b)
 }
 
 // readLog reads a part of the log from the disk.

@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,9 @@ var storeNames = [numStoreFaults]string{"rot-beneath"}
 type StoreOptions struct {
 	ScrubBytesPerS int64
 	ScrubPauseNs   int64
+	SnapshotBytes  int64 // a snapshot each time that the log has grown by so much; 0: none
+	RetainBytes    int64 // log that is kept though no start needs it
+	PinNs          int64 // for how long what another node reads is kept
 	EveryNs        int64 // mean time between two faults
 	Kinds          uint32
 }
@@ -32,6 +36,8 @@ func drawStore(r *rand.Rand) (o StoreOptions) {
 		return o
 	}
 	o.ScrubBytesPerS, o.ScrubPauseNs = pick[int64](r, 0, 512<<10, 4<<20), pick[int64](r, 50e6, 500e6)
+	o.SnapshotBytes = pick[int64](r, 0, 8<<10, 32<<10, 64<<10)
+	o.RetainBytes, o.PinNs = pick[int64](r, 0, 0, 64<<10, 1<<40), pick[int64](r, 100e6, 1e9)
 	o.EveryNs = pick[int64](r, 50e6, 200e6)
 	for k := range numStoreFaults {
 		if r.IntN(3) > 0 {
@@ -152,14 +158,19 @@ func (m *member) isRotten() bool {
 	return len(left) > 0
 }
 
-// unmended names rot of a sealed segment, which the scrub must find and mend.
+// maxRecord is as long as a record of a world can be: what begins below a floor is gone in whole.
+const maxRecord = 8 << 10
+
+// unmended names rot of a sealed segment, which the scrub must find and mend as long as another node keeps what is spoilt.
 func (m *member) unmended() (wire.Position, bool) {
 	if m.w.o.Store.ScrubBytesPerS == 0 || !m.isRotten() {
 		return 0, false
 	}
 	for _, x := range m.rotten {
 		first, _ := strconv.ParseUint(strings.TrimSuffix(path.Base(x.file), ".seg"), 10, 64)
-		if size, _ := m.disk.Stat(x.file); first+uint64(size)-vfs.BlockBytes <= m.process.durable.Load() {
+		size, _ := m.disk.Stat(x.file)
+		sealed := first+uint64(size)-vfs.BlockBytes <= m.process.durable.Load()
+		if sealed && slices.ContainsFunc(m.w.members, func(o *member) bool { return o != m && o.process != nil && o.seen.floor+maxRecord <= x.at }) {
 			return x.at, true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"lockstep/agent"
@@ -14,6 +15,7 @@ import (
 	"lockstep/node"
 	"lockstep/replica"
 	"lockstep/sequencer"
+	"lockstep/service"
 	"lockstep/service/orderbook"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -64,6 +66,8 @@ type member struct {
 	starting  bool          // a start is due
 	wiped     bool          // its directory is new, and the cluster has not admitted it
 	rotten    []rotten      // what is not as it was synced
+	spoilt    bool          // a snapshot of it is not what was written
+	furthest  wire.Position // that it has applied, ever
 	joined    bool          // the cluster has counted it, some time
 	crashed   bool          // the process before did not end in order
 	reported  wire.Position // what the process before had reported as durable
@@ -121,11 +125,12 @@ func (m *member) machine() node.Machine {
 		FS: m.failing, Clock: &m.clock, Random: m.random, Inline: true,
 		Transport: func(node.Config) (transport.Transport, error) { return m.end.reopen(), nil },
 		Fetch:     m.fetch,
-		Services:  m.addAlarm,
+		Snapshots: m.offers, SnapshotData: m.snapshotData,
+		Services: m.addAlarm,
 		Limits: node.MachineLimits{
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
 			Service:      limits.Service,
-			ScrubPauseNs: m.w.o.Store.ScrubPauseNs,
+			ScrubPauseNs: m.w.o.Store.ScrubPauseNs, PinNs: m.w.o.Store.PinNs,
 			Sequencer: sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16,
 				SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
 		},
@@ -249,6 +254,9 @@ func (m *member) turn(e *event) {
 	default:
 		m.after(i, work)
 		m.observe()
+		if i == agentKeeper {
+			m.w.check.kept(m)
+		}
 		if i == agentNode {
 			m.w.check.heard(m)
 			m.w.check.caughtUp(m, term)
@@ -289,7 +297,13 @@ func (m *member) diskDelay() int64 { return 200 + m.rng.Int64N(2*m.w.o.Disk.Dela
 
 // ended takes note of a process that ends itself.
 func (m *member) ended(i int, err error) {
-	explained := m.diskBad && (errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC))
+	explained := (m.diskBad || m.isRotten()) && (errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC)) ||
+		m.isRotten() && (errors.Is(err, service.ErrLog) || strings.Contains(err.Error(), "cut at "))
+	if errors.Is(err, node.ErrInstalled) {
+		m.w.sometimes(sometimesInstalled)
+		m.install()
+		return
+	}
 	if !explained && !m.excused(err) {
 		m.w.fail("node %d ends, agent %d: %v", m.id, i, err)
 		return
@@ -297,6 +311,14 @@ func (m *member) ended(i int, err error) {
 	m.w.count.Ends++
 	m.process.node.Ended(err)
 	m.crash(false)
+}
+
+// install has a process that had a snapshot installed end in order and begin again, or, now and then, die.
+func (m *member) install() {
+	if m.w.mayCrash(m) && m.w.storeRng.IntN(4) == 0 && m.w.stopProcess(faultPower, m) {
+		return
+	}
+	m.finish()
 }
 
 func (m *member) excused(err error) bool { return m.excuse != nil && m.excuse(err) }

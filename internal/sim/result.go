@@ -35,6 +35,16 @@ const (
 	sometimesTimers
 	sometimesTimersIgnored
 	sometimesTimersRefused
+	sometimesTaken
+	sometimesAborted
+	sometimesPublished
+	sometimesVerified
+	sometimesBegun
+	sometimesInstalled
+	sometimesFetched
+	sometimesRemoved
+	sometimesDropped
+	sometimesSetAside
 	sometimesScrubs
 	sometimesScrubErrors
 	sometimesMended
@@ -44,12 +54,14 @@ const (
 	numSometimes
 )
 
-var sometimesNames = [numSometimes]string{"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes",
-	"recovering", "repeats", "resumed", "redirects", "expired", "gaps", "replays", "disk-full",
-	"segments", "fetches", "stamp-clamps", "busy", "ring-full", "hand-overs", "step-downs", "torn-tails",
-	"damaged-logs", "misdirected-writes",
-	"timers-fired", "timers-ignored", "timers-refused", "scrub-passes", "scrub-errors", "mended-bytes", "spoilt-catch-ups",
-	"operations-checked", "histories-searched"}
+var sometimesNames = [numSometimes]string{
+	"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes", "recovering", "repeats",
+	"resumed", "redirects", "expired", "gaps", "replays", "disk-full", "segments", "fetches", "stamp-clamps",
+	"busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
+	"timers-fired", "timers-ignored", "timers-refused", "snapshots-taken", "snapshots-aborted",
+	"snapshots-published", "snapshots-verified", "begun-from-snapshots", "installed", "snapshots-fetched",
+	"snapshots-removed", "log-dropped", "snapshots-set-aside", "scrub-passes", "scrub-errors", "mended-bytes",
+	"spoilt-catch-ups", "operations-checked", "histories-searched"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{
@@ -69,6 +81,13 @@ var sometimesCounters = [numSometimes]string{
 	sometimesTimers:         "lockstep_timers_fired_total",
 	sometimesTimersIgnored:  "lockstep_timers_ignored_total",
 	sometimesTimersRefused:  "lockstep_timers_refused_total",
+	sometimesTaken:          "lockstep_snapshots_total",
+	sometimesAborted:        "lockstep_snapshots_aborted_total",
+	sometimesPublished:      "lockstep_snapshots_published_total",
+	sometimesFetched:        "lockstep_snapshots_fetched_total",
+	sometimesRemoved:        "lockstep_snapshots_removed_total",
+	sometimesDropped:        "lockstep_log_dropped_bytes_total",
+	sometimesSetAside:       "lockstep_snapshots_set_aside_total",
 	sometimesScrubs:         "lockstep_scrub_passes_total",
 	sometimesScrubErrors:    "lockstep_scrub_errors_total",
 	sometimesMended:         "lockstep_journal_mended_bytes_total",
@@ -90,6 +109,9 @@ func (w *World) collect(p *process) {
 		}
 	})
 }
+
+// counter is a node's own.
+func (m *member) counter(name string) uint64 { return m.process.in.Counters.Counter(name, "").Load() }
 
 // Result is what became of a run.
 type Result struct {
@@ -137,7 +159,7 @@ func (r *Result) Trace(out io.Writer, most int) {
 	w.trace.write(out, most)
 	for _, m := range w.members {
 		text := m.log.Bytes()
-		fmt.Fprintf(out, "node %d said last:\n%s\n", m.id, text[max(0, len(text)-600):])
+		fmt.Fprintf(out, "node %d said last:\n%s\n", m.id, text[max(0, len(text)-10*most):])
 	}
 	if w.trace.hash != r.Hash {
 		fmt.Fprintln(out, "this run was not the one that failed: something in it is not deterministic")

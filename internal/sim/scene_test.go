@@ -236,9 +236,6 @@ func (s *scene) term() (term wire.Term) {
 
 func (m *member) core() *replica.Core { return m.process.in.Core }
 
-// counter is a node's own.
-func (m *member) counter(name string) uint64 { return m.process.in.Counters.Counter(name, "").Load() }
-
 // What scripts do to the network. Nodes are parted from nodes; clients reach everybody unless they are named.
 
 func (s *scene) setCut(from, to *endpoint, cut bool) { s.net.links[from.number][to.number].cut = cut }

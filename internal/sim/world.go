@@ -85,6 +85,7 @@ func (w *World) config() node.Config {
 		SyncBytes: o.RingBytes / 4, HungMs: o.HungMs, ScrubBytesPerS: o.Store.ScrubBytesPerS}
 	c.Election = node.ElectionConfig{TimeoutMinMs: o.TimeoutMinMs, TimeoutMaxMs: o.TimeoutMaxMs,
 		HeartbeatMs: o.HeartbeatMs, ClockSkewMs: o.ClockSkewMs}
+	c.Snapshot.EveryBytes, c.Retention.Bytes = o.Store.SnapshotBytes, o.Store.RetainBytes
 	c.Threads.Idle, c.Limits.Window, c.Dir = "yield", o.Window, nodeDir
 	for i := 1; i <= o.Nodes+o.Learners; i++ {
 		c.Cluster.Nodes = append(c.Cluster.Nodes, node.NodeConfig{ID: i, Learner: i > o.Nodes,
