@@ -15,9 +15,10 @@ const (
 	installFormat = "lockstep install 1\nposition %d\n"
 )
 
-// WriteInstall records durably that a snapshot at position was put into the directory from another node, where the log
-// here does not reach: the next Open (Options.Install) may drop the log and have it begin there. After the snapshot is
-// published.
+// WriteInstall records durably that a snapshot at position is put into the directory from another node, where the log
+// here does not reach: the next Open (Options.Install) may drop the log and have it begin there. Before the snapshot is
+// published: one that is not there is not installed, and one that the log does not reach, with nothing to say why, would
+// look as if the log had lost something.
 func WriteInstall(fs vfs.FS, dir string, position wire.Position) error {
 	return writeText(fs, dir, installName, fmt.Sprintf(installFormat, position))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"lockstep/internal/counters"
 	"lockstep/journal"
 	"lockstep/journal/snapshot"
 	"lockstep/service"
@@ -21,6 +22,7 @@ type begun struct {
 	clean    bool             // that one ended in order
 	bumped   bool             // the next is known
 	identity journal.Identity // with the run of this start
+	aside    uint64           // snapshots set aside so far
 }
 
 // openSnapshots finds the snapshots in the directory, and what is known of them.
@@ -29,15 +31,21 @@ func (n *Node) openSnapshots(cluster uint64) error {
 	if n.store, err = snapshot.Open(n.machine.FS, n.config.Dir, cluster); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	n.countAside().Set(n.begun.aside)
 	for _, damage := range n.store.Damage() {
 		n.setAside(damage)
 	}
 	return nil
 }
 
+func (n *Node) countAside() *counters.Counter {
+	return n.counters.Counter("lockstep_snapshots_set_aside_total", "snapshots that were damaged, or not what they said")
+}
+
 // setAside counts a snapshot that is set aside, and says so.
 func (n *Node) setAside(what string) {
-	n.counters.Counter("lockstep_snapshots_set_aside_total", "snapshots that were damaged, or not what they said").Inc()
+	n.begun.aside++
+	n.countAside().Inc()
 	n.counters.Error(n.machine.Clock.WallNs(), what)
 	n.logf("snapshot: set aside: %s", what)
 }

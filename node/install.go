@@ -348,10 +348,7 @@ func (k *keeper) data(server wire.NodeID, at wire.Position, offset int64, b []by
 
 // setAside takes a snapshot away from those that a start may use.
 func (k *keeper) setAside(at wire.Position, why error) {
-	k.n.logf("snapshot: set aside the one at position %d: %v", at, why)
-	if k.says("set aside", k.store.SetAside(at)) {
-		k.count.aside.Inc()
-	}
+	k.says("set aside", k.n.dropSnapshot(at, why))
 }
 
 // headOf reads what a snapshot says of itself, and holds it against its manifest.

@@ -65,8 +65,8 @@ type staged struct {
 }
 
 type keeperCounts struct {
-	published, removed, aside, fetched, installed, fetchBytes, fetchOf, position, held *counters.Counter
-	verified, floor, disk, dropped, unshipped                                          *counters.Counter
+	published, removed, fetched, installed, fetchBytes, fetchOf, position, held *counters.Counter
+	verified, floor, disk, dropped, unshipped                                   *counters.Counter
 }
 
 func (n *Node) newKeeper() error {
@@ -77,7 +77,6 @@ func (n *Node) newKeeper() error {
 		verified:   c("lockstep_snapshot_verified_position", "position of the newest of them that a majority has verified"),
 		published:  c("lockstep_snapshots_published_total", "snapshots published"),
 		removed:    c("lockstep_snapshots_removed_total", "snapshots removed because newer ones are verified"),
-		aside:      c("lockstep_snapshots_set_aside_total", "snapshots that were damaged, or not what they said"),
 		fetched:    c("lockstep_snapshots_fetched_total", "snapshots fetched from other nodes"),
 		installed:  c("lockstep_installed_position", "another node's snapshot that this run began at, 0: none"),
 		fetchBytes: c("lockstep_snapshot_fetch_bytes", "bytes there of the snapshot that is being fetched"),
