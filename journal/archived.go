@@ -1,10 +1,7 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path"
 
 	"lockstep/internal/vfs"
 	"lockstep/wire"
@@ -24,15 +21,5 @@ func StoreArchived(fs vfs.FS, dir string, position wire.Position) error {
 // LoadArchived reads what StoreArchived noted. known is false when nothing was archived from dir yet. ErrDamagedFile: no
 // position can be believed, and the next run of the archiver writes the file anew.
 func LoadArchived(fs vfs.FS, dir string) (position wire.Position, known bool, err error) {
-	body, err := readText(fs, path.Join(dir, archivedName))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	if _, err := fmt.Sscanf(body, archivedFormat, &position); err != nil {
-		return 0, false, fmt.Errorf("%w: %s/%s: %w", ErrDamagedFile, dir, archivedName, err)
-	}
-	return position, true, nil
+	return readPosition(fs, dir, archivedName, archivedFormat)
 }

@@ -153,3 +153,19 @@ func readText(fs vfs.FS, name string) (string, error) {
 	}
 	return string(text[:end]), nil
 }
+
+// readPosition reads a file that writeText wrote with nothing but a position in it; known is false when there is none.
+func readPosition(fs vfs.FS, dir, name, format string) (position wire.Position, known bool, err error) {
+	name = path.Join(dir, name)
+	body, err := readText(fs, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	if _, err := fmt.Sscanf(body, format, &position); err != nil {
+		return 0, false, fmt.Errorf("%w: %s: %w", ErrDamagedFile, name, err)
+	}
+	return position, true, nil
+}

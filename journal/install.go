@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 
 	"lockstep/internal/vfs"
 	"lockstep/wire"
@@ -26,18 +25,7 @@ func WriteInstall(fs vfs.FS, dir string, position wire.Position) error {
 // ReadInstall says whether WriteInstall was called and RemoveInstall was not, and with which position. ErrDamagedFile: the
 // file does not pass its checksum; without it a log that does not reach a snapshot counts as damaged, which is safe.
 func ReadInstall(fs vfs.FS, dir string) (position wire.Position, asked bool, err error) {
-	name := path.Join(dir, installName)
-	body, err := readText(fs, name)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	if _, err := fmt.Sscanf(body, installFormat, &position); err != nil {
-		return 0, false, fmt.Errorf("%w: %s: %w", ErrDamagedFile, name, err)
-	}
-	return position, true, nil
+	return readPosition(fs, dir, installName, installFormat)
 }
 
 // RemoveInstall takes the record away durably: the log begins at the snapshot, or reaches it.
