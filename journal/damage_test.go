@@ -558,23 +558,8 @@ func FuzzOpen(f *testing.F) {
 		if err := Format(m, testDir, testIdentity); err != nil {
 			t.Fatal(err)
 		}
-		put := func(at wire.Position, b []byte) {
-			if seal && len(b) >= headerBytes {
-				b = bytes.Clone(b)
-				sealBlock(b, magicSegment)
-			}
-			f, err := m.OpenFile(testDir+"/journal/"+segmentName(at), vfs.Create)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := f.WriteAt(b, 0); err != nil {
-				t.Fatal(err)
-			}
-		}
-		put(0, first)
-		if len(second) > 0 {
-			put(wire.Position(blocks%1024)*vfs.BlockBytes, second)
-		}
+		putSegment(t, m, 0, first, seal)
+		putSegment(t, m, wire.Position(blocks%1024)*vfs.BlockBytes, second, seal)
 		o := testOptions(m)
 		o.Cluster = 0
 		j, rec, err := Open(o)
