@@ -31,6 +31,14 @@ func (r *Reader) SeekFirst() error {
 	return err
 }
 
+// SeekChain has Next begin with the record behind a chain that is known from elsewhere. Nothing before it is read.
+func (r *Reader) SeekChain(chain wire.Chain) error {
+	r.begin()
+	err := r.refresh()
+	r.chain, r.seeked = chain, err == nil
+	return err
+}
+
 // SeekFrom has Next begin with the first record that begins at position or behind it.
 //
 // This and the two below bisect: over the headers of the segments, then inside one. Record boundaries inside a segment

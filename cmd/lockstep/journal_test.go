@@ -218,7 +218,7 @@ func TestJournalToolsTakeBoundedMemory(t *testing.T) {
 	middle := fmt.Sprint("seq:", last.Sequence/2)
 	for _, tool := range []string{"verify DIR", "stat DIR", "dump DIR --session 101 --kind message",
 		"find DIR --session 101 --order 777",
-		"find DIR --sequence 77777", "tail DIR", "diff DIR DIR", "replay DIR --to " + middle,
+		"find DIR --sequence 77777", "tail DIR", "snapshots DIR", "diff DIR DIR", "replay DIR --to " + middle,
 		"archive --from DIR --to DIR.archive", "archive --from DIR --to DIR.archive --check", "verify DIR.archive",
 		"restore --from DIR.archive --to DIR.restored --node 1"} {
 		peak := func(dir string) (kib int64, took time.Duration) {

@@ -3,12 +3,11 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path"
 
 	"lockstep/internal/inspect"
-	"lockstep/internal/vfs"
 	"lockstep/journal/snapshot"
+	"lockstep/service"
 	"lockstep/wire"
 )
 
@@ -89,11 +88,40 @@ func (p *plan) begin() error {
 	if err != nil {
 		return err
 	}
+	p.beginWith(head)
+	return nil
+}
+
+func (p *plan) beginWith(head *service.SnapshotHead) {
 	p.base = head.Chain
 	if k := len(head.Configs); k > 0 {
 		p.config = head.Configs[k-1].Config
 	}
+}
+
+// fits holds a snapshot that was taken where the log is now against the log.
+func (p *plan) fits(at wire.Chain) error {
+	for i := range p.snapshots {
+		if s := &p.snapshots[i]; s.Position == at.Position && s.chain() != at {
+			return fmt.Errorf("%w: the snapshot at position %d is not one of this log", ErrDamaged, at.Position)
+		}
+	}
 	return nil
+}
+
+// withoutOlder has the log begin with the newest snapshot if it was to begin before that, and was not restored so far: what is
+// damaged is not needed then. False: that changes nothing.
+func (p *plan) withoutOlder(r *Restored) bool {
+	if len(p.snapshots) == 0 || r.End.Position >= p.snapshots[0].Position {
+		return false
+	}
+	head, err := snapshotHead(p.store, p.snapshots[0].Position)
+	if err != nil {
+		return false
+	}
+	p.snapshots = p.snapshots[:1]
+	p.beginWith(head)
+	return true
 }
 
 // gap says that the place asked for lies in log that was never archived.
@@ -104,24 +132,12 @@ func (p *plan) gap() error {
 		inspect.Stamp(end.Timestamp), next.Position, next.Sequence, inspect.Stamp(next.Timestamp))
 }
 
-// sums holds the sums of the segments against the manifest, from the one on that the base is in.
-func (p *plan) sums(fs vfs.FS) (*sums, error) {
+// sums holds the sums of whole segments against the manifest. What is restored of the one that the base is in is verified by
+// the chain.
+func (p *plan) sums() *sums {
 	s := newSums(p.bytes, p.stretch.origin(), p.compare)
-	e := p.entry(s.segment(p.base.Position))
-	if e == nil {
-		s.at = p.base.Position
-		return s, nil // the log ends here
-	}
-	r, c, err := segmentLog(fs, p.dir, e)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, e.Name, err)
-	}
-	defer c.Close()
 	s.at = p.base.Position
-	if _, err := io.CopyN(s.current, r, int64(p.base.Position-e.First)); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, e.Name, err)
-	}
-	return s, nil
+	return s
 }
 
 // entry is the segment that begins at first.
@@ -134,7 +150,7 @@ func (p *plan) entry(first wire.Position) *Entry {
 
 // compare holds the sum of a whole segment against the manifest.
 func (p *plan) compare(first wire.Position, sum string) error {
-	if e := p.entry(first); e.SHA256 != sum {
+	if e := p.entry(first); first >= p.base.Position && e.SHA256 != sum {
 		return fmt.Errorf("%w: %s: SHA-256 of its log is %s, the manifest says %s", ErrDamaged, e.Name, sum, e.SHA256)
 	}
 	return nil

@@ -79,7 +79,15 @@ func Restore(o RestoreOptions) (*Restored, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := r.copy(&o, p); err != nil {
+	err = r.copy(&o, p)
+	for errors.Is(err, ErrDamaged) && p.withoutOlder(r) {
+		r.PassedOver = append(r.PassedOver, fmt.Errorf("the log from position %d to the snapshot at %d: %w", r.From.Position,
+			p.base.Position, err))
+		if err = occupy(o.FS, o.To); err == nil {
+			err = r.copy(&o, p)
+		}
+	}
+	if err != nil {
 		return r, err
 	}
 	if r.Config.Members == 0 {
@@ -132,16 +140,10 @@ func (r *Restored) copy(o *RestoreOptions, p *plan) error {
 	}
 	defer reader.Close()
 	reader.SetLimit(p.stretch.End.Position)
-	if err := reader.Seek(p.base.Position); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if reader.Chain() != p.base {
-		return fmt.Errorf("%w: the snapshot at position %d is not one of this log", ErrDamaged, p.base.Position)
-	}
-	sums, err := p.sums(o.FS)
-	if err != nil {
+	if err := reader.SeekChain(p.base); err != nil {
 		return err
 	}
+	sums := p.sums()
 	b, err := journal.NewBuilder(journal.BuilderOptions{FS: o.FS, Dir: o.To, Cluster: o.Cluster, SegmentBytes: o.SegmentBytes,
 		Reserve: true}, p.base)
 	if err != nil {
@@ -176,6 +178,9 @@ func (r *Restored) copy(o *RestoreOptions, p *plan) error {
 			return err
 		}
 		r.End = reader.Chain()
+		if err := p.fits(r.End); err != nil {
+			return err
+		}
 		r.note(&rec, record)
 	}
 }

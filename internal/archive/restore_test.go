@@ -154,6 +154,53 @@ func TestRestorePassesOverDamagedSnapshots(t *testing.T) {
 	}
 }
 
+// TestRestoreBehindDamagedLog: the log before the newest snapshot is not needed.
+func TestRestoreBehindDamagedLog(t *testing.T) {
+	s := newStoried(t, 3)
+	m, err := Load(s.fs, archDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state(t, s.fs, nodeDir, s.log.Chain.Position, true)
+	damage := func(at wire.Position) {
+		for i := range m.Stretches[0].Segments {
+			if e := &m.Stretches[0].Segments[i]; e.First <= at && at < e.End {
+				if err := s.fs.Rot(archDir+"/"+e.Name, journal.SegmentHeaderBytes+int64(at-e.First), 4); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for i, c := range []struct {
+		rotten    wire.Position
+		upTo      wire.Chain
+		snapshots int
+	}{
+		{s.points[0].Position / 2, s.points[0], 1},   // would begin at position 0
+		{s.points[0].Position / 2, s.log.Chain, 2},   // needs none of it
+		{s.points[2].Position - 300, s.log.Chain, 1}, // in the segment that the newest is in
+	} {
+		damage(c.rotten)
+		o := restoreOptions(s.fs)
+		o.To, o.Covers = fmt.Sprint("/restored", i), upTo(c.upTo.Position)
+		r, err := Restore(o)
+		if err != nil || r.End != c.upTo || len(r.Snapshots) != c.snapshots || len(r.PassedOver) != 2-c.snapshots {
+			t.Fatalf("%d: %+v, %v", i, r, err)
+		}
+		opens(t, s.fs, o.To, c.upTo)
+		if c.upTo == s.log.Chain {
+			if got := state(t, s.fs, o.To, c.upTo.Position, false); got != want {
+				t.Errorf("%d: its state is %016x, want %016x", i, got, want)
+			}
+		}
+	}
+	damage(s.points[2].Position + 4000)
+	if r, err := Restore(RestoreOptions{FS: s.fs, From: archDir, To: "/last", Node: 2, Cluster: newID, Incarnation: 9,
+		SegmentBytes: segment}); !errors.Is(err, ErrDamaged) || r.End.Position < s.points[2].Position {
+		t.Errorf("damaged behind the newest snapshot: %+v, %v", r, err)
+	}
+}
+
 // TestRestoreFromAnArchiveWithAGap: on either side of it, in it, and where a stretch has log but no snapshot yet.
 func TestRestoreFromAnArchiveWithAGap(t *testing.T) {
 	fs := vfs.NewMem()

@@ -53,14 +53,19 @@ func (p *Snapshot) check(store *snapshot.Store) error {
 
 // snapshotHead is what a sound snapshot says of the log before it.
 func snapshotHead(store *snapshot.Store, at wire.Position) (*service.SnapshotHead, error) {
+	m, err := store.Get(at)
+	if err != nil {
+		return nil, err
+	}
 	r, err := store.OpenData(at)
 	if err != nil {
 		return nil, err
 	}
 	head, err := service.ReadSnapshotHead(r)
 	err = errors.Join(err, r.Close())
-	if err == nil && head.Chain.Position != at {
-		err = fmt.Errorf("%w: the snapshot at position %d holds one of position %d", ErrDamaged, at, head.Chain.Position)
+	if err == nil && head.Chain != m.Chain {
+		err = fmt.Errorf("%w: the snapshot at position %d holds one of position %d, record %d", ErrDamaged, at,
+			head.Chain.Position, head.Chain.Sequence)
 	}
 	return head, err
 }
