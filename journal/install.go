@@ -14,10 +14,9 @@ const (
 	installFormat = "lockstep install 1\nposition %d\n"
 )
 
-// WriteInstall records durably that a snapshot at position is put into the directory from another node, where the log
+// WriteInstall records durably that a snapshot at position comes into the directory from another node, where the log
 // here does not reach: the next Open (Options.Install) may drop the log and have it begin there. Before the snapshot is
-// published: one that is not there is not installed, and one that the log does not reach, with nothing to say why, would
-// look as if the log had lost something.
+// published, as one that the log does not reach counts as damage otherwise; without the snapshot it means nothing.
 func WriteInstall(fs vfs.FS, dir string, position wire.Position) error {
 	return writeText(fs, dir, installName, fmt.Sprintf(installFormat, position))
 }
