@@ -278,16 +278,34 @@ func TestRestoreRefusesWhatIsNotItsSnapshot(t *testing.T) {
 		"a side that is none":   {smallOptions, flip(whole, snapshotHeader+44)},
 		"the other side":        {smallOptions, flip(flip(whole, snapshotHeader+40), snapshotHeader+40+1)},
 		"an order number wrong": {smallOptions, flip(whole, 40)},
+		"of something else":     {smallOptions, flip(whole, 0)},
+		"goes on":               {smallOptions, append(slices.Clone(whole), 0)},
+		"crossed":               {smallOptions, rested(t, Request{ClientOrder: 9, Side: fb.SideBuy, Price: 60}, 1)},
+		"two sides at a price":  {smallOptions, rested(t, Request{ClientOrder: 9, Side: fb.SideBuy, Price: 50}, 1)},
+		"a number to come":      {smallOptions, rested(t, Request{ClientOrder: 9, Side: fb.SideSell, Price: 60}, 2)},
 	} {
 		book, err := New(test.options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = book.Restore(bytes.NewReader(test.data))
-		if !errors.Is(err, ErrSnapshot) {
+		if !errors.Is(err, ErrSnapshot) || errors.Is(err, service.ErrUnsuited) != (name == "of other options") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// rested is the snapshot of a book with an ask of 50, into which an order was put that no message can have.
+func rested(t *testing.T, q Request, number uint64) []byte {
+	b := newBench(t, smallOptions)
+	b.send(t, 1, Request{ClientOrder: 1, Instrument: 1, Side: fb.SideSell, Price: 50, Quantity: 1})
+	q.Instrument, q.Quantity = 1, 1
+	b.book.rest(1, &q, &b.book.instruments[1], number, 1)
+	var snapshot bytes.Buffer
+	if err := b.book.Snapshot(&snapshot); err != nil {
+		t.Fatal(err)
+	}
+	return snapshot.Bytes()
 }
 
 func flip(b []byte, at int) []byte {
