@@ -4,7 +4,12 @@
 //
 // Load reads and checks the config. Open takes the node's directory, recovers the journal, opens the transport and lays
 // the agents out on threads; Run supervises them until one fails or the node is told to stop. The control plane (HTTP:
-// /status, /metrics, catch-up) runs beside them.
+// /status, /metrics, catch-up, snapshots) runs beside them. Serve opens and runs a node, and does so again when the log that
+// it lacks is kept nowhere and a snapshot was installed in its place.
+//
+// The keeper decides (retain.go, choose.go: no effects) and carries out (keeper.go, install.go) what becomes of snapshots and
+// of the oldest log; what another node reads is pinned (pins.go). A start begins behind the newest snapshot that is whole
+// and fits the log (base.go).
 //
 // # Diagram
 //
@@ -17,6 +22,8 @@
 //	             +---------+  +-----------+  +--------+  +----------------+
 //	             | journal |  | watermark |  |  vote  |  |  control plane |
 //	             +---------+  +-----------+  +--------+  +----------------+
+//	             | keeper  |  |   scrub   |
+//	             +---------+  +-----------+
 //
 // Layout dedicated puts the transport, the replica with the leader's role, and the driver on a thread each.
 //
