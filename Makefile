@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal clean deps deps-generate litmus crash-image
+.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image
 
 all: build
 
@@ -101,6 +101,9 @@ bench: ## micro benchmarks of every package
 bench-journal: build ## the journal alone, beside bare writes and fio (DIR=where)
 	@scripts/install-packages fio:fio || true
 	@bin/lockstep bench journal --dir $(or $(DIR),/tmp) --rounds 5
+
+bench-opening: build ## starts of a node with ten million records: from snapshots, and from the beginning (DIR=where)
+	@bin/lockstep bench opening --dir $(or $(DIR),/tmp) --records 10000000 --behind 100000,1000000
 
 clean:
 	@rm -rf bin out

@@ -23,7 +23,7 @@ func benchCommand() *cobra.Command {
 	}
 	group(parent)
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchFailoverCommand(),
-		benchJournalCommand(), benchRelayCommand())
+		benchJournalCommand(), benchOpeningCommand(), benchRelayCommand())
 	return parent
 }
 
