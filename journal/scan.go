@@ -124,7 +124,8 @@ func (s *scanned) begin() error {
 	start, ok := s.segments[0].start()
 	if !ok {
 		return fmt.Errorf("journal: the header of the first segment %s is damaged, and nothing before it tells where its "+
-			"records begin: reseed this node, or restore the file", segmentName(s.segments[0].first))
+			"records begin: a node with a snapshot behind that starts from there; any other is to be reseeded",
+			segmentName(s.segments[0].first))
 	}
 	s.chain, s.floor = start, start.Position
 	s.reach()

@@ -117,6 +117,39 @@ func TestJournalSnapshotsLists(t *testing.T) {
 	}
 }
 
+// TestVerifySaysWhatANodeStartsFrom: damage below a snapshot is told, and that a node starts from there all the same; damage
+// behind the snapshot is what it finds.
+func TestVerifySaysWhatANodeStartsFrom(t *testing.T) {
+	l, points := snapshotted(t)
+	rot := func(at wire.Position) {
+		t.Helper()
+		list, err := journal.Segments(vfs.Real{}, l.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range list {
+			if list[i].First > at || at >= list[i].End() {
+				continue
+			}
+			name := filepath.Join(l.Dir, list[i].Name)
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[journal.SegmentHeaderBytes+at-list[i].First] ^= 4
+			if err := os.WriteFile(name, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rot(points[0].Position)
+	lockstep(t, "journal", "verify", l.Dir).want(t, 1, "damaged", "starts from its snapshot all the same",
+		fmt.Sprintf("behind the snapshot at position %d", points[2].Position), "intact")
+	rot(points[2].Position + 40_000)
+	lockstep(t, "journal", "verify", l.Dir).want(t, 1, "starts from its snapshot all the same",
+		fmt.Sprintf("behind the snapshot at position %d up to", points[2].Position), ": damaged at")
+}
+
 // TestArchiveAndRestoreWithSnapshots: what is said, over a gap, and what a restored node begins with.
 func TestArchiveAndRestoreWithSnapshots(t *testing.T) {
 	l, points := snapshotted(t)

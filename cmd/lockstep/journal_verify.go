@@ -14,6 +14,7 @@ import (
 	"lockstep/internal/inspect"
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/node"
 	"lockstep/wire"
 )
@@ -49,9 +50,33 @@ func verifyDir(w io.Writer, dir string) error {
 	s, err := verifyAgain(dir)
 	done()
 	if err != nil {
+		return errors.Join(err, showStart(w, dir))
+	}
+	if err = showVerified(w, dir, &s); err != nil {
+		err = errors.Join(err, showStart(w, dir))
+	}
+	return errors.Join(err, verifySnapshots(w, dir))
+}
+
+// showStart says what a node finds that opens a damaged log from its snapshots: what lies before is not read then.
+func showStart(w io.Writer, dir string) error {
+	store, err := snapshot.Look(vfs.Real{}, dir)
+	if err != nil {
 		return err
 	}
-	return errors.Join(showVerified(w, dir, &s), verifySnapshots(w, dir))
+	list := store.List()
+	for i := len(list) - 1; i >= 0; i-- {
+		s, err := journal.VerifyFrom(vfs.Real{}, dir, &journal.Base{Chain: list[i].Chain})
+		if errors.Is(err, journal.ErrBase) || store.Check(list[i].Position()) != nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "a node starts from its snapshot all the same, and finds: %s\n", &s.Recovered)
+		return nil
+	}
+	return nil
 }
 
 // verifySnapshots reads the snapshots in a directory. A log that is damaged has been told of already.
