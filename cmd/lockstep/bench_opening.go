@@ -8,12 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lockstep/bench"
+	"lockstep/internal/opening"
 	"lockstep/node"
 )
 
 func benchOpeningCommand() *cobra.Command {
-	var p bench.OpeningPlan
+	var p opening.Plan
 	var jsonFile string
 	c := &cobra.Command{
 		Use:   "opening",
@@ -40,7 +40,7 @@ the snapshot, however long the log is.`,
 	return c
 }
 
-func runBenchOpening(p bench.OpeningPlan, jsonFile string, text io.Writer) (err error) {
+func runBenchOpening(p opening.Plan, jsonFile string, text io.Writer) (err error) {
 	out, err := (&benchFlags{jsonFile: jsonFile}).output()
 	if err != nil {
 		return err
@@ -48,12 +48,12 @@ func runBenchOpening(p bench.OpeningPlan, jsonFile string, text io.Writer) (err 
 	if out != nil {
 		defer out.Close()
 	}
-	o, err := bench.NewOpening(p)
+	o, err := opening.New(p)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
-	err = o.Grow(func(r bench.Resident) {
+	err = o.Grow(func(r opening.Resident) {
 		fmt.Fprintf(text, "%10d orders  log %7.1f MiB  resident %6.1f MiB\n", r.Records, mib(int64(r.LogBytes)), mib(r.Bytes))
 	})
 	if err != nil {

@@ -59,9 +59,13 @@ var edges = map[string][]string{
 
 	"internal/lab": {"internal/testnet", "internal/vfs", "wire", "transport", "journal", "node"},
 
+	// What `lockstep bench opening` is made of.
+	"internal/opening": {"internal/orderflow", "agent", "wire", "transport", "journal/snapshot", "replica", "service", "client", "node",
+		"bench"},
+
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
-		"internal/lab", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
+		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }
 

@@ -1,4 +1,4 @@
-package bench
+package opening
 
 import (
 	"errors"
@@ -12,11 +12,11 @@ import (
 	"lockstep/transport"
 )
 
-// openingPatience bounds the wait for anything that happens by itself.
-const openingPatience = 10 * time.Minute
+// patience bounds the wait for anything that happens by itself.
+const patience = 10 * time.Minute
 
-// openingRun is a node that is open, driven by whoever measures.
-type openingRun struct {
+// run is a node that is open, driven by whoever measures.
+type run struct {
 	node   *node.Node
 	in     node.Internals
 	agents []*agent.Invoker
@@ -33,7 +33,7 @@ func (o *Opening) open() error {
 	if err != nil {
 		return err
 	}
-	o.run = &openingRun{node: n, in: n.Internals()}
+	o.run = &run{node: n, in: n.Internals()}
 	for _, a := range n.Agents() {
 		i := agent.NewInvoker(a)
 		if err := i.Start(o.run.clock.NowNs()); err != nil {
@@ -45,8 +45,8 @@ func (o *Opening) open() error {
 }
 
 // until gives every agent duty cycles until something has happened.
-func (r *openingRun) until(what string, happened func() (bool, error)) error {
-	for limit := r.clock.NowNs() + openingPatience.Nanoseconds(); ; {
+func (r *run) until(what string, happened func() (bool, error)) error {
+	for limit := r.clock.NowNs() + patience.Nanoseconds(); ; {
 		if ok, err := happened(); ok || err != nil {
 			return err
 		}
@@ -57,13 +57,13 @@ func (r *openingRun) until(what string, happened func() (bool, error)) error {
 			}
 		}
 		if nowNs > limit {
-			return fmt.Errorf("bench: not within %v: %s", openingPatience, what)
+			return fmt.Errorf("opening: not within %v: %s", patience, what)
 		}
 	}
 }
 
 // snapshot has the node take a snapshot, and waits until it is published and verified.
-func (r *openingRun) snapshot() error {
+func (r *run) snapshot() error {
 	held := len(r.in.Store.List())
 	call := r.in.Operator.Begin(replica.OperatorRequest{Kind: replica.OperatorSnapshot, Leader: true})
 	if call == nil {
@@ -89,7 +89,7 @@ func (r *openingRun) snapshot() error {
 }
 
 // applied waits until the node leads and has applied its log up to end at least.
-func (r *openingRun) applied(end uint64) error {
+func (r *run) applied(end uint64) error {
 	return r.until("the log is applied", func() (bool, error) { return uint64(r.in.Progress.Applied()) >= end, nil })
 }
 

@@ -1,10 +1,11 @@
-package bench
+package opening
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"lockstep/bench"
 	"lockstep/client"
 	"lockstep/internal/orderflow"
 	"lockstep/journal/snapshot"
@@ -22,9 +24,9 @@ import (
 	"lockstep/wire"
 )
 
-// OpeningPlan says what is measured of openings. A node alone, its production agents on one goroutine, takes orders of
+// Plan says what is measured. A node alone, its production agents on one goroutine, takes orders of
 // one client, a record each; then it is opened again and again, from a snapshot and from the beginning of its log.
-type OpeningPlan struct {
+type Plan struct {
 	Dir     string // a directory is made below it, and taken away
 	Records int    // orders
 	Behind  []int  // how many of them follow a snapshot, one or two: a node keeps the two newest
@@ -32,23 +34,23 @@ type OpeningPlan struct {
 }
 
 // Check says what is wrong with a plan.
-func (p *OpeningPlan) Check() error {
+func (p *Plan) Check() error {
 	if p.Records < 10 || p.Rounds < 1 || len(p.Behind) < 1 || len(p.Behind) > 2 {
-		return errors.New("bench: want 10 orders or more, one round or more, one snapshot or two")
+		return errors.New("opening: want 10 orders or more, one round or more, one snapshot or two")
 	}
 	for i, n := range p.Behind {
 		if n < 0 || n >= p.Records || i > 0 && n == p.Behind[0] {
-			return fmt.Errorf("bench: %d of %d orders behind a snapshot: want 0 to %d, different ones", n, p.Records, p.Records-1)
+			return fmt.Errorf("opening: %d of %d orders behind a snapshot: want 0 to %d, different ones", n, p.Records, p.Records-1)
 		}
 	}
 	return nil
 }
 
-// openingWindow is how many orders are under way at once.
-const openingWindow = 1024
+// window is how many orders are under way at once.
+const window = 1024
 
-// OpeningRow is one kind of opening: one JSON line, with the medians of its rounds.
-type OpeningRow struct {
+// Row is one kind of opening: one JSON line, with the medians of its rounds.
+type Row struct {
 	Scenario      string  `json:"scenario"`
 	Records       int     `json:"records"`        // orders in the log
 	Behind        int     `json:"behind"`         // of them behind the place where the opening starts
@@ -65,7 +67,7 @@ type OpeningRow struct {
 }
 
 // Write writes the row as one compact JSON line.
-func (r *OpeningRow) Write(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
+func (r *Row) Write(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
 
 // Resident is the resident size of the process that runs node and client, at some length of the log.
 type Resident struct {
@@ -76,17 +78,17 @@ type Resident struct {
 
 // Opening is a log that is grown once and opened many times.
 type Opening struct {
-	plan     OpeningPlan
+	plan     Plan
 	dir      string
 	config   node.Config
 	at       transport.Addr
 	network  *transport.Network
-	run      *openingRun
+	run      *run
 	logBytes uint64
 }
 
-// NewOpening makes the node's directory.
-func NewOpening(p OpeningPlan) (*Opening, error) {
+// New makes the node's directory.
+func New(p Plan) (*Opening, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
@@ -128,16 +130,16 @@ func (o *Opening) Grow(told func(Resident)) error {
 	if err != nil {
 		return err
 	}
-	load := &openingLoad{}
-	load.client, err = client.New(client.Options{Cluster: 1, Nodes: []transport.Addr{o.at}, Name: "opening", Transport: at,
-		Window: openingWindow, Seed: 1}, load)
+	l := &load{}
+	l.client, err = client.New(client.Options{Cluster: 1, Nodes: []transport.Addr{o.at}, Name: "opening", Transport: at,
+		Window: window, Seed: 1}, l)
 	if err != nil {
 		return err
 	}
 	flow := orderflow.New(orderflow.Options{Seed: 1, Client: 1})
 	for sent := 0; sent < o.plan.Records; {
 		stop := o.nextStop(sent)
-		if err := o.send(load, flow, &sent, stop); err != nil {
+		if err := o.send(l, flow, &sent, stop); err != nil {
 			return err
 		}
 		if slices.Contains(o.plan.Behind, o.plan.Records-sent) {
@@ -166,43 +168,43 @@ func (o *Opening) nextStop(sent int) int {
 }
 
 // send sends orders until so many are sent and answered.
-func (o *Opening) send(load *openingLoad, flow *orderflow.Generator, sent *int, until int) error {
+func (o *Opening) send(l *load, flow *orderflow.Generator, sent *int, until int) error {
 	return o.run.until("orders are answered", func() (bool, error) {
 		nowNs := o.run.clock.NowNs()
-		for load.client.Open() < openingWindow && *sent < until {
+		for l.client.Open() < window && *sent < until {
 			payload, _ := flow.Next()
-			if _, err := load.client.Send(nowNs, service.OrderBook, wire.LevelsOf(wire.LevelApplied), payload); err != nil {
+			if _, err := l.client.Send(nowNs, service.OrderBook, wire.LevelsOf(wire.LevelApplied), payload); err != nil {
 				return false, err
 			}
 			*sent++
 		}
-		load.client.Poll(nowNs)
-		return *sent == until && load.client.Open() == 0, load.err
+		l.client.Poll(nowNs)
+		return *sent == until && l.client.Open() == 0, l.err
 	})
 }
 
-// openingLoad is the client's handler.
-type openingLoad struct {
+// load is the client's handler.
+type load struct {
 	client *client.Client
 	err    error
 }
 
-func (l *openingLoad) OnAck(client.Ack)           {}
-func (l *openingLoad) OnResponse(client.Response) {}
+func (l *load) OnAck(client.Ack)           {}
+func (l *load) OnResponse(client.Response) {}
 
 // OnEvent implements client.Handler.
-func (l *openingLoad) OnEvent(e client.Event) {
+func (l *load) OnEvent(e client.Event) {
 	if e.Kind == client.EventClosed {
-		l.err = fmt.Errorf("bench: the session is closed: %v", e.Code)
+		l.err = fmt.Errorf("opening: the session is closed: %v", e.Code)
 	}
 }
 
 // Measure opens the node from the newest snapshot that it has, or from the beginning of its log, and takes that snapshot
 // away behind it: call it once for each snapshot and once more.
-func (o *Opening) Measure(revision string) (OpeningRow, error) {
-	host := ThisHost()
-	row := OpeningRow{Scenario: "opening", Records: o.plan.Records, Behind: o.plan.Records, LogBytes: o.logBytes,
-		Rounds: o.plan.Rounds, DirFS: FileSystem(o.dir), Cores: host.Cores, Kernel: host.Kernel, Host: host.Host, Revision: revision}
+func (o *Opening) Measure(revision string) (Row, error) {
+	host := bench.ThisHost()
+	row := Row{Scenario: "opening", Records: o.plan.Records, Behind: o.plan.Records, LogBytes: o.logBytes,
+		Rounds: o.plan.Rounds, DirFS: bench.FileSystem(o.dir), Cores: host.Cores, Kernel: host.Kernel, Host: host.Host, Revision: revision}
 	if len(o.plan.Behind) > 0 {
 		row.Behind, o.plan.Behind = o.plan.Behind[0], o.plan.Behind[1:]
 	}
@@ -251,7 +253,7 @@ func (o *Opening) keepOnly(held []snapshot.Manifest) error {
 	return nil
 }
 
-func ms(since time.Time) float64 { return round(float64(time.Since(since)) / 1e6) }
+func ms(since time.Time) float64 { return math.Round(float64(time.Since(since))/1e4) / 100 }
 
 // residentBytes is the resident size of this process, without what the garbage collector could give back.
 func residentBytes() int64 {

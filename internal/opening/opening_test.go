@@ -1,9 +1,9 @@
-package bench
+package opening
 
 import "testing"
 
 func TestOpeningsStartWhereTheySay(t *testing.T) {
-	o, err := NewOpening(OpeningPlan{Dir: t.TempDir(), Records: 3000, Behind: []int{800, 200}, Rounds: 2})
+	o, err := New(Plan{Dir: t.TempDir(), Records: 3000, Behind: []int{800, 200}, Rounds: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +37,8 @@ func TestOpeningsStartWhereTheySay(t *testing.T) {
 	}
 }
 
-func TestOpeningPlanIsChecked(t *testing.T) {
-	for name, p := range map[string]OpeningPlan{
+func TestPlanIsChecked(t *testing.T) {
+	for name, p := range map[string]Plan{
 		"too few":      {Records: 1, Behind: []int{0}, Rounds: 1},
 		"no snapshot":  {Records: 100, Rounds: 1},
 		"three":        {Records: 100, Behind: []int{1, 2, 3}, Rounds: 1},
