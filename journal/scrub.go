@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -335,8 +336,13 @@ func (s *Scrubber) repair(cause error, limit wire.Position) (done bool, err erro
 		s.remember(fmt.Sprintf("%s offset %d, from %d: %v; no good record follows", where, offset, g.From, cause))
 		return true, nil
 	}
-	next, _ := s.window.view(g.Until, wire.MaxRecord)
-	next = append([]byte(nil), next...)
+	next, err := s.recordAt(g.Until)
+	if err != nil { // it was there a moment ago: the next pass sees
+		if !s.gone() {
+			s.remember(fmt.Sprintf("%s; the record behind: %v", what, err))
+		}
+		return true, nil
+	}
 	err = s.mend(g, next)
 	s.window.forget()
 	if err == nil {
@@ -356,6 +362,19 @@ func (s *Scrubber) repair(cause error, limit wire.Position) (done bool, err erro
 	s.remember(what + ": " + err.Error())
 	s.stepOver(g, next)
 	return false, nil
+}
+
+// recordAt copies the good record at a position, and reads no more than that.
+func (s *Scrubber) recordAt(at wire.Position) ([]byte, error) {
+	b, err := s.window.view(at, wire.RecordHeaderSize)
+	if len(b) < wire.RecordHeaderSize {
+		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
+	}
+	n := int(wire.Padded(min(wire.RecordLength(b), wire.MaxRecord)))
+	if b, err = s.window.view(at, n); len(b) < n {
+		return nil, cmp.Or(err, io.ErrUnexpectedEOF)
+	}
+	return slices.Clone(b[:n]), nil
 }
 
 // mend gets bytes for a gap and writes them. ErrMend: there are none.

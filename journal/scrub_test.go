@@ -284,3 +284,28 @@ func TestScrubEveryOperationFailsOnce(t *testing.T) {
 		t.Errorf("told %v", s.alarms)
 	}
 }
+
+// TestScrubEveryReadFailsWhileNobodyHasTheBytes: what cannot be mended, and is followed by what cannot be read either at that
+// moment, is told, and the scrub goes on or begins anew.
+func TestScrubEveryReadFailsWhileNobodyHasTheBytes(t *testing.T) {
+	for i := 0; ; i++ {
+		s := newScrubbed(t)
+		s.bytes = func(Gap) ([]byte, error) { return nil, errors.New("nobody has them") }
+		for at := s.ends[20]; at < s.ends[80]; at += vfs.BlockBytes {
+			file, offset := where(at)
+			errNone(t, s.mem.Spoil(file, offset))
+		}
+		before := s.failing.Ops()
+		s.failing.Inject(vfs.Fault{Ops: vfs.OpRead, Skip: i, Times: 3, Err: syscall.EIO})
+		errNone(t, s.pass())
+		used := s.failing.Ops() - before
+		s.failing.Heal()
+		errNone(t, s.pass())
+		if standing := s.scrub.Damage(); len(standing) != 1 || !strings.Contains(standing[0], "nobody has them") {
+			t.Fatalf("read %d fails: standing %v", i, standing)
+		}
+		if used <= i {
+			break
+		}
+	}
+}
