@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"strings"
 	"testing"
 
 	"lockstep/internal/journaltest"
@@ -66,17 +67,22 @@ func TestShipTakesVerifiedSnapshotsAlong(t *testing.T) {
 	commit := l.Chain.Position
 	l.Verify(beyond.Position, digestAt(beyond.Position)) // not committed yet
 	l.Sync()
-	r := ship(t, options(fs, commit))
+	r, err := Ship(options(fs, commit))
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%016x", 4711)) || r.End.Position != commit {
+		t.Fatalf("another digest than the verified one: %+v, %v", r, err)
+	}
 	m := sound(t, fs, "shipped")
 	if list := m.Stretches[0].Snapshots; len(list) != 1 || list[0].Place != placeOf(first) || len(r.Snapshots) != 1 {
 		t.Fatalf("%+v, want the one at %d", list, first.Position)
 	}
-	if r := ship(t, options(fs, commit)); len(r.Snapshots) != 0 {
+	if r, _ := Ship(options(fs, commit)); len(r.Snapshots) != 0 {
 		t.Errorf("again: %+v", r)
 	}
 	l.Verify(unverified.Position, digestAt(unverified.Position))
 	l.Sync()
-	r = ship(t, options(fs, l.Chain.Position))
+	if r, err = Ship(options(fs, l.Chain.Position)); err == nil {
+		t.Error("the other digest is forgotten")
+	}
 	m = sound(t, fs, "shipped more")
 	if list := m.Stretches[0].Snapshots; len(list) != 3 || list[1].Place != placeOf(unverified) ||
 		list[2].Place != placeOf(beyond) || len(r.Snapshots) != 2 {

@@ -61,7 +61,9 @@ type shipment struct {
 	builder  *journal.Builder
 	sums     *sums
 	report   Report
-	unsound  []error // what is damaged in the archive and could not be shipped again
+	unsound  []error // what is damaged, in the archive and not to be shipped again, or on the node
+	// differing tells of the node's snapshots that are not the verified ones.
+	differing []error
 }
 
 // errDropped says that the node has dropped log that was about to be read.
@@ -103,7 +105,7 @@ func Ship(o Options) (*Report, error) {
 	if err == nil {
 		err = s.noteArchived()
 	}
-	return &s.report, errors.Join(append(s.unsound, err)...)
+	return &s.report, errors.Join(append(append(s.unsound, s.differing...), err)...)
 }
 
 // prepare finds out what the archive holds, and that it is sound.

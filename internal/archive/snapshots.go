@@ -91,8 +91,13 @@ func (s *shipment) shippable() ([]snapshot.Manifest, error) {
 	if err != nil {
 		return nil, s.whyEnded(err, floor)
 	}
+	s.differing = nil
 	return slices.DeleteFunc(list, func(m snapshot.Manifest) bool {
 		digest, ok := verified[m.Position()]
+		if ok && digest != m.Digest {
+			s.differing = append(s.differing, fmt.Errorf("archive: the node's snapshot at position %d is not shipped: its digest is "+
+				"%016x, and the log says that a majority has %016x there", m.Position(), m.Digest, digest))
+		}
 		return !ok || digest != m.Digest
 	}), nil
 }
