@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"lockstep/journal/snapshot"
 	"lockstep/wire"
 )
@@ -77,6 +79,25 @@ func newest(answers []answer, above, until wire.Position) (c choice, ok bool) {
 		}
 	}
 	return c, ok
+}
+
+// believe takes away offers that have proved to be spoilt, as long as another node offers a snapshot there that has not;
+// else all of them are asked once more.
+func believe(answers []answer, spoilt *[wire.MaxNodes + 1]wire.Position) {
+	for _, at := range spoilt {
+		there := func(o Offer) bool { return at != 0 && o.Manifest.Position() == at }
+		good := func(a answer) bool { return spoilt[a.server] != at && slices.ContainsFunc(a.Offers, there) }
+		left := slices.ContainsFunc(answers, good)
+		for i := range answers {
+			switch bad := &spoilt[answers[i].server]; {
+			case *bad != at:
+			case left:
+				answers[i].Offers = slices.DeleteFunc(answers[i].Offers, there)
+			default:
+				*bad = 0
+			}
+		}
+	}
 }
 
 // sameElsewhere finds another node that offers the very same snapshot: snapshots of one state have the same bytes.

@@ -88,3 +88,25 @@ func TestARefusalCountsForAWhile(t *testing.T) {
 		t.Errorf("%+v: behind for ever", b)
 	}
 }
+
+func TestOffersThatAreSpoiltAreAskedForElsewhere(t *testing.T) {
+	offer := func(server wire.NodeID, at wire.Position) answer {
+		o := Offer{Verified: true}
+		o.Manifest.Chain.Position = at
+		return answer{server, Listing{Offers: []Offer{o}}}
+	}
+	var spoilt [wire.MaxNodes + 1]wire.Position
+	for _, want := range []wire.NodeID{1, 2, 3, 1} { // round and round, until one is right
+		answers := []answer{offer(1, 500), offer(2, 500), offer(3, 500)}
+		believe(answers, &spoilt)
+		c, ok := chooseNewer(answers, 0, 600)
+		if !ok || c.server != want {
+			t.Fatalf("node %d is asked (%v), want %d; spoilt %v", c.server, ok, want, spoilt)
+		}
+		spoilt[c.server] = 500
+	}
+	answers := []answer{offer(1, 500)}
+	if believe(answers, &spoilt); len(answers[0].Offers) != 1 {
+		t.Error("the only node that has it is not asked again")
+	}
+}

@@ -232,6 +232,9 @@ func (k *keeper) tell(nowNs int64) {
 func (k *keeper) complete(nowNs int64) error {
 	j := k.job
 	if err := j.w.Close(j.m); !k.says("fetch", err) {
+		k.n.logf("%s: the snapshot at position %d of node %d is not what its manifest says: its disk may be damaged there", j.word(),
+			j.m.Position(), j.server)
+		k.spoilt[j.server] = j.m.Position()
 		k.giveUp(nowNs)
 		return nil
 	}
@@ -318,6 +321,7 @@ func (k *keeper) askAll() (answers []answer) {
 		}
 		ask = k.n.askOffers
 	}
+	defer func() { believe(answers, &k.spoilt) }()
 	for _, peer := range k.n.config.Cluster.Nodes {
 		if peer.ID == k.n.config.Node || k.n.fetches.Err() != nil {
 			continue

@@ -29,16 +29,22 @@ func main() {
 		within = flag.Int("within", 1000, "with -bugs: seeds within which a bug must be caught")
 		only   = flag.String("only", "", "with -bugs: this bug alone")
 	)
+	profile := flag.String("profile", "any", "worlds of this profile alone: any, unrest, disk, behind, store")
 	flag.Parse()
+	kind, ok := sim.ParseProfile(*profile)
+	if !ok {
+		fmt.Printf("there is no profile %q\n", *profile)
+		os.Exit(2)
+	}
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(3 << 30)
 	if *seed != 0 {
-		os.Exit(again(*seed, *lines))
+		os.Exit(again(*seed, kind, *lines))
 	}
 	if *bugs {
 		os.Exit(hunt(*from, *within, *workers, *only))
 	}
-	t := sim.Campaign{From: *from, Seeds: *seeds, For: *limit, Workers: *workers, Failure: 3}.Run()
+	t := sim.Campaign{From: *from, Seeds: *seeds, For: *limit, Workers: *workers, Failure: 3, Profile: kind}.Run()
 	fmt.Printf("seeds from %d\n", *from)
 	t.Print(os.Stdout)
 	for _, r := range t.Failed {
@@ -54,8 +60,9 @@ func main() {
 }
 
 // again runs one seed twice: a run that cannot be repeated is a failure of its own.
-func again(seed uint64, lines int) int {
-	first, second := sim.Run(seed), sim.Run(seed)
+func again(seed uint64, kind sim.Profile, lines int) int {
+	o := sim.DrawAs(seed, kind)
+	first, second := sim.RunWith(seed, o), sim.RunWith(seed, o)
 	fmt.Printf("%+v\n%+v\nhash %016x\n", first.Options, first.Counts, first.Hash)
 	if first.Hash != second.Hash {
 		fmt.Printf("seed %d is not deterministic: hash %016x, then %016x\n", seed, first.Hash, second.Hash)

@@ -188,7 +188,7 @@ func (m *member) observe() {
 		c.counts(m)
 	}
 	if m.observeAdmission() {
-		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.diskBad || m.markedRecovering() || m.isRotten()); !m.impaired {
+		if m.impaired = m.impaired && (m.stepsLeft > 0 || m.storeSteps > 0 || m.diskBad || m.markedRecovering() || m.isRotten() || m.isSpoilt()); !m.impaired {
 			m.lost = nil
 		}
 	}

@@ -1,23 +1,35 @@
 package sim
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"lockstep/internal/vfs"
+	"lockstep/journal/snapshot"
+	"lockstep/replica"
 	"lockstep/wire"
 )
 
 // The faults of what is kept, bits of StoreOptions.Kinds: they have a source of chance of their own.
 const (
-	storeRot = iota // synced bytes of a running node are flipped or unreadable
+	storeRot         = iota // synced bytes of a running node are flipped or unreadable
+	storeRotSnapshot        // of a snapshot
+	storeFull               // there is no room for a snapshot
+	storeEIO                // an operation on a snapshot fails
+	storePower              // the power fails at an operation on snapshots, or at the removal of log
+	storeAsk                // an operator asks for a snapshot
+	storeHang               // the keeper stands still
+	storeAway               // a node is parted from the others until they have dropped what it lacks
 	numStoreFaults
 )
 
-var storeNames = [numStoreFaults]string{"rot-beneath"}
+var storeNames = [numStoreFaults]string{"rot-beneath", "rot-snapshot", "full-snapshot", "eio-snapshot", "power-at-snapshot",
+	"ask-snapshot", "hang-keeper", "away"}
 
 // StoreOptions say how a node keeps what it has. Zero: as it comes, for ever, and nothing happens to it.
 type StoreOptions struct {
@@ -31,8 +43,8 @@ type StoreOptions struct {
 }
 
 // drawStore draws them: most worlds have none.
-func drawStore(r *rand.Rand) (o StoreOptions) {
-	if r.IntN(4) > 0 {
+func drawStore(profile Profile, r *rand.Rand) (o StoreOptions) {
+	if r.IntN(4) > 0 && profile != ProfileStore {
 		return o
 	}
 	o.ScrubBytesPerS, o.ScrubPauseNs = pick[int64](r, 0, 512<<10, 4<<20), pick[int64](r, 50e6, 500e6)
@@ -40,9 +52,13 @@ func drawStore(r *rand.Rand) (o StoreOptions) {
 	o.RetainBytes, o.PinNs = pick[int64](r, 0, 0, 64<<10, 1<<40), pick[int64](r, 100e6, 1e9)
 	o.EveryNs = pick[int64](r, 50e6, 200e6)
 	for k := range numStoreFaults {
-		if r.IntN(3) > 0 {
+		if r.IntN(2) > 0 {
 			o.Kinds |= 1 << k
 		}
+	}
+	if profile == ProfileStore {
+		o.SnapshotBytes, o.RetainBytes, o.PinNs = pick[int64](r, 8<<10, 32<<10), 0, 100e6
+		o.Kinds |= 1<<storeAway | 1<<storeHang
 	}
 	return o
 }
@@ -68,8 +84,125 @@ func (w *World) bringStore(kind int, m *member) bool {
 	switch kind {
 	case storeRot:
 		return m.process != nil && w.o.Nodes > 1 && w.mayImpair(m) && w.rotBeneath(m)
+	case storeRotSnapshot:
+		return m.process != nil && w.mayImpair(m) && w.rotSnapshot(m)
+	case storeFull, storeEIO:
+		if m.process == nil {
+			return false
+		}
+		w.failStore(kind, m)
+	case storePower:
+		if m.process == nil || w.o.Store.SnapshotBytes == 0 || !w.mayCrash(m) {
+			return false
+		}
+		m.impaired = m.impaired || w.crashForgets()
+		m.storeSteps = 1 + w.storeRng.IntN(12)
+	case storeAsk:
+		return w.askSnapshot()
+	case storeHang:
+		if m.process == nil {
+			return false
+		}
+		m.process.pausedNs[agentKeeper] = w.nowNs + w.storeRng.Int64N(500e6)
+	case storeAway:
+		w.goAway(m)
 	}
-	return false
+	return true
+}
+
+// rotSnapshot spoils a snapshot, as long as another one is left that a start can use. It begins again now and then.
+func (w *World) rotSnapshot(m *member) bool {
+	r := w.storeRng
+	list := m.process.in.Store.List()
+	floor := wire.Position(m.counter("lockstep_log_floor_position"))
+	if len(list) == 0 {
+		return false
+	}
+	at := list[max(0, len(list)-1-r.IntN(2))].Position() // the newest, as a rule
+	left := floor == 0
+	for i := range list {
+		p := list[i].Position()
+		if m.spoiltAt[p] {
+			return false
+		}
+		left = left || p != at && p >= floor
+	}
+	file := path.Join(nodeDir, snapshot.Dir, fmt.Sprintf("%020d", at), pick(r, "data", "data", "manifest"))
+	size, err := m.disk.Stat(file)
+	if !left || err != nil || size == 0 {
+		return false
+	}
+	offset := r.Int64N(size)
+	if r.IntN(4) == 0 {
+		err = m.disk.Spoil(file, offset)
+	} else {
+		err = m.disk.Rot(file, offset, 1<<r.IntN(8))
+	}
+	if err != nil {
+		return false
+	}
+	m.spoilt, m.impaired = true, true
+	m.spoiltAt[at] = true
+	if r.IntN(2) == 0 {
+		w.powerSoon(m, 30e6)
+	}
+	return true
+}
+
+// isSpoilt says whether a node still holds a snapshot that is not what was written.
+func (m *member) isSpoilt() bool {
+	for at := range m.spoiltAt {
+		if _, err := m.disk.Stat(path.Join(nodeDir, snapshot.Dir, fmt.Sprintf("%020d", at), "data")); err != nil {
+			delete(m.spoiltAt, at)
+		}
+	}
+	return len(m.spoiltAt) > 0
+}
+
+// failStore has operations on snapshots fail: that concerns the snapshot alone.
+func (w *World) failStore(kind int, m *member) {
+	r := w.storeRng
+	f := vfs.Fault{Ops: vfs.OpWrite | vfs.OpSync | vfs.OpRename | vfs.OpSyncDir, Path: snapshot.Dir, Skip: r.IntN(6),
+		Times: r.IntN(4), Err: syscall.EIO, Short: r.IntN(4) == 0}
+	if kind == storeFull {
+		f.Ops, f.Err = vfs.OpWrite|vfs.OpMkdir, syscall.ENOSPC
+	}
+	m.failing.Inject(f)
+	failing := m.failing
+	w.later(r.Int64N(300e6), failing.Heal)
+}
+
+// askSnapshot has an operator ask for a snapshot.
+func (w *World) askSnapshot() bool {
+	m := w.leader()
+	if m == nil {
+		return false
+	}
+	operator := m.process.in.Operator
+	call := operator.Begin(replica.OperatorRequest{Kind: replica.OperatorSnapshot, Leader: w.storeRng.IntN(2) == 0})
+	if call == nil {
+		return false
+	}
+	w.later(3*w.o.TimeoutMaxMs*1e6, func() {
+		select {
+		case a := <-call.Done():
+			if a.Err == nil {
+				w.sometimes(sometimesAsked)
+			}
+		default:
+			operator.Withdraw(call)
+		}
+	})
+	return true
+}
+
+// goAway parts a node from the other nodes until they have dropped what it lacks, or for long enough.
+func (w *World) goAway(m *member) {
+	n := m.end.number
+	forNs := 500e6 + w.storeRng.Int64N(2000e6)
+	w.cut(forNs, func(from, to int) bool {
+		return from < len(w.members) && to < len(w.members) && (from == n || to == n)
+	})
 }
 
 // afterStore says when the agents that look after what is kept have their next turns.

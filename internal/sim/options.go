@@ -84,8 +84,12 @@ func Draw(seed uint64) Options { return DrawAs(seed, ProfileAny) }
 func DrawAs(seed uint64, profile Profile) Options {
 	r := fork(seed, "options")
 	o := draw(r)
-	if drawn := r.IntN(4 * int(NumProfiles)); profile == ProfileAny && drawn < int(NumProfiles) {
+	if drawn := r.IntN(4 * drawnProfiles); profile == ProfileAny && drawn < drawnProfiles {
 		profile = Profile(drawn)
+	}
+	store := fork(seed, "store")
+	if profile == ProfileAny && store.IntN(16) == 0 {
+		profile = ProfileStore
 	}
 	o.as(profile, r)
 	alarms := fork(seed, "alarms")
@@ -96,7 +100,7 @@ func DrawAs(seed uint64, profile Profile) Options {
 	}
 	o.HungMs, o.ClockSkewMs = pick[int64](unfit, 0, 100, 500), pick[int64](unfit, 0, 0, 200, 5000)
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
-	o.Store = drawStore(fork(seed, "store"))
+	o.Store = drawStore(profile, store)
 	return o
 }
 

@@ -12,6 +12,7 @@ import (
 	"lockstep/agent"
 	"lockstep/internal/counters"
 	"lockstep/internal/vfs"
+	"lockstep/journal/snapshot"
 	"lockstep/node"
 	"lockstep/replica"
 	"lockstep/sequencer"
@@ -58,28 +59,30 @@ type member struct {
 	epoch   uint32
 	process *process // nil while it is down
 
-	stepsLeft int              // power fails at the operation of the disk at which this becomes 0
-	impaired  bool             // it has lost something that only the others still have, or may do so any moment
-	diskBad   bool             // an injected fault explains that the process ends by itself
-	excuse    func(error) bool // a script's: whether it is right that the process ends with this
-	full      bool
-	starting  bool          // a start is due
-	wiped     bool          // its directory is new, and the cluster has not admitted it
-	rotten    []rotten      // what is not as it was synced
-	spoilt    bool          // a snapshot of it is not what was written
-	furthest  wire.Position // that it has applied, ever
-	joined    bool          // the cluster has counted it, some time
-	crashed   bool          // the process before did not end in order
-	reported  wire.Position // what the process before had reported as durable
-	complete  bool          // its log, as last seen, is all that its disk can hold
-	lost      [][]entry     // logs that processes had which ended while it was impaired
-	past      [][]entry     // logs of all processes before
-	fetches   uint64        // catch-ups that were begun
-	fetchTerm wire.Term     // of the last
-	marked    wire.Position
-	seen      observed
-	alarm     *alarm // its service, as last made
-	wrong     bool   // a script's: its alarm answers something else than the others', and is not believed
+	stepsLeft  int              // power fails at the operation of the disk at which this becomes 0
+	storeSteps int              // the same, of operations on what it keeps
+	impaired   bool             // it has lost something that only the others still have, or may do so any moment
+	diskBad    bool             // an injected fault explains that the process ends by itself
+	excuse     func(error) bool // a script's: whether it is right that the process ends with this
+	full       bool
+	starting   bool     // a start is due
+	wiped      bool     // its directory is new, and the cluster has not admitted it
+	rotten     []rotten // what is not as it was synced
+	spoiltAt   map[wire.Position]bool
+	spoilt     bool          // a snapshot of it is not what was written
+	furthest   wire.Position // that it has applied, ever
+	joined     bool          // the cluster has counted it, some time
+	crashed    bool          // the process before did not end in order
+	reported   wire.Position // what the process before had reported as durable
+	complete   bool          // its log, as last seen, is all that its disk can hold
+	lost       [][]entry     // logs that processes had which ended while it was impaired
+	past       [][]entry     // logs of all processes before
+	fetches    uint64        // catch-ups that were begun
+	fetchTerm  wire.Term     // of the last
+	marked     wire.Position
+	seen       observed
+	alarm      *alarm // its service, as last made
+	wrong      bool   // a script's: its alarm answers something else than the others', and is not believed
 }
 
 // process is one run of a member.
@@ -101,9 +104,14 @@ type process struct {
 type powerCut struct{ m *member }
 
 // onDisk is called before everything that changes the disk.
-func (m *member) onDisk(vfs.Op, string) {
+func (m *member) onDisk(op vfs.Op, name string) {
 	if m.stepsLeft > 0 {
 		if m.stepsLeft--; m.stepsLeft == 0 {
+			panic(powerCut{m})
+		}
+	}
+	if m.storeSteps > 0 && (op == vfs.OpRemove || strings.Contains(name, snapshot.Dir) || strings.Contains(name, "install")) {
+		if m.storeSteps--; m.storeSteps == 0 {
 			panic(powerCut{m})
 		}
 	}
@@ -341,7 +349,7 @@ func (m *member) crash(power bool) {
 	} else {
 		m.w.count.Kills++
 	}
-	m.stepsLeft = 0
+	m.stepsLeft, m.storeSteps = 0, 0
 	if p := m.process; p != nil {
 		m.crashed = true
 		m.observeLog() // in the middle of a turn it may have told others of more than was seen

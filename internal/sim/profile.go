@@ -1,6 +1,9 @@
 package sim
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // Profile makes worlds in which some things happen much more often than in others.
 type Profile uint8
@@ -11,10 +14,14 @@ const (
 	ProfileUnrest                // leaders come and go, sessions too, old packets come again
 	ProfileDisk                  // disks fail, hang, are full, lose power
 	ProfileBehind                // followers fall behind what the rings hold
+	ProfileStore                 // snapshots, retention, installs, and what may befall them
 	NumProfiles
 )
 
-var profileNames = [NumProfiles]string{"any", "unrest", "disk", "behind"}
+// drawnProfiles are those of which the options of any world are drawn; ProfileStore has a source of chance of its own.
+const drawnProfiles = 4
+
+var profileNames = [NumProfiles]string{"any", "unrest", "disk", "behind", "store"}
 
 // String is the profile's name.
 func (p Profile) String() string {
@@ -22,6 +29,12 @@ func (p Profile) String() string {
 		return profileNames[p]
 	}
 	return "unknown profile"
+}
+
+// ParseProfile finds a profile by its name.
+func ParseProfile(name string) (Profile, bool) {
+	i := slices.Index(profileNames[:], name)
+	return Profile(max(i, 0)), i >= 0
 }
 
 // as makes options of a profile.
@@ -52,6 +65,13 @@ func (o *Options) as(p Profile, r *rand.Rand) {
 		only(faultHang, faultPartition, faultIsolate, faultDepose, faultHandOver, faultPause)
 		o.RingBytes, o.SegmentBytes, o.Clients.Window = 64<<10, 128<<10, 64
 		o.Clients.Payload, o.Clients.Messages, o.Clients.Books, o.Clients.Burst = 1200, 600, 0, 8
+		o.Clients.PauseNs = max(o.SafetyNs/int64(o.Clients.Messages)*4, 1)
+	case ProfileStore:
+		only(faultKill, faultPower, faultFinish, faultPause, faultHandOver, faultWipe, faultRot)
+		o.Faults.EveryNs = 200e6
+		o.RingBytes, o.SegmentBytes, o.Clients.Window = 64<<10, 128<<10, 64
+		o.Clients.Payload, o.Clients.Messages, o.Clients.Books, o.Clients.Burst = 1200, 500, 0, 8
+		o.Clients.Clients = 4
 		o.Clients.PauseNs = max(o.SafetyNs/int64(o.Clients.Messages)*4, 1)
 	}
 }

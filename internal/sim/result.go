@@ -35,6 +35,7 @@ const (
 	sometimesTimers
 	sometimesTimersIgnored
 	sometimesTimersRefused
+	sometimesAsked
 	sometimesTaken
 	sometimesAborted
 	sometimesPublished
@@ -58,7 +59,7 @@ var sometimesNames = [numSometimes]string{
 	"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes", "recovering", "repeats",
 	"resumed", "redirects", "expired", "gaps", "replays", "disk-full", "segments", "fetches", "stamp-clamps",
 	"busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
-	"timers-fired", "timers-ignored", "timers-refused", "snapshots-taken", "snapshots-aborted",
+	"timers-fired", "timers-ignored", "timers-refused", "snapshots-asked", "snapshots-taken", "snapshots-aborted",
 	"snapshots-published", "snapshots-verified", "begun-from-snapshots", "installed", "snapshots-fetched",
 	"snapshots-removed", "log-dropped", "snapshots-set-aside", "scrub-passes", "scrub-errors", "mended-bytes",
 	"spoilt-catch-ups", "operations-checked", "histories-searched"}

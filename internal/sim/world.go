@@ -100,7 +100,8 @@ func (w *World) voters() []*member { return w.members[:w.o.Nodes] }
 func (w *World) newMember(i int, config node.Config) *member {
 	// It has to show that the cluster has admitted it before others may lose anything.
 	m := &member{w: w, id: wire.NodeID(i), config: config, learner: i > w.o.Nodes, impaired: w.o.Nodes > 1,
-		rng: fork(w.seed, fmt.Sprint("member", i))}
+		spoiltAt: map[wire.Position]bool{},
+		rng:      fork(w.seed, fmt.Sprint("member", i))}
 	m.config.Node = i
 	var key [32]byte
 	for k := range key {
@@ -230,7 +231,7 @@ func (w *World) heal() {
 	w.net.heal()
 	w.trace.add(w, "heal", 0, -1, 0, 0, 0)
 	for _, m := range w.members {
-		m.stepsLeft, m.full = 0, false
+		m.stepsLeft, m.storeSteps, m.full = 0, 0, false
 		m.failing.Heal()
 		m.disk.SetCapacity(0)
 		if m.process == nil {
