@@ -9,7 +9,8 @@ type Ack struct {
 	Term        wire.Term    // of the leader that says so
 	Correlation uint64       // of the message
 	// Where the message stands in the log. All three are 0 when the leader knows only that it is there: when it was
-	// sequenced under an earlier leader and has no response.
+	// sequenced under an earlier leader, has no response, and is not among the newest 1024 messages that this one had
+	// applied when it took over.
 	Sequence  uint64 // number of its record, from 1
 	Position  wire.Position
 	Timestamp uint64 // ns since the Unix epoch

@@ -47,6 +47,11 @@ func (s *Sequencer) onEgress(b []byte) bool {
 			x.refused = append(x.refused, refused{e.Correlation, e.Code})
 		}
 		return true
+	case service.EgressPlace:
+		if x := s.table.find(e.Session); x != nil {
+			x.place(e)
+		}
+		return true
 	case service.EgressTimer:
 		s.setTimer(e)
 		return true
@@ -84,6 +89,7 @@ func (s *Sequencer) restore(e *service.Egress) {
 	x := s.table.begin(slot, e.Session, e.Token, e.Window, s.o.MaxPayload)
 	x.state = sessionOpen
 	x.inherited, x.applied, x.committed, x.next = e.Correlation, e.Correlation, e.Correlation, e.Correlation+1
+	x.placed = x.next
 	if simbug.On(simbug.SkipDedup) && e.Correlation > 0 {
 		x.next--
 		x.inherited--

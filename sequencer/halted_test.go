@@ -1,6 +1,7 @@
 package sequencer
 
 import (
+	"slices"
 	"testing"
 
 	"lockstep/transport"
@@ -102,5 +103,34 @@ func TestTheNextLeaderKnowsWhatWasVoided(t *testing.T) {
 	if len(g.answers) != 2 || g.answers[0].Code != wire.RefusalNone || g.answers[1].Code != wire.RefusalVoided ||
 		g.answers[0].Level != wire.LevelApplied || g.answers[1].Level != wire.LevelApplied {
 		t.Errorf("%+v", g)
+	}
+}
+
+// Where an inherited message stands the next leader knows as well as the one that sequenced it.
+func TestTheNextLeaderKnowsWhereMessagesStand(t *testing.T) {
+	l := newLeader(t, Limits{}, 0)
+	id := l.open(addr(2), 7)
+	durable := wire.LevelsOf(wire.LevelDurable)
+	told := func() []wire.Answer {
+		t.Helper()
+		l.messages(addr(2), id, 0, data(1, durable, 1), data(2, durable, 2), data(3, durable, 3))
+		l.cycle()
+		l.cycle()
+		var list []wire.Answer
+		for _, g := range l.received(addr(2)) {
+			for _, a := range g.answers {
+				if a.Kind == wire.AnswerAck {
+					list = append(list, wire.Answer{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence,
+						Position: a.Position, Timestamp: a.Timestamp})
+				}
+			}
+		}
+		return list
+	}
+	first := told()
+	l.leadAnew(addr(2), 7, id)
+	again := told()
+	if len(first) != 3 || first[2].Sequence == 0 || !slices.Equal(first, again) {
+		t.Errorf("the first leader says %+v, the next one %+v", first, again)
 	}
 }

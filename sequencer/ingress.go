@@ -208,25 +208,25 @@ func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
 	}
 }
 
-// repeatInherited answers a message that an earlier leader sequenced: its record is applied, but where it stands is
-// no longer known here, unless a response says so. That it took no effect is known.
+// repeatInherited answers a message that an earlier leader sequenced: its record is applied. Where it stands is known
+// here of the newest ones only, of others a response may say so. That it took no effect is known.
 func (s *Sequencer) repeatInherited(x *session, m *wire.Message) {
-	unknown := entry{code: x.inheritedCode(m.Correlation)}
-	if final(unknown.code) {
-		s.refuse(x, m.Correlation, unknown.code)
+	e := x.inheritedEntry(m.Correlation)
+	if final(e.code) {
+		s.refuse(x, m.Correlation, e.code)
 		return
 	}
 	for level := wire.LevelReceived; level <= wire.LevelDurable; level++ {
 		if m.Levels.Has(level) && s.reached(level, s.termEnd) {
-			s.acknowledge(x, m.Correlation, &unknown, level)
+			s.acknowledge(x, m.Correlation, &e, level)
 		}
 	}
 	switch {
 	case !m.Levels.Has(wire.LevelApplied):
-	case unknown.code == wire.RefusalNone && x.received < x.responses:
+	case e.code == wire.RefusalNone && x.received < x.responses:
 		s.replay(x)
 	default: // the client has every response there is
-		s.acknowledge(x, m.Correlation, &unknown, wire.LevelApplied)
+		s.acknowledge(x, m.Correlation, &e, wire.LevelApplied)
 	}
 }
 

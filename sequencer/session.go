@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"lockstep/service"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -41,7 +42,8 @@ type session struct {
 	next      uint64 // to be sequenced next
 	committed uint64 // last one whose record is committed
 	applied   uint64 // last one that the service has processed
-	inherited uint64 // last one that an earlier leader sequenced: entries knows only those beyond
+	inherited uint64 // last one that an earlier leader sequenced
+	placed    uint64 // from here on entries knows the inherited ones by their places alone
 	entries   []entry
 	mask      uint64
 	refused   []refused // of the inherited ones: those without effect, ascending
@@ -87,6 +89,22 @@ func (x *session) entry(correlation uint64) *entry {
 type refused struct {
 	correlation uint64
 	code        wire.Refusal
+}
+
+// place notes where an inherited message stands.
+func (x *session) place(e *service.Egress) {
+	x.placed = min(x.placed, e.Correlation)
+	x.entries[e.Correlation&x.mask] = entry{position: e.Position, sequence: e.Sequence, timestamp: e.Timestamp}
+}
+
+// inheritedEntry is what is known of an inherited message: why it took no effect, if it did not, and if it is one of the
+// newest also where it stands.
+func (x *session) inheritedEntry(correlation uint64) (e entry) {
+	if correlation >= x.placed && x.next-correlation <= x.mask+1 {
+		e = x.entries[correlation&x.mask]
+	}
+	e.code = x.inheritedCode(correlation)
+	return e
 }
 
 // inheritedCode is why an inherited message took no effect; RefusalNone when it took effect.

@@ -105,6 +105,7 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 	}
 	d.meters.messages.Inc()
 	s.correlation = r.Correlation
+	d.places.note(r)
 	d.acknowledge(s, r.Acked)
 	var code wire.Refusal
 	switch {

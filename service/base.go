@@ -94,6 +94,7 @@ func (d *Driver) restore(b *base) (err error) {
 	d.table.reset()
 	d.timers.Reset()
 	d.stage.reset()
+	d.places.count = 0
 	d.history, d.hash, d.base = history{}, 0, 0
 	if b == nil {
 		d.restart(wire.Chain{})

@@ -97,6 +97,8 @@ type Driver struct {
 	timers *Timers
 	history
 
+	places places
+
 	taking
 	base    wire.Position // of the snapshot that the state grew from; 0: it grew from nothing
 	noOlder error         // why none could be had before the record that a skip record names

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,6 +40,8 @@ func short(list []received) string {
 		case service.EgressSession:
 			fmt.Fprintf(&b, "session s=%d token=%d window=%d c=%d n=%d acked=%d %q\n",
 				e.Session, e.Token, e.Window, e.Correlation, e.Response, e.Acked, e.payload)
+		case service.EgressPlace:
+			fmt.Fprintf(&b, "place s=%d c=%d at=%d\n", e.Session, e.Correlation, e.Sequence)
 		case service.EgressReady:
 			fmt.Fprintf(&b, "ready term=%d at=%d\n", e.Term, e.Position)
 		}
@@ -190,6 +193,8 @@ func TestDumpAfterTheOwnTermRecord(t *testing.T) {
 		`session s=10 token=1010 window=16 c=2 n=2 acked=1 "client"`,
 		`session s=20 token=1020 window=16 c=0 n=0 acked=0 "client"`,
 		`session s=30 token=1030 window=16 c=0 n=0 acked=0 "client"`,
+		`place s=10 c=1 at=5`,
+		`place s=10 c=2 at=6`,
 		fmt.Sprintf(`ready term=7 at=%d`, own),
 		`response s=20 c=1 n=1 last=true "after"`)
 }
@@ -214,7 +219,46 @@ func TestResigningEndsTheEgress(t *testing.T) {
 	r.do()
 	expect(t, "after leading again", r.received(),
 		`session s=1 token=1001 window=16 c=1 n=1 acked=0 "client"`,
+		`place s=1 c=1 at=3`,
 		fmt.Sprintf(`ready term=9 at=%d`, own))
+}
+
+// The dump says where the newest messages stand, of sessions that are open, and no more than so many: each of them is
+// time that clients wait for their leader.
+func TestDumpHasTheNewestPlaces(t *testing.T) {
+	r := newRig(t, rigOptions{ringBytes: 4 << 20})
+	r.open(1)
+	r.open(2)
+	for i := range uint64(2000) {
+		r.message(1, i+1, service.Echo, nil)
+		r.append(wire.Record{Kind: wire.RecordAcks, Session: 1, Acked: uint32(i + 1)}, nil)
+	}
+	r.message(2, 1, service.Echo, nil)
+	r.append(wire.Record{Kind: wire.RecordSessionClose, Session: 2}, nil)
+	own := r.append(wire.Record{Kind: wire.RecordTerm, Term: 9}, nil)
+	r.command(service.Command{Kind: service.CommandLead, Term: 9, Position: own})
+	r.do()
+	list := places(r.received())
+	if len(list) != 1023 {
+		t.Fatalf("%d places, want those of the newest 1024 messages but the one of a session that is closed", len(list))
+	}
+	for i, e := range list {
+		want := uint64(2000 - 1022 + i)
+		if e.Session != 1 || e.Correlation != want || e.Sequence != 2*want+1 || e.Timestamp == 0 || e.Position == 0 {
+			t.Fatalf("place %d is %+v, want the one of message %d", i, e, want)
+		}
+	}
+}
+
+// places are those of a dump that say where a message stands.
+func places(list []received) []received {
+	return slices.DeleteFunc(slices.Clone(list), func(e received) bool { return e.Kind != service.EgressPlace })
+}
+
+// withoutPlaces is what else a dump says. A driver that began from a snapshot knows less places than one that applied
+// all.
+func withoutPlaces(list []received) []received {
+	return slices.DeleteFunc(slices.Clone(list), func(e received) bool { return e.Kind == service.EgressPlace })
 }
 
 func TestReplay(t *testing.T) {

@@ -29,6 +29,9 @@ const (
 	EgressSession
 	// EgressRefused is a message of the session dumped before it that took no effect. Session, Correlation, Code.
 	EgressRefused
+	// EgressPlace is where one of the newest messages stands, of a session that was dumped before: of each session the
+	// last ones, in their order. Session, Correlation, Sequence, Position, Timestamp.
+	EgressPlace
 	// EgressTimer is a timer that was set, or, in the dump, is pending. Service, Correlation (its id), Response (its
 	// deadline).
 	EgressTimer

@@ -16,6 +16,7 @@ type leading struct {
 	dumping bool
 	dump    []*session // what is still to be dumped
 	refusal uint64     // of the first of them: the next of its messages without effect, if it is dumped itself
+	place   uint64     // the next place to be dumped
 	timer   int        // the next timer to be dumped
 	opened  bool       // the first of them is dumped itself
 	replay  replay
@@ -83,6 +84,7 @@ func (d *Driver) startDump() {
 	d.stage.reset() // what was applied before the dump is in it
 	d.dumping = true
 	d.dump = d.table.ascending()
+	d.place = d.places.first()
 }
 
 func (d *Driver) startReplay(c *Command) {
@@ -149,7 +151,7 @@ func (d *Driver) sendDump() bool {
 		}
 		d.dump, d.opened = d.dump[1:], false
 	}
-	if !d.sendTimers() {
+	if !d.sendPlaces() || !d.sendTimers() {
 		return false
 	}
 	b := d.claim(0)
