@@ -31,6 +31,7 @@ func (n *Node) openSnapshots(cluster uint64) error {
 	if n.store, err = snapshot.Open(n.machine.FS, n.config.Dir, cluster); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	n.store.Reserve(2 * n.config.Journal.SegmentBytes)
 	n.countAside().Set(n.begun.aside)
 	for _, damage := range n.store.Damage() {
 		n.setAside(damage)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"lockstep/internal/vfs"
@@ -30,6 +31,7 @@ type Store struct {
 	dir     string // of the snapshots
 	cluster uint64
 	look    bool // nothing may be changed
+	reserve atomic.Int64
 
 	mu     sync.Mutex
 	held   []Manifest // ascending by position
@@ -62,6 +64,10 @@ func Look(fs vfs.FS, dir string) (*Store, error) {
 	_, err := s.load()
 	return s, err
 }
+
+// Reserve has snapshots leave so many bytes of the disk free: a write that would not is refused with syscall.ENOSPC. It is
+// for who writes what matters more, the log.
+func (s *Store) Reserve(bytes int64) { s.reserve.Store(bytes) }
 
 // load reads every published snapshot's manifest, and returns the positions of those that are damaged.
 func (s *Store) load() (bad []wire.Position, err error) {
@@ -111,14 +117,19 @@ func (s *Store) inspect(position wire.Position) (Manifest, error) {
 	return m, nil
 }
 
-// clean removes what an interrupted run left.
+// clean removes what an interrupted run left: but for a download of what is newer than all that is here.
 func (s *Store) clean() error {
 	names, err := s.fs.ReadDir(s.dir)
 	if err != nil {
 		return fmt.Errorf("snapshot: list %s: %w", s.dir, err)
 	}
 	for _, name := range names {
-		if base, ok := strings.CutSuffix(name, asideSuffix); ok && isName(base) {
+		base, stale := strings.CutSuffix(name, asideSuffix)
+		if part, ok := strings.CutSuffix(name, partSuffix); ok {
+			position, _ := parseName(part)
+			base, stale = part, len(s.held) > 0 && position <= s.held[len(s.held)-1].Position()
+		}
+		if stale && isName(base) {
 			if err := s.discard(path.Join(s.dir, name)); err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -384,6 +385,43 @@ func TestP8SnapshotDiskFull(t *testing.T) {
 	}
 }
 
+// TestP8SnapshotsLeaveTheReserveFree: the log's share of the disk is not taken, whether a snapshot is long or there are
+// many.
+func TestP8SnapshotsLeaveTheReserveFree(t *testing.T) {
+	m := newNode(t)
+	s := mustOpen(t, m)
+	const reserve = 4 << 20
+	m.SetCapacity(12 << 20)
+	s.Reserve(reserve)
+	least := int64(12 << 20)
+	m.Step = func(vfs.Op, string) {
+		free, err := m.Free(nodeDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		least = min(least, free)
+	}
+	w, err := s.Create(800)
+	for b := make([]byte, 300<<10); err == nil; {
+		_, err = w.Write(b)
+	}
+	if !errors.Is(err, syscall.ENOSPC) || w.Offset() < 5<<20 {
+		t.Errorf("a long snapshot: %v at %d", err, w.Offset())
+	}
+	if err := w.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	for at := wire.Position(800); err == nil || at == 800; at += 8 {
+		err = take(s, at)
+	}
+	if !errors.Is(err, syscall.ENOSPC) || len(s.List()) < 100 {
+		t.Errorf("many snapshots: %v after %d", err, len(s.List()))
+	}
+	if least < reserve {
+		t.Errorf("%d bytes were free at some time, the reserve is %d", least, reserve)
+	}
+}
+
 func used(t *testing.T, m *vfs.Mem) (bytes int64) {
 	t.Helper()
 	for _, name := range m.Files() {
@@ -553,6 +591,13 @@ func TestDownloadResumes(t *testing.T) {
 	}
 	m, data = whole(3200), stateAt(3200)
 	put(begin(s, 0), data[:2000])
+	if w, err := mustOpen(t, fs).Download(m); err != nil || w.Offset() != 2000 {
+		t.Errorf("a download of a newer one does not go on after a restart: %v", err)
+	}
+	mustTake(t, s, 3208)
+	if mustOpen(t, fs); len(parts(t, fs)) > 0 {
+		t.Errorf("a download of an older one than what is here is left: %v", parts(t, fs))
+	}
 	m = whole(4000)
 	begin(s, 0)
 	m = whole(3200)
@@ -561,6 +606,21 @@ func TestDownloadResumes(t *testing.T) {
 	if _, err := s.Download(m); !errors.Is(err, ErrForeign) {
 		t.Errorf("a snapshot of another cluster: %v", err)
 	}
+}
+
+// parts are the downloads that have begun.
+func parts(t *testing.T, fs vfs.FS) (list []string) {
+	t.Helper()
+	names, err := fs.ReadDir(nodeDir + "/" + Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, partSuffix) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // TestIncompleteIsNotPublished: what was not closed, failed, or is for another place is refused.

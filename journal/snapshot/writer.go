@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"path"
+	"syscall"
 
 	"lockstep/internal/vfs"
 	"lockstep/wire"
@@ -22,11 +23,15 @@ type Writer struct {
 	hash   hash.Hash
 	offset int64
 	synced int64 // of a download: what was synced on the way
+	looked int64 // how far there was room when it was last looked
 	part   bool
 	closed bool
 	m      Manifest
 	err    error // the first one
 }
+
+// roomEvery is how much is written between two looks at how full the disk is.
+const roomEvery = 1 << 20
 
 // downloadSync is how much of a download is written between two syncs: the page cache holds no more of it.
 const downloadSync = 8 << 20
@@ -114,6 +119,9 @@ func (w *Writer) Write(b []byte) (int, error) {
 	if w.err == nil && (w.closed || w.file == nil) {
 		w.err = errors.New("snapshot: write to a snapshot that is complete or aborted")
 	}
+	if w.err == nil && w.offset+int64(len(b)) > w.looked {
+		w.err = w.lookForRoom(int64(len(b)))
+	}
 	if w.err != nil {
 		return 0, w.err
 	}
@@ -129,6 +137,20 @@ func (w *Writer) Write(b []byte) (int, error) {
 		w.err = fmt.Errorf("snapshot: write %s: %w", path.Join(w.dir, dataName), err)
 	}
 	return n, w.err
+}
+
+// lookForRoom says whether there is room for so many bytes, and some more, without the reserve.
+func (w *Writer) lookForRoom(bytes int64) error {
+	reserve := w.s.reserve.Load()
+	if reserve == 0 {
+		return nil
+	}
+	w.looked = w.offset + bytes + roomEvery
+	if free, err := w.s.fs.Free(w.s.dir); err == nil && free < reserve+bytes+roomEvery {
+		return fmt.Errorf("snapshot: write %s: %d bytes free, %d of them reserved for the log: %w",
+			path.Join(w.dir, dataName), free, reserve, syscall.ENOSPC)
+	}
+	return nil
 }
 
 // Close says that all data is there, and what it is: Chain, Digest and Version. Length and sum of m are held against what
