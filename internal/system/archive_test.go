@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"lockstep/internal/vfs"
+	"lockstep/journal"
 	"lockstep/node"
 )
 
@@ -92,4 +94,47 @@ func TestShouldRestoreAClusterFromItsArchive(t *testing.T) {
 	}
 	c.start(0, flowOptions{Orders: true, Rate: 2000}).awaitAcked(500)
 	c.settle()
+}
+
+// TestShouldArchiveANodeThatDropsLogAtOnce: there are gaps, but everything that is shipped is sound, and the newest state can be
+// restored.
+func TestShouldArchiveANodeThatDropsLogAtOnce(t *testing.T) {
+	needNamespaces(t)
+	c := up(t, trimmedLab())
+	c.load()
+	source := c.leader()
+	archive := filepath.Join(t.TempDir(), "archive")
+	gaps := 0
+	for range 3 {
+		shipped, _, err := journal.LoadArchived(vfs.Real{}, c.node(source).Dir)
+		c.do(err)
+		c.awaitStatus(source, "has dropped more than was shipped", func(s *node.Status) bool { return s.LogFloor > uint64(shipped) })
+		if out := c.archive(source, archive); strings.Contains(out, "lacks the log") {
+			gaps++
+		}
+		for range 3 {
+			c.archive(source, archive)
+		}
+	}
+	if gaps == 0 {
+		t.Error("no gap")
+	}
+	c.settle()
+	c.archive(source, archive)
+	s, _ := c.status(source)
+	if out, code := run(t, "journal", "verify", archive); code != 0 || strings.Count(out, ": intact") < 2 {
+		t.Fatalf("%d gaps; the archive: exit code %d\n%s", gaps, code, out)
+	}
+	out, code := run(t, "journal", "replay", archive, "--to", strconv.FormatUint(s.StateAt, 10))
+	if code != 0 || !strings.Contains(out, "state "+s.StateHash) {
+		t.Errorf("%d gaps; replayed the archive comes to another state than %s: exit code %d\n%s", gaps, s.StateHash, code, out)
+	}
+	restored := filepath.Join(t.TempDir(), "restored")
+	if out, code := run(t, "journal", "restore", "--from", archive, "--to", restored, "--node", "1"); code != 0 {
+		t.Fatalf("restoring: exit code %d\n%s", code, out)
+	}
+	out, code = run(t, "journal", "replay", restored)
+	if code != 0 || !strings.Contains(out, "state "+s.StateHash) {
+		t.Errorf("the restored node comes to another state than %s: exit code %d\n%s", s.StateHash, code, out)
+	}
 }
