@@ -32,6 +32,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type chunkWriter struct {
 	to      io.Writer
 	stop    func() error // asked before each chunk; nil: nothing stops it
+	pause   func() error // called behind each full chunk that is not a section's last; nil: writing never pauses
 	buf     []byte       // one chunk
 	used    int          // of buf
 	sum     uint32       // of the chunk before: the next one's checksum begins with it
@@ -93,6 +94,9 @@ func (w *chunkWriter) flush(last bool) {
 		w.err = io.ErrShortWrite
 	}
 	w.bytes += uint64(n)
+	if w.err == nil && !last && w.pause != nil {
+		w.err = w.pause()
+	}
 }
 
 func (w *chunkWriter) uint8(v uint8) {

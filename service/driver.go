@@ -169,18 +169,26 @@ func (d *Driver) Name() string { return "service" }
 func (d *Driver) OnStart(int64) error { return nil }
 
 // OnClose implements agent.Agent.
-func (d *Driver) OnClose() error { return nil }
+func (d *Driver) OnClose() error {
+	if d.to != nil {
+		d.leaveSnapshot()
+	}
+	return nil
+}
 
 // DoWork carries out commands and applies what is committed, at most Options.Batch records. It never waits: when
-// the egress ring is full it goes on where it stopped in a later call. A snapshot is written in a call of its own,
-// before anything else is applied. An error means that the log this node holds
+// the egress ring is full it goes on where it stopped in a later call. A snapshot is written in calls of its own, a
+// chunk each, before anything else is applied. An error means that the log this node holds
 // is impossible or cannot be read, or that this node has applied what is to be passed over, and is final. A panic in
 // a service is not an error: apply halts, and Status says where; commands are still served, and the log is read on
 // for a skip record that names the place. work counts commands, records, and egress messages: it is 0 while the
 // driver waits for room.
 func (d *Driver) DoWork(nowNs int64) (work int, err error) {
 	d.written = 0
-	if d.paused {
+	if d.to != nil && d.mustStop() != nil {
+		d.leaveSnapshot()
+	}
+	if d.paused && d.to == nil {
 		d.measurePause(nowNs)
 	}
 	work = d.takeCommands()
@@ -191,7 +199,11 @@ func (d *Driver) DoWork(nowNs int64) (work int, err error) {
 		return work + looked, err
 	}
 	if d.flush() {
-		if d.due {
+		switch {
+		case d.to != nil:
+			d.writeOn()
+			return work + 1 + d.written, nil
+		case d.due:
 			d.takeSnapshot(nowNs)
 			return work + 1 + d.written, nil
 		}

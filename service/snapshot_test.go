@@ -170,6 +170,73 @@ func TestSnapshotGivesWayToLeading(t *testing.T) {
 	}
 }
 
+// bulky has a rig's service write much. Its snapshots take many calls.
+func bulky(r *rig) {
+	r.scripted.more = bytes.Repeat([]byte("state"), 100_000)
+}
+
+// A large state is written a chunk in each call: whoever shares the thread goes on. Nothing is applied in between, and what is
+// written is what is written at once.
+func TestLargeSnapshotIsWrittenInPieces(t *testing.T) {
+	r, shelf, first := stocked(t, rigOptions{})
+	bulky(r)
+	at := r.snapshot(take)
+	r.message(1, 5, service.Echo, []byte("behind it"))
+	r.commit()
+	pieces := 0
+	for shelf.done[at] == nil {
+		before := r.progress.Applied()
+		if work, err := r.driver.DoWork(0); err != nil || work == 0 {
+			t.Fatal(work, err)
+		}
+		if shelf.open == 1 {
+			if pieces++; pieces > 1 && r.progress.Applied() != before {
+				t.Fatalf("applied up to %d while a snapshot at %d is written", r.progress.Applied(), at)
+			}
+		}
+	}
+	if want := len(r.scripted.more) / (64 << 10); pieces < want || pieces > want+2 {
+		t.Errorf("written in %d pieces, want %d", pieces, want)
+	}
+	r.do()
+	if r.progress.Applied() != r.chain.Position {
+		t.Error("apply does not go on")
+	}
+	if len(shelf.done[at]) < len(r.scripted.more) || shelf.done[first] == nil {
+		t.Errorf("%d bytes are written", len(shelf.done[at]))
+	}
+}
+
+// A snapshot that is half written ends when the node is to lead, and when the driver is closed.
+func TestLargeSnapshotGivesWay(t *testing.T) {
+	for _, end := range []string{"lead", "close"} {
+		t.Run(end, func(t *testing.T) {
+			r, shelf, _ := stocked(t, rigOptions{})
+			bulky(r)
+			at := r.snapshot(take)
+			own := r.append(wire.Record{Kind: wire.RecordTerm, Term: 9}, nil)
+			r.commit()
+			for shelf.open == 0 {
+				if _, err := r.driver.DoWork(0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if end == "lead" {
+				r.command(service.Command{Kind: service.CommandLead, Term: 9, Position: own})
+				r.run()
+				if got := r.received(); len(got) == 0 || got[len(got)-1].Kind != service.EgressReady {
+					t.Errorf("it does not lead: %v", got)
+				}
+			} else if err := r.driver.OnClose(); err != nil {
+				t.Fatal(err)
+			}
+			if shelf.open != 0 || shelf.done[at] != nil || len(r.aborted) != 1 {
+				t.Errorf("snapshots %v, open %d, aborted %v", shelf.positions(), shelf.open, r.aborted)
+			}
+		})
+	}
+}
+
 // What goes wrong with a snapshot ends the snapshot, is counted and told, and apply goes on.
 func TestFailingSnapshotIsNothingButThat(t *testing.T) {
 	wrong := errors.New("told to fail")

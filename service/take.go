@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"lockstep/wire"
@@ -43,6 +44,16 @@ type taking struct {
 	head     SnapshotHead
 	paused   bool // since pausedNs
 	pausedNs int64
+	writing
+}
+
+// writing is a snapshot being written: by a coroutine that a call of DoWork lets go on for one chunk. The driver shares its
+// thread with the replica in one layout, and that must not stand still; apply does, so that the state stays as it is.
+type writing struct {
+	to      SnapshotWriter // nil: none is being written
+	resume  func() (struct{}, bool)
+	cancel  func()
+	outcome error // once it is through
 }
 
 // noteTerm takes a record into the term index. It grows with the leaderships, not with the records.
@@ -145,7 +156,37 @@ func (d *Driver) takeSnapshot(nowNs int64) {
 	}
 	d.paused, d.pausedNs = true, nowNs
 	d.out.begin(to)
-	if err := d.write(&d.out, &d.head); err != nil {
+	d.to = to
+	d.resume, d.cancel = iter.Pull(func(yield func(struct{}) bool) {
+		d.out.pause = func() error {
+			if yield(struct{}{}) {
+				return nil
+			}
+			return errLead
+		}
+		d.outcome = d.write(&d.out, &d.head)
+	})
+	d.writeOn()
+}
+
+// writeOn writes the next chunk of the snapshot that is being written.
+func (d *Driver) writeOn() {
+	if _, more := d.resume(); !more {
+		d.endSnapshot()
+	}
+}
+
+// leaveSnapshot ends a snapshot that is being written before it is whole.
+func (d *Driver) leaveSnapshot() {
+	d.cancel()
+	d.endSnapshot()
+}
+
+// endSnapshot hands over what was written.
+func (d *Driver) endSnapshot() {
+	to := d.to
+	d.to, d.out.pause = nil, nil
+	if err := d.outcome; err != nil {
 		to.Abort()
 		d.aborted(err)
 		return
