@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"sync"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -42,7 +43,7 @@ func (p *pin) reads(at wire.Position, progress uint64, nowNs, forNs int64) {
 }
 
 func (p *pin) alive(nowNs int64) bool {
-	return p.held && nowNs < p.untilNs && nowNs-p.movedNs < stuckNs
+	return p.held && !simbug.On(simbug.IgnorePins) && nowNs < p.untilNs && nowNs-p.movedNs < stuckNs
 }
 
 // readsLog notes that a node reads the log from a position on.

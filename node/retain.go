@@ -3,6 +3,7 @@ package node
 import (
 	"slices"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -50,7 +51,7 @@ type keeping struct {
 // decide says what is to be done.
 func decide(h *holding) (k keeping) {
 	for _, p := range h.staged {
-		if p <= h.durable {
+		if p <= h.durable || simbug.On(simbug.PublishEarly) {
 			k.publish = append(k.publish, p)
 		}
 	}
@@ -111,6 +112,9 @@ func (h *holding) lacks() bool {
 // that it can do without the newest; retention wants more.
 func (h *holding) retain() (dropBelow, unshipped wire.Position) {
 	_, older := h.newestVerified()
+	if n := len(h.held); simbug.On(simbug.DropTooMuch) && n > 0 {
+		older = h.held[n-1].position
+	}
 	end := min(h.durable, h.applied)
 	want := min(older, end, h.young, end-min(end, wire.Position(h.policy.Bytes)))
 	if wait := wire.Position(h.policy.ArchiveWaitBytes); wait > 0 && h.archived < want {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -109,6 +110,9 @@ func (d *Driver) restore(b *base) (err error) {
 	d.restart(h.Chain)
 	d.setVersion(h.Version)
 	d.hash, d.base = h.Hash, h.Chain.Position
+	if simbug.On(simbug.RestoreNoHash) {
+		d.hash = 0
+	}
 	d.history = history{
 		terms: h.Terms, configs: h.Configs, moreConfigs: h.MoreConfigs, passed: h.Passed,
 		verified: point{h.Verified, h.VerifiedDigest},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lockstep/internal/simbug"
 	"lockstep/wire"
 )
 
@@ -15,6 +16,9 @@ func (d *Driver) digest() uint64 {
 	h = Mix(h, d.stateHash())
 	h = Mix(h, uint64(d.table.count()))
 	for _, s := range d.table.ascending() {
+		if simbug.On(simbug.IgnoreSessions) {
+			break
+		}
 		h = Mix(Mix(Mix(h, uint64(s.id)), s.token), uint64(s.window))
 		h = Mix(Mix(Mix(h, s.correlation), s.kept.acked), s.kept.last)
 		h = MixBytes(Mix(h, s.refused.count), s.name)
@@ -205,8 +209,22 @@ func (d *Driver) readSession(r *chunkReader, before wire.SessionID) wire.Session
 		s.correlation = correlation
 		r.refused(s)
 		r.kept(s)
+		s.spoil()
 	}
 	return id
+}
+
+// spoil forgets what a planted bug forgets.
+func (s *session) spoil() {
+	if simbug.On(simbug.ForgetRefused) {
+		s.refused.count = 0
+	}
+	if simbug.On(simbug.IgnoreSessions) {
+		s.correlation = 0
+	}
+	if simbug.On(simbug.ForgetKept) {
+		s.kept.acked = s.kept.last
+	}
 }
 
 func (r *chunkReader) refused(s *session) {
@@ -256,6 +274,9 @@ func (d *Driver) readTimers(r *chunkReader) {
 		x := Timer{Service: r.uint16(), ID: r.uint64(), Deadline: r.uint64()}
 		known := x.Service < MaxServices && d.o.Services[x.Service] != nil
 		_, twice := d.timers.Deadline(x.Service, x.ID)
+		if simbug.On(simbug.ForgetSnapshotTimers) {
+			continue
+		}
 		if !known || twice || i > 0 && x.compare(&before) <= 0 || !d.timers.Set(x) {
 			r.fail("timer %d of service %d, deadline %d", x.ID, x.Service, x.Deadline)
 		}

@@ -11,15 +11,27 @@ import (
 
 // profiles are what worlds are made of in which a bug shows sooner.
 var profiles = map[simbug.Bug]sim.Profile{
-	simbug.VoteOneCopy:        sim.ProfileDisk,
-	simbug.CountStaleTerm:     sim.ProfileUnrest,
-	simbug.IgnoreHigherTerm:   sim.ProfileUnrest,
-	simbug.KeepTables:         sim.ProfileUnrest,
-	simbug.TakeLateCatchUp:    sim.ProfileBehind,
-	simbug.RetryFailedSync:    sim.ProfileDisk,
-	simbug.IgnoreFailedSync:   sim.ProfileDisk,
-	simbug.MarkCleanUnsynced:  sim.ProfileDisk,
-	simbug.RingWithoutReserve: sim.ProfileBehind,
+	simbug.VoteOneCopy:          sim.ProfileDisk,
+	simbug.CountStaleTerm:       sim.ProfileUnrest,
+	simbug.IgnoreHigherTerm:     sim.ProfileUnrest,
+	simbug.KeepTables:           sim.ProfileUnrest,
+	simbug.TakeLateCatchUp:      sim.ProfileBehind,
+	simbug.RetryFailedSync:      sim.ProfileDisk,
+	simbug.IgnoreFailedSync:     sim.ProfileDisk,
+	simbug.MarkCleanUnsynced:    sim.ProfileDisk,
+	simbug.RingWithoutReserve:   sim.ProfileBehind,
+	simbug.VerifyByMinority:     sim.ProfileStore,
+	simbug.CountStalePoint:      sim.ProfileStore,
+	simbug.DropTooMuch:          sim.ProfileStore,
+	simbug.InstallUnverified:    sim.ProfileStore,
+	simbug.PublishEarly:         sim.ProfileStore,
+	simbug.ForgetKept:           sim.ProfileStore,
+	simbug.ForgetSnapshotTimers: sim.ProfileStore,
+	simbug.ForgetRefused:        sim.ProfileStore,
+	simbug.RestoreNoHash:        sim.ProfileStore,
+	simbug.IgnoreSessions:       sim.ProfileStore,
+	simbug.SkipInstallMark:      sim.ProfileStore,
+	simbug.IgnorePins:           sim.ProfileStore,
 }
 
 // hunt plants one bug after the other and runs worlds until one of them shows it: the exit code says whether every bug

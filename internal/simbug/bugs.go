@@ -123,6 +123,30 @@ const (
 	// CountStalePoint: the newest digest that a node has reported counts at whatever point is compared.
 	CountStalePoint
 
+	// Snapshots, installs, retention.
+
+	// DropTooMuch: log goes below the newest snapshot that is held, verified or not.
+	DropTooMuch
+	// InstallUnverified: a snapshot that no majority has verified is fetched and installed.
+	InstallUnverified
+	// PublishEarly: a snapshot is published before the log is synced up to it.
+	PublishEarly
+	// ForgetKept: what is restored holds no responses. The digest does not go through them.
+	ForgetKept
+	// ForgetSnapshotTimers: timers are not restored.
+	ForgetSnapshotTimers
+	// ForgetRefused: which messages had no effect is not restored.
+	ForgetRefused
+	// RestoreNoHash: the chained hash begins anew behind a snapshot.
+	RestoreNoHash
+	// IgnoreSessions: the digest leaves sessions out, and how far each has come is not restored. The digest is what
+	// notices: both are broken.
+	IgnoreSessions
+	// SkipInstallMark: a snapshot that the log does not reach is published without a word about it.
+	SkipInstallMark
+	// IgnorePins: what another node reads goes all the same.
+	IgnorePins
+
 	NumBugs
 )
 
@@ -174,6 +198,16 @@ var names = [NumBugs]string{
 	ForgetTimers:            "forget-timers",
 	VerifyByMinority:        "verify-by-minority",
 	CountStalePoint:         "count-stale-point",
+	DropTooMuch:             "drop-too-much",
+	InstallUnverified:       "install-unverified",
+	PublishEarly:            "publish-early",
+	ForgetKept:              "forget-kept",
+	ForgetSnapshotTimers:    "forget-snapshot-timers",
+	ForgetRefused:           "forget-refused",
+	RestoreNoHash:           "restore-no-hash",
+	IgnoreSessions:          "ignore-sessions",
+	SkipInstallMark:         "skip-install-mark",
+	IgnorePins:              "ignore-pins",
 }
 
 // String is the bug's name.
