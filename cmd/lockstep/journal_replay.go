@@ -40,7 +40,8 @@ far, with the oldest snapshot. So it does with --until, --until-hash and --point
 It stops at a place (--to), behind the first record that fits (--until), or where the state or the chained hash of the
 outputs has a value (--until-hash). --points prints the hashes at every point at which nodes compare themselves: the
 first record end at or past each MiB. A record at which a service fails is named with the service and what it failed
-with: exit code 1.
+with, and a place at which the state comes out otherwise than the log says that a majority of the nodes had it: exit
+code 1.
 
 --until takes session=HEX, correlation=N, order=N, kind=NAME, service=NAME, joined by commas.`,
 		Example: `  lockstep journal replay /var/lib/lockstep
@@ -161,6 +162,9 @@ func (r *replayRun) run(dir string) error {
 	e, err := l.Walk(&inspect.Selection{From: start, To: inspect.At(end.Position)}, r.apply)
 	if errors.Is(err, replay.ErrHalted) {
 		return r.halted()
+	}
+	if errors.Is(err, replay.ErrOtherState) {
+		printState(r.out, "before it", &r.state)
 	}
 	if err != nil && !errors.Is(err, errStop) {
 		return err

@@ -188,3 +188,22 @@ func TestArchiveAndRestoreWithSnapshots(t *testing.T) {
 	node := journalOf(t, 1, 10, 1)
 	lockstep(t, "journal", "archive", "--from", l.Dir, "--to", node.Dir).want(t, exitUsage, "a node's directory")
 }
+
+// TestReplayNamesAStateThatNobodyElseHad: exit code 1, and where.
+func TestReplayNamesAStateThatNobodyElseHad(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "node")
+	l := journaltest.New(t, vfs.Real{}, dir, journal.Identity{Cluster: 0xabcdef, Node: 1, Incarnation: 11, Run: 1}, 1<<20)
+	l.Lead(1)
+	l.Config(1)
+	l.Flow(2, 100, 1)
+	at := journaltest.NewTaker(l, productionServices).TakeUnverified()
+	l.Flow(2, 100, 2)
+	l.Verify(at.Position, 4711)
+	l.Finish()
+	for _, flags := range []string{"", "--from-start"} {
+		lockstep(t, strings.Fields("journal replay "+dir+" "+flags)...).want(t, 1, "otherwise than a majority",
+			fmt.Sprint(at.Position), "0000000000001267", "before it: position")
+	}
+	lockstep(t, "journal", "replay", dir, "--to", fmt.Sprint(at.Position)).want(t, 0, "state ")
+	lockstep(t, "journal", "verify", dir).want(t, 1, "a majority has 0000000000001267")
+}

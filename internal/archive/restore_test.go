@@ -27,15 +27,15 @@ type storied struct {
 	points []wire.Chain
 }
 
-func newStoried(t *testing.T, snapshots int) *storied {
+func newStoried(t *testing.T, snapshots, messages int) *storied {
 	t.Helper()
 	s := &storied{fs: vfs.NewMem()}
 	s.log = newLog(t, s.fs, nodeDir)
-	s.log.Flow(3, 2500, 1)
+	s.log.Flow(3, messages, 1)
 	taker := journaltest.NewTaker(s.log, production)
 	for i := range snapshots {
 		s.points = append(s.points, taker.Take())
-		s.log.Flow(2, 2500, uint64(i)+2)
+		s.log.Flow(2, messages, uint64(i)+2)
 	}
 	s.log.Sync()
 	ship(t, options(s.fs, s.log.Chain.Position))
@@ -88,7 +88,7 @@ func upTo(at wire.Position) func(*wire.Record) bool {
 // TestRestoreBeginsWithTheNewestSnapshot at or below the place asked for, keeps the one before as well, and comes to the state
 // that the node had there.
 func TestRestoreBeginsWithTheNewestSnapshot(t *testing.T) {
-	s := newStoried(t, 3)
+	s := newStoried(t, 3, 2500)
 	for i, c := range []struct {
 		at        wire.Position
 		snapshots []wire.Chain // newest first
@@ -130,7 +130,7 @@ func TestRestoreBeginsWithTheNewestSnapshot(t *testing.T) {
 
 // TestRestorePassesOverDamagedSnapshots: with the one before, and with none left, from the start of the log.
 func TestRestorePassesOverDamagedSnapshots(t *testing.T) {
-	s := newStoried(t, 3)
+	s := newStoried(t, 3, 2500)
 	want := state(t, s.fs, nodeDir, s.log.Chain.Position, true)
 	for i, left := range []wire.Chain{s.points[1], s.points[0], {}} {
 		rotten := s.points[2-i]
@@ -156,7 +156,7 @@ func TestRestorePassesOverDamagedSnapshots(t *testing.T) {
 
 // TestRestoreBehindDamagedLog: the log before the newest snapshot is not needed.
 func TestRestoreBehindDamagedLog(t *testing.T) {
-	s := newStoried(t, 3)
+	s := newStoried(t, 3, 2500)
 	m, err := Load(s.fs, archDir)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestRestoreFromAnArchiveWithAGap(t *testing.T) {
 // TestRestoreWithSnapshotsIsInterruptedAnywhere: until it is done nothing runs on the directory, and a restore that is
 // begun again completes it.
 func TestRestoreWithSnapshotsIsInterruptedAnywhere(t *testing.T) {
-	s := newStoried(t, 2)
+	s := newStoried(t, 2, 300)
 	images := everyPowerCut(s.fs, func(after *vfs.Mem, when string) {
 		if _, err := journal.LoadIdentity(after, newDir); err != nil {
 			if _, err := Restore(restoreOptions(after)); err != nil {
