@@ -178,7 +178,7 @@ func (k *keeper) goOn(nowNs int64) error {
 	b := k.buffer[:min(int64(size), j.m.Bytes-j.w.Offset())]
 	got, err := 0, error(nil)
 	if len(b) > 0 {
-		got, err = k.data(j.server, j.m.Position(), j.w.Offset(), b)
+		got, err = k.data(j.server, SnapshotRange{j.m.Position(), j.w.Offset(), j.install}, b)
 	}
 	if got < len(b) {
 		k.elsewhere(nowNs, err)
@@ -341,14 +341,14 @@ func (k *keeper) askAll() (answers []answer) {
 }
 
 // data fetches bytes of a snapshot.
-func (k *keeper) data(server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error) {
+func (k *keeper) data(server wire.NodeID, r SnapshotRange, b []byte) (int, error) {
 	ask := k.n.machine.SnapshotData
 	if ask == nil {
 		ask = k.n.askData
 	}
 	ctx, cancel := context.WithTimeout(k.n.fetches, fetchLimit)
 	defer cancel()
-	got, err := ask(ctx, server, at, offset, b)
+	got, err := ask(ctx, server, r, b)
 	if errors.Is(err, io.EOF) && got == len(b) {
 		err = nil
 	}

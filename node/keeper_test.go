@@ -88,12 +88,12 @@ func (k *keepers) join(m *Machine) {
 		}
 		return s.Listing(), nil
 	}
-	m.SnapshotData = func(_ context.Context, server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error) {
+	m.SnapshotData = func(_ context.Context, server wire.NodeID, r SnapshotRange, b []byte) (int, error) {
 		s, err := k.peer(server)
 		if err != nil {
 			return 0, err
 		}
-		n, err := s.SnapshotBytes(0, at, offset, b)
+		n, err := s.SnapshotBytes(0, r, b)
 		k.served[int(server)-1]++
 		if k.spoil && n > 0 {
 			b[0]++

@@ -33,9 +33,9 @@ type Machine struct {
 	// Fetch fetches log bytes of other nodes; nil: over HTTP.
 	Fetch replica.Fetch
 	// Snapshots asks another node what it offers (Node.Listing), SnapshotData copies bytes of a snapshot that it offers
-	// into b, from an offset on (its Node.SnapshotBytes). nil: over HTTP; inline: nobody offers anything.
+	// into b (its Node.SnapshotBytes). nil: over HTTP; inline: nobody offers anything.
 	Snapshots    func(ctx context.Context, server wire.NodeID) (Listing, error)
-	SnapshotData func(ctx context.Context, server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error)
+	SnapshotData func(ctx context.Context, server wire.NodeID, r SnapshotRange, b []byte) (int, error)
 	// Services adds services to those of the build, or replaces them: made anew at every call. nil: none.
 	Services func(*[service.MaxServices]service.Service)
 	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes

@@ -8,9 +8,9 @@ import (
 	"lockstep/wire"
 )
 
-// What another node reads here stays for a while after its last request, so that the next one finds it: a snapshot, and
-// the log behind it, long enough for the node to be opened again with it and to ask for that log. A reader that asks for
-// the same again and again holds nothing up for longer than stuckNs.
+// What another node reads here stays for a while after its last request, so that the next one finds it: a snapshot, and, if
+// that is to be installed, the log behind it, long enough for the node to be opened again and to ask for that log. A reader
+// that asks for the same again and again holds nothing up for longer than stuckNs.
 const (
 	pinLogNs      = 2_000_000_000
 	pinSnapshotNs = 30_000_000_000
@@ -24,6 +24,7 @@ type pin struct {
 	untilNs  int64         // how long that stays
 	movedNs  int64         // its last request that went further
 	held     bool
+	install  bool // of a snapshot: the log behind it is wanted as well
 }
 
 // pins are what the other nodes read of this one's log and snapshots. Any thread.
@@ -51,13 +52,18 @@ func (p *pins) readsLog(reader wire.NodeID, from wire.Position, nowNs int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log[slot(reader)].reads(from, 0, nowNs, cmp.Or(p.short, pinLogNs))
+	if s := &p.snapshot[slot(reader)]; from >= s.at {
+		s.install = false // it is installed
+	}
 }
 
-// readsSnapshot notes that a node reads the snapshot at a position from an offset on.
-func (p *pins) readsSnapshot(reader wire.NodeID, at wire.Position, offset int64, nowNs int64) {
+// readsSnapshot notes that a node reads a snapshot.
+func (p *pins) readsSnapshot(reader wire.NodeID, r SnapshotRange, nowNs int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.snapshot[slot(reader)].reads(at, uint64(offset), nowNs, cmp.Or(p.short, pinSnapshotNs))
+	s := &p.snapshot[slot(reader)]
+	s.reads(r.At, uint64(r.Offset), nowNs, cmp.Or(p.short, pinSnapshotNs))
+	s.install = r.Install
 }
 
 func slot(reader wire.NodeID) wire.NodeID {
@@ -67,8 +73,8 @@ func slot(reader wire.NodeID) wire.NodeID {
 	return reader
 }
 
-// logFrom is where the log begins that somebody reads, or will once it has the snapshot that it reads; everything:
-// nobody does.
+// logFrom is where the log begins that somebody reads, or will once it has installed the snapshot that it reads;
+// everything: nobody does.
 func (p *pins) logFrom(nowNs int64) wire.Position {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,7 +83,7 @@ func (p *pins) logFrom(nowNs int64) wire.Position {
 		if p.log[i].alive(nowNs) {
 			from = min(from, p.log[i].at)
 		}
-		if p.snapshot[i].alive(nowNs) {
+		if p.snapshot[i].install && p.snapshot[i].alive(nowNs) {
 			from = min(from, p.snapshot[i].at)
 		}
 	}

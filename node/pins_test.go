@@ -10,12 +10,21 @@ func TestWhatIsReadStays(t *testing.T) {
 		t.Fatal("pinned before anybody reads")
 	}
 	p.readsLog(2, 500, second)
-	p.readsSnapshot(3, 300, 0, 2*second)
+	p.readsSnapshot(3, SnapshotRange{At: 300, Install: true}, 2*second)
 	if p.logFrom(3*second) != 300 || !p.holds(300, 3*second) || p.holds(500, 3*second) {
 		t.Error("the log behind a snapshot that is read is not pinned, or the snapshot is not")
 	}
 	if p.logFrom(31*second) != 300 || p.logFrom(32*second) != everything || p.holds(300, 32*second) {
 		t.Error("the pin of a snapshot does not end 30 s after the last request")
+	}
+	p.readsSnapshot(3, SnapshotRange{At: 300}, 33*second)
+	if p.logFrom(34*second) != everything || !p.holds(300, 34*second) {
+		t.Error("who reads a snapshot and has the log holds the log up")
+	}
+	p.readsSnapshot(3, SnapshotRange{At: 300, Install: true}, 33*second)
+	p.readsLog(3, 300, 33*second)
+	if p.logFrom(34*second) != 300 || p.logFrom(36*second) != everything {
+		t.Error("who has installed a snapshot and reads on holds up more than that")
 	}
 	p.readsLog(2, 500, 34*second)
 	if p.logFrom(35*second) != 500 || p.logFrom(36*second) != everything {
@@ -36,7 +45,7 @@ func TestWhatIsReadStays(t *testing.T) {
 	at = 1000 * second // a slow reader of a snapshot, and one that reads the log past it
 	for from := 800; from < 900; from++ {
 		p.readsLog(2, 800+100, at) // the log moves past everything that it reads
-		p.readsSnapshot(3, 900, int64(from), at)
+		p.readsSnapshot(3, SnapshotRange{At: 900, Offset: int64(from)}, at)
 		at += 20 * second
 	}
 	if !p.holds(900, at) {

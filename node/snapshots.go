@@ -50,11 +50,19 @@ func (n *Node) Listing() Listing {
 		Offers: n.keeper.offers()}
 }
 
-// SnapshotBytes copies bytes of the snapshot at a position into b, from an offset on, for another node, and returns how
-// many; io.EOF with the last. The snapshot stays for a while after. snapshot.ErrNotHeld. Any thread.
-func (n *Node) SnapshotBytes(reader wire.NodeID, at wire.Position, offset int64, b []byte) (int, error) {
-	n.pins.readsSnapshot(reader, at, offset, n.machine.Clock.NowNs())
-	data, err := n.store.OpenAt(at)
+// SnapshotRange is what another node asks for of a snapshot.
+type SnapshotRange struct {
+	At      wire.Position // of the snapshot
+	Offset  int64         // in its data
+	Install bool          // it is to be installed: the log behind it will be asked for
+}
+
+// SnapshotBytes copies bytes of a snapshot into b, for another node, and returns how many; io.EOF with the last. The snapshot
+// stays for a while after. snapshot.ErrNotHeld. Any thread.
+func (n *Node) SnapshotBytes(reader wire.NodeID, r SnapshotRange, b []byte) (int, error) {
+	n.pins.readsSnapshot(reader, r, n.machine.Clock.NowNs())
+	offset := r.Offset
+	data, err := n.store.OpenAt(r.At)
 	if err != nil {
 		return 0, err
 	}
@@ -118,7 +126,7 @@ func (n *Node) serveSnapshotData(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	body := &pinned{n: n, reader: reader(r), m: &m}
+	body := &pinned{n: n, reader: reader(r), m: &m, install: r.FormValue("install") != ""}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(w, r, "", time.Time{}, body)
 }
@@ -131,15 +139,16 @@ func reader(r *http.Request) wire.NodeID {
 
 // pinned is the data of a snapshot as http.ServeContent reads it: every read says that somebody does.
 type pinned struct {
-	n      *Node
-	reader wire.NodeID
-	m      *snapshot.Manifest
-	offset int64
+	n       *Node
+	reader  wire.NodeID
+	m       *snapshot.Manifest
+	offset  int64
+	install bool
 }
 
 // Read implements io.Reader.
 func (p *pinned) Read(b []byte) (int, error) {
-	got, err := p.n.SnapshotBytes(p.reader, p.m.Position(), p.offset, b)
+	got, err := p.n.SnapshotBytes(p.reader, SnapshotRange{p.m.Position(), p.offset, p.install}, b)
 	p.offset += int64(got)
 	if got > 0 && errors.Is(err, io.EOF) {
 		err = nil
@@ -167,7 +176,7 @@ const offersLimit = 1 << 20
 
 // askOffers asks another node what it offers.
 func (n *Node) askOffers(ctx context.Context, server wire.NodeID) (l Listing, err error) {
-	body, err := n.ask(ctx, server, pathSnapshots, "", http.StatusOK)
+	body, err := n.ask(ctx, server, pathSnapshots, url.Values{}, "", http.StatusOK)
 	if err != nil {
 		return l, err
 	}
@@ -190,11 +199,15 @@ func (n *Node) askOffers(ctx context.Context, server wire.NodeID) (l Listing, er
 	return l, nil
 }
 
-// askData fetches bytes of a snapshot from another node into b, from an offset on; all of b, or an error.
-func (n *Node) askData(ctx context.Context, server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error) {
-	path := fmt.Sprintf("%s/%d/data", pathSnapshots, at)
-	span := fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(b))-1)
-	body, err := n.ask(ctx, server, path, span, http.StatusPartialContent)
+// askData fetches bytes of a snapshot from another node into b: all of b, or an error.
+func (n *Node) askData(ctx context.Context, server wire.NodeID, r SnapshotRange, b []byte) (int, error) {
+	path := fmt.Sprintf("%s/%d/data", pathSnapshots, r.At)
+	span := fmt.Sprintf("bytes=%d-%d", r.Offset, r.Offset+int64(len(b))-1)
+	query := url.Values{}
+	if r.Install {
+		query.Set("install", "1")
+	}
+	body, err := n.ask(ctx, server, path, query, span, http.StatusPartialContent)
 	if err != nil {
 		return 0, err
 	}
@@ -203,8 +216,9 @@ func (n *Node) askData(ctx context.Context, server wire.NodeID, at wire.Position
 }
 
 // ask sends a request to another node's control plane. The caller closes the body.
-func (n *Node) ask(ctx context.Context, server wire.NodeID, path, span string, want int) (io.ReadCloser, error) {
-	query := url.Values{"node": {strconv.Itoa(n.config.Node)}}
+func (n *Node) ask(ctx context.Context, server wire.NodeID, path string, query url.Values, span string,
+	want int) (io.ReadCloser, error) {
+	query.Set("node", strconv.Itoa(n.config.Node))
 	target := "http://" + n.controlOf(server) + path + "?" + query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {

@@ -65,13 +65,13 @@ func (m *member) offers(_ context.Context, server wire.NodeID) (node.Listing, er
 }
 
 // snapshotData is node.Machine.SnapshotData: bytes of a snapshot of another node.
-func (m *member) snapshotData(_ context.Context, server wire.NodeID, at wire.Position, offset int64, b []byte) (int, error) {
+func (m *member) snapshotData(_ context.Context, server wire.NodeID, r node.SnapshotRange, b []byte) (int, error) {
 	s := m.w.members[server-1]
 	if !m.reaches(s) {
 		return 0, errServer
 	}
-	m.w.check.downloads(m, s, at)
-	return s.process.node.SnapshotBytes(m.id, at, offset, b)
+	m.w.check.downloads(m, s, r.At)
+	return s.process.node.SnapshotBytes(m.id, r, b)
 }
 
 // readLog reads a part of the log from the disk.
