@@ -89,7 +89,7 @@ explore-short: ## the same with tighter bounds: what CI runs of it
 
 IMAGES  ?= 60
 
-crash-image: ## power cuts on a loop-mounted ext4 image under load (IMAGES=n), as root; `make unit` has six
+crash-image: ## power cuts on a loop-mounted ext4 image under load (IMAGES=n), as root; `make unit` has a few
 	@LOCKSTEP_IMAGE_ROUNDS=$(IMAGES) $(CGO) $(GO) test -v -count=1 -timeout 30m -run CrashImage ./journal
 
 litmus: ## the ring litmus tests at full length

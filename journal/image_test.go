@@ -45,11 +45,12 @@ type told struct {
 	cutAt      uint64 // what stood here and behind it before the generation is gone
 	generation uint64
 	term       uint64 // of the last vote stored
+	snapshot   uint64 // position of the newest one that is published
 }
 
 func (p *told) put(f *os.File) error {
-	var b [32]byte
-	for i, v := range []uint64{p.durable, p.cutAt, p.generation, p.term} {
+	var b [40]byte
+	for i, v := range []uint64{p.durable, p.cutAt, p.generation, p.term, p.snapshot} {
 		binary.LittleEndian.PutUint64(b[i*8:], v)
 	}
 	_, err := f.WriteAt(b[:], 0)
@@ -59,11 +60,11 @@ func (p *told) put(f *os.File) error {
 func readTold(t *testing.T, name string) told {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil || len(b) < 32 {
+	if err != nil || len(b) < 40 {
 		return told{}
 	}
 	at := func(i int) uint64 { return binary.LittleEndian.Uint64(b[i*8:]) }
-	return told{at(0), at(1), at(2), at(3)}
+	return told{at(0), at(1), at(2), at(3), at(4)}
 }
 
 // writeAndTell appends, votes and cuts. Records carry the generation that they were written in.
@@ -126,7 +127,8 @@ func (c *core) cutTo(at wire.Chain) {
 	c.chain = at
 }
 
-// TestP2P9CrashImage cuts the power of a journal at work on ext4, again and again.
+// TestP2P9CrashImage cuts the power of a journal at work on ext4, again and again; of one that votes and cuts, and of one
+// that publishes snapshots, drops old log, and has the log begin at a snapshot.
 func TestP2P9CrashImage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("power cuts on loop-mounted images take seconds")
@@ -139,13 +141,14 @@ func TestP2P9CrashImage(t *testing.T) {
 		}
 	}
 	needLoop(t)
-	for _, mode := range []string{"direct", "buffered"} {
+	for _, mode := range []string{"direct", "buffered", "direct-snapshots", "buffered-snapshots"} {
 		t.Run(mode, func(t *testing.T) {
 			im := newDiskImage(t)
+			im.snapshots = strings.HasSuffix(mode, "-snapshots")
 			if err := Format(&vfs.Below{Root: im.mounted}, testDir, testIdentity); err != nil {
 				t.Fatal(err)
 			}
-			im.start(t, mode == "buffered")
+			im.start(t, strings.HasPrefix(mode, "buffered"))
 			var last told
 			moved := 0
 			for round := range (rounds + 1) / 2 {
@@ -189,6 +192,8 @@ type diskImage struct {
 	mounted string
 	child   *exec.Cmd
 	again   int
+
+	snapshots bool // the process is snapshotAndTell
 }
 
 func newDiskImage(t *testing.T) *diskImage {
@@ -251,6 +256,9 @@ func (im *diskImage) start(t *testing.T, buffered bool) {
 	if buffered {
 		im.child.Env = append(im.child.Env, imageBuffered+"=1")
 	}
+	if im.snapshots {
+		im.child.Env = append(im.child.Env, imageSnapshots+"=1")
+	}
 	im.child.Stderr = os.Stderr
 	if err := im.child.Start(); err != nil {
 		t.Fatal(err)
@@ -291,7 +299,11 @@ func (im *diskImage) powerCut(t *testing.T, round int) told {
 	}
 	t.Run(fmt.Sprint("cut", round), func(t *testing.T) {
 		_, mounted := mountImage(t, copied, copied+".mounted")
-		recoverCopy(t, &vfs.Below{Root: mounted}, promised)
+		if fs := (&vfs.Below{Root: mounted}); im.snapshots {
+			recoverSnapshots(t, fs, promised)
+		} else {
+			recoverCopy(t, fs, promised)
+		}
 	})
 	if err := os.Remove(copied); err != nil {
 		t.Fatal(err)

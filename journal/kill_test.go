@@ -21,7 +21,9 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(childDir); root != "" {
 		writeForEver(root)
 	}
-	if root := os.Getenv(imageDir); root != "" {
+	if root := os.Getenv(imageDir); root != "" && os.Getenv(imageSnapshots) != "" {
+		snapshotAndTell(root)
+	} else if root != "" {
 		writeAndTell(root)
 	}
 	os.Exit(m.Run())
