@@ -246,3 +246,33 @@ func TestReadingBesideRetention(t *testing.T) {
 		t.Errorf("followed up to %d, %d missing, %q, %v", last, missing, notice, err)
 	}
 }
+
+// removing is a file system in which a snapshot is removed when its data is opened.
+type removing struct {
+	*vfs.Mem
+	t  *testing.T
+	at wire.Position
+}
+
+func (r *removing) OpenFile(name string, flags vfs.Flags) (vfs.File, error) {
+	if strings.Contains(name, fmt.Sprintf("%020d/data", r.at)) {
+		store, err := snapshot.Open(r.Mem, dir, identity.Cluster)
+		if err == nil {
+			err = store.Remove(r.at)
+		}
+		if err != nil {
+			r.t.Error(err)
+		}
+	}
+	return r.Mem.OpenFile(name, flags)
+}
+
+// TestCheckSnapshotsBesideRetention: what the node removes meanwhile is no damage.
+func TestCheckSnapshotsBesideRetention(t *testing.T) {
+	fs := vfs.NewMem()
+	_, good, other := snapshots(t, fs)
+	list, damage, err := CheckSnapshots(&removing{Mem: fs, t: t, at: good.Position}, dir)
+	if err != nil || len(damage) > 0 || len(list) != 2 || list[0].Position != other.Position {
+		t.Errorf("%+v, %v, %v", list, damage, err)
+	}
+}

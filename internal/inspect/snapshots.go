@@ -3,6 +3,7 @@ package inspect
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
@@ -69,11 +70,21 @@ func Verified(fs vfs.FS, dir string, list []snapshot.Manifest, until wire.Positi
 	return found, err
 }
 
+// look finds the snapshots in dir. One that the node removes at that moment looks damaged: what is damaged stays so.
+func look(fs vfs.FS, dir string) (*snapshot.Store, error) {
+	store, err := snapshot.Look(fs, dir)
+	if err == nil && len(store.Damage()) > 0 {
+		time.Sleep(damagePause)
+		store, err = snapshot.Look(fs, dir)
+	}
+	return store, err
+}
+
 // Snapshots lists the snapshots in dir, oldest first, and what is wrong with those whose manifests are damaged. Their data
 // is not read, and the log from the oldest one on is, unless it says of all that they are verified. An error of the log
 // comes together with the list.
 func Snapshots(fs vfs.FS, dir string) (list []Snapshot, damage []string, err error) {
-	store, err := snapshot.Look(fs, dir)
+	store, err := look(fs, dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +112,7 @@ func CheckSnapshots(fs vfs.FS, dir string) (list []Snapshot, damage []string, er
 	if len(list) == 0 {
 		return list, damage, err
 	}
-	store, lookErr := snapshot.Look(fs, dir)
+	store, lookErr := look(fs, dir)
 	l, openErr := Open(fs, dir)
 	if err := errors.Join(err, lookErr, openErr); err != nil {
 		if openErr == nil {
@@ -110,14 +121,28 @@ func CheckSnapshots(fs vfs.FS, dir string) (list []Snapshot, damage []string, er
 		return list, damage, err
 	}
 	defer l.Close()
-	for i := range list {
-		if v := &list[i]; v.Problem == "" {
+	kept := list[:0]
+	for _, v := range list {
+		if v.Problem == "" {
 			if err := l.checkSnapshot(store, &v.manifest); err != nil {
 				v.Problem = err.Error()
 			}
 		}
+		if v.Problem == "" || l.hasSnapshot(v.Position) {
+			kept = append(kept, v)
+		}
 	}
-	return list, damage, nil
+	return kept, damage, nil
+}
+
+// hasSnapshot says whether a snapshot is still there: the node may have removed it.
+func (l *Log) hasSnapshot(at wire.Position) bool {
+	store, err := snapshot.Look(l.fs, l.dir)
+	if err != nil {
+		return true
+	}
+	_, err = store.Get(at)
+	return err == nil || len(store.Damage()) > 0
 }
 
 func (l *Log) checkSnapshot(store *snapshot.Store, m *snapshot.Manifest) error {
