@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/agent"
 	"lockstep/internal/counters"
 	"lockstep/journal"
@@ -109,7 +111,18 @@ func (k *keeper) Name() string { return keeperThread }
 // OnStart implements agent.Agent.
 func (k *keeper) OnStart(nowNs int64) error {
 	k.keepDue, k.fetchDue, k.ageDue, k.sizeDue = nowNs, nowNs, nowNs, nowNs
+	if !k.n.machine.Inline {
+		behindJournal()
+	}
 	return nil
+}
+
+// behindJournal has the disk serve the calling thread, which is locked to its goroutine, after the journal's, as far as the
+// I/O scheduler heeds that: syncing a large snapshot is not to hold up acknowledgements. What the kernel refuses stays as
+// it is.
+func behindJournal() {
+	const whoProcess, bestEffort, lowest = 1, 2 << 13, 7
+	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, 0, bestEffort|lowest)
 }
 
 // OnClose implements agent.Agent.
