@@ -60,13 +60,6 @@ func (k *keeper) refused(from wire.Position) {
 	}
 }
 
-// caughtUp notes that log has come.
-func (k *keeper) caughtUp() {
-	k.mu.Lock()
-	k.behind.is = false
-	k.mu.Unlock()
-}
-
 // fetchLog fetches log of another node, and notes when that node does not keep it any more (replica.Fetch).
 func (n *Node) fetchLog(ctx context.Context, server wire.NodeID, term wire.Term, from, until wire.Position,
 	sink func([]byte) error) error {
@@ -75,7 +68,6 @@ func (n *Node) fetchLog(ctx context.Context, server wire.NodeID, term wire.Term,
 		fetch = n.fetch
 	}
 	err := fetch(ctx, server, term, from, until, func(b []byte) error {
-		n.keeper.caughtUp()
 		from += wire.Position(len(b))
 		return sink(b)
 	})
@@ -90,11 +82,13 @@ func (k *keeper) fetch(nowNs int64) (work int, err error) {
 	if k.job == nil {
 		k.fetchDue = nowNs + keepEveryNs
 		k.mu.Lock()
-		b := k.behind
+		b := &k.behind
+		b.is = b.is && wire.Position(k.n.ring.Append()) <= b.from // what came and fits is progress; nothing else is
+		lacks := *b
 		k.mu.Unlock()
 		switch {
-		case b.lately(nowNs):
-			k.beginInstall(&b, nowNs)
+		case lacks.lately(nowNs):
+			k.beginInstall(&lacks, nowNs)
 		case k.plan.fetch:
 			k.beginNewer(nowNs)
 		default:

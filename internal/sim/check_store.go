@@ -21,6 +21,7 @@ type storeSeen struct {
 type download struct {
 	at      wire.Position
 	untilNs int64
+	install bool // and it wants the log behind
 }
 
 // index finds how many committed records end at or below a position, and whether one ends there.
@@ -114,10 +115,10 @@ func (c *checker) onVerified(r *wire.Record, payload []byte) {
 }
 
 // downloads takes note that a node's snapshot is being downloaded.
-func (c *checker) downloads(by, m *member, at wire.Position) {
+func (c *checker) downloads(by, m *member, at wire.Position, install bool) {
 	m.seen.downloads[by.id] = download{}
 	if m.seen.held[at] {
-		m.seen.downloads[by.id] = download{at, c.w.nowNs + c.w.o.Store.PinNs/2} // clocks drift
+		m.seen.downloads[by.id] = download{at, c.w.nowNs + c.w.o.Store.PinNs/2, install} // clocks drift
 	}
 }
 
@@ -153,7 +154,7 @@ func (c *checker) kept(m *member) {
 		if !now[x.at] && !m.spoilt {
 			c.w.fail("node %d has removed the snapshot at %d, which node %d downloads", m.id, x.at, by)
 		}
-		if floor > x.at && floor > s.floor {
+		if x.install && floor > x.at && floor > s.floor {
 			c.w.fail("node %d has dropped the log below %d, and node %d downloads its snapshot at %d", m.id, floor, by, x.at)
 		}
 	}

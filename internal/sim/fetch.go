@@ -27,6 +27,9 @@ func (m *member) fetch(_ context.Context, server wire.NodeID, term wire.Term, fr
 		if !m.reaches(s) {
 			return errServer
 		}
+		if d := &s.seen.downloads[m.id]; from >= d.at {
+			d.install = false // it is installed
+		}
 		body, err := s.process.node.LogFor(m.id, term, from, until)
 		if err != nil {
 			return err
@@ -70,7 +73,7 @@ func (m *member) snapshotData(_ context.Context, server wire.NodeID, r node.Snap
 	if !m.reaches(s) {
 		return 0, errServer
 	}
-	m.w.check.downloads(m, s, r.At)
+	m.w.check.downloads(m, s, r.At, r.Install)
 	return s.process.node.SnapshotBytes(m.id, r, b)
 }
 

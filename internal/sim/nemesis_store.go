@@ -83,9 +83,9 @@ func (w *World) strikeStore() {
 func (w *World) bringStore(kind int, m *member) bool {
 	switch kind {
 	case storeRot:
-		return m.process != nil && w.o.Nodes > 1 && w.mayImpair(m) && w.rotBeneath(m)
+		return m.process != nil && w.o.Nodes > 1 && !m.isSpoilt() && w.mayImpair(m) && w.rotBeneath(m)
 	case storeRotSnapshot:
-		return m.process != nil && w.mayImpair(m) && w.rotSnapshot(m)
+		return m.process != nil && !m.isRotten() && w.mayImpair(m) && w.rotSnapshot(m)
 	case storeFull, storeEIO:
 		if m.process == nil {
 			return false
