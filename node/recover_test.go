@@ -41,6 +41,15 @@ func TestRecoverBringsAClusterBack(t *testing.T) {
 	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
 	c.roundTrip(wire.LevelDurable, []byte("synced by a majority"))
 	before := uint64(c.acks[wire.LevelDurable])
+	c.until("all disks to say that all are admitted", 1_000_000, 10_000, func() bool {
+		for _, n := range c.nodes {
+			if !n.core.Admitted() || n.core.Recovering() || n.mayHaveForgotten.Load() || n.durable.Load() != n.ring.Append() {
+				return false
+			}
+		}
+		return true
+	})
+	c.run(10e6) // what marks directories has its turn
 	c.killAll()
 	c.run(3e9)
 	if at := c.leaderOf(); at >= 0 {
