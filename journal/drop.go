@@ -30,7 +30,7 @@ func DropBelow(fs vfs.FS, dir string, position wire.Position) (floor wire.Positi
 		}
 	}
 	if first <= 0 {
-		floor, err = Floor(fs, dir)
+		floor, err = logFloor(fs, dir)
 		return floor, 0, err
 	}
 	segments := segmentDir(dir)

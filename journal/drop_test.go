@@ -52,7 +52,7 @@ func TestDropBelow(t *testing.T) {
 		if from, got := readFrom(t, m, im.chain.Position); from != floor || !bytes.Equal(got, im.log[floor:]) {
 			t.Fatalf("below %d: reading begins at %d, want %d: %d bytes", p, from, floor, len(got))
 		}
-		if at, err := Floor(m, testDir); at != floor || err != nil {
+		if at, err := logFloor(m, testDir); at != floor || err != nil {
 			t.Fatalf("below %d: the floor is %d, %v", p, at, err)
 		}
 		im.readAround(m, floor, p)
@@ -211,7 +211,7 @@ func TestLeftoversOfADropAreNoDamage(t *testing.T) {
 	}
 	j.Close()
 	goOn(t, "a hole below the snapshot", m.Crash(vfs.KeepAll), base, false, im.log, want)
-	if at, err := Floor(m, testDir); at != want || err != nil {
+	if at, err := logFloor(m, testDir); at != want || err != nil {
 		t.Errorf("the log begins at %d, want %d: %v", at, want, err)
 	}
 	s := &scrubbed{image: &image{&rig{t: t, fs: m, options: testOptions(m), log: im.log}, m}, limit: im.chain.Position}
@@ -388,7 +388,7 @@ func TestDropBesideARunningJournal(t *testing.T) {
 				return
 			default:
 			}
-			floor, err := Floor(fs, testDir)
+			floor, err := logFloor(fs, testDir)
 			if err != nil {
 				t.Error(err)
 				return
@@ -422,7 +422,7 @@ func TestDropBesideARunningJournal(t *testing.T) {
 	wait.Wait()
 	end := c.chain
 	c.stop()
-	floor, err := Floor(fs, testDir)
+	floor, err := logFloor(fs, testDir)
 	if err != nil || floor < end.Position/2 {
 		t.Errorf("the log begins at %d of %d, %v", floor, end.Position, err)
 	}

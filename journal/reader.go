@@ -233,8 +233,8 @@ func (r *Reader) ReadRange(from wire.Position, b []byte) (int, error) {
 // Floor returns where the log that is kept begins, as of the last Seek: from there on there is no hole in it.
 func (r *Reader) Floor() wire.Position { return floorOf(r.window.tape.segments) }
 
-// Floor returns where the log in dir begins: from there on there is no hole in it. 0 as well when there is none.
-func Floor(fs vfs.FS, dir string) (wire.Position, error) {
+// logFloor is where the log in dir begins: from there on there is no hole in it. 0 as well when there is none.
+func logFloor(fs vfs.FS, dir string) (wire.Position, error) {
 	list, err := listSegments(fs, dir)
 	if err == nil {
 		list, err = inspect(fs, dir, list, 0)
