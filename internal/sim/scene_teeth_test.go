@@ -51,6 +51,10 @@ func TestScenariosCatchWhatTheySayTheyCatch(t *testing.T) {
 		{"TestShouldCatchUpAfterFollowerMissesOneMessage", "ignore-nak"},
 		{"TestE10StalledLeaderServesNothingWhenItGoesOn", "skip-step-down"},
 		{"TestTimersFireOnceAcrossFailover", "forget-timers"},
+		{"TestL13FollowerBehindTheLogsBeginningInstallsASnapshot", "skip-install-mark"},
+		{"TestL13LeaderDropsLogWhileAFollowerFetches", "ignore-pins drop-too-much"},
+		{"TestP9PowerFailsAtEachStepOfSnapshotsAndInstalls", "forget-kept"},
+		{"TestP10SpoiltSnapshotFallsBackOrIsRefused", "restore-no-hash"},
 	} {
 		for bug := range strings.FieldsSeq(x.bugs) {
 			t.Run(x.scenario+" "+bug, func(t *testing.T) {

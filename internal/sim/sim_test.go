@@ -10,9 +10,11 @@ import (
 )
 
 // run runs a seed and shows its last events when it fails.
-func run(t *testing.T, seed uint64) *Result {
+func run(t *testing.T, seed uint64) *Result { t.Helper(); return runWith(t, seed, Draw(seed)) }
+
+func runWith(t *testing.T, seed uint64, o Options) *Result {
 	t.Helper()
-	r := Run(seed)
+	r := RunWith(seed, o)
 	if r.Failure != nil {
 		var trace bytes.Buffer
 		r.Trace(&trace, 30)
@@ -34,7 +36,11 @@ func TestPinnedSeedsStayFixed(t *testing.T) {
 			if err != nil {
 				t.Fatalf("testdata/seeds.txt: %v", err)
 			}
-			run(t, seed)
+			profile := ProfileAny
+			if len(fields) > 1 {
+				profile, _ = ParseProfile(fields[1])
+			}
+			runWith(t, seed, DrawAs(seed, profile))
 		}
 	}
 }
