@@ -82,21 +82,19 @@ func newest(answers []answer, above, until wire.Position) (c choice, ok bool) {
 	return c, ok
 }
 
-// believe takes away offers that have proved to be spoilt, as long as another node offers a snapshot there that has not;
-// else all of them are asked once more.
+// believe leaves out nodes that have sent what proved to be spoilt, as long as another one has a verified snapshot, newer or
+// older; else all of them are asked once more.
 func believe(answers []answer, spoilt *[wire.MaxNodes + 1]wire.Position) {
-	for _, at := range spoilt {
-		there := func(o Offer) bool { return at != 0 && o.Manifest.Position() == at }
-		good := func(a answer) bool { return spoilt[a.server] != at && slices.ContainsFunc(a.Offers, there) }
-		left := slices.ContainsFunc(answers, good)
-		for i := range answers {
-			switch bad := &spoilt[answers[i].server]; {
-			case *bad != at:
-			case left:
-				answers[i].Offers = slices.DeleteFunc(answers[i].Offers, there)
-			default:
-				*bad = 0
-			}
+	verified := func(o Offer) bool { return o.Verified }
+	left := slices.ContainsFunc(answers, func(a answer) bool {
+		return spoilt[a.server] == 0 && slices.ContainsFunc(a.Offers, verified)
+	})
+	if !left {
+		*spoilt = [wire.MaxNodes + 1]wire.Position{}
+	}
+	for i := range answers {
+		if spoilt[answers[i].server] != 0 {
+			answers[i].Offers = nil
 		}
 	}
 }

@@ -109,4 +109,10 @@ func TestOffersThatAreSpoiltAreAskedForElsewhere(t *testing.T) {
 	if believe(answers, &spoilt); len(answers[0].Offers) != 1 {
 		t.Error("the only node that has it is not asked again")
 	}
+	spoilt[1] = 500
+	answers = []answer{offer(1, 500), offer(2, 400)}
+	believe(answers, &spoilt)
+	if c, ok := chooseNewer(answers, 0, 600); !ok || c.server != 2 {
+		t.Errorf("node %d is asked (%v): an older snapshot that may be whole is worth more than a newer one that is not", c.server, ok)
+	}
 }

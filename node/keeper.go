@@ -49,7 +49,7 @@ type keeper struct {
 	triedBelow                         wire.Position // the log was dropped as far as this allows
 	behind                             behind
 	job                                *fetchJob
-	spoilt                             [wire.MaxNodes + 1]wire.Position // a snapshot that a node offered and whose bytes were others
+	spoilt                             [wire.MaxNodes + 1]wire.Position // by node: a snapshot of which it sent other bytes
 	buffer                             []byte
 	complaint                          map[string]string // by subject: what was said last
 	count                              keeperCounts
