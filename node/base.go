@@ -82,6 +82,7 @@ func (n *Node) openLog(o journal.Options) error {
 		case err != nil:
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		default:
+			n.baseChain = head.Chain
 			if n.base = m.Position(); o.Install {
 				n.installed = n.base
 			}

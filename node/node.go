@@ -39,6 +39,7 @@ type Node struct {
 	begun      *begun
 	identity   journal.Identity
 	store      *snapshot.Store
+	baseChain  wire.Chain    // where the log goes on behind base
 	base       wire.Position // of the snapshot that this start began from; 0: none
 	installed  wire.Position // of a snapshot of another node that this start put in the place of the log; 0: none
 	points     []point       // verified ones that the snapshots speak of

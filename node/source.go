@@ -35,7 +35,8 @@ func (s *source) ReadRange(from wire.Position, b []byte) (int, error) {
 	return got, err
 }
 
-// chainAt finds the chain at a record boundary that is on disk. It blocks: only a cut asks, and nothing else goes on.
+// chainAt finds the chain at a record boundary that is on disk. It blocks: only a cut asks, and nothing else goes on. What
+// lies before the snapshot that this run began from was not verified at start: damage there is no reason to end.
 func (n *Node) chainAt(p wire.Position) (wire.Chain, error) {
 	reader, err := n.Reader()
 	if err != nil {
@@ -43,8 +44,17 @@ func (n *Node) chainAt(p wire.Position) (wire.Chain, error) {
 	}
 	defer reader.Close()
 	reader.SetLimit(p)
-	if err := reader.Seek(p); err != nil {
+	err = reader.Seek(p)
+	if err == nil || n.base == 0 || p < n.base {
+		return reader.Chain(), err
+	}
+	if err := reader.SeekChain(n.baseChain); err != nil {
 		return wire.Chain{}, err
+	}
+	for reader.Position() < p {
+		if _, _, err := reader.Next(); err != nil {
+			return wire.Chain{}, err
+		}
 	}
 	return reader.Chain(), nil
 }

@@ -43,17 +43,18 @@ func (w *World) rot(m *member) bool {
 		at := int64(r.IntN(2))*vfs.BlockBytes + int64(r.IntN(64))
 		return m.disk.Rot(path.Join(nodeDir, "vote"), at, 1<<r.IntN(8)) == nil
 	}
-	file, offset, ok := m.locate(wire.Position(r.Int64N(int64(m.marked))))
+	at := wire.Position(r.Int64N(int64(m.marked)))
+	file, offset, ok := m.locate(at)
 	if !ok {
 		return false
 	}
 	switch r.IntN(4) {
 	case 0:
-		return m.disk.Spoil(file, offset) == nil
+		return m.spoil(at, file, offset, true, 0)
 	case 1:
 		return m.misdirect(file, offset)
 	}
-	return m.disk.Rot(file, offset, 1<<r.IntN(8)) == nil
+	return m.spoil(at, file, offset, false, 1<<r.IntN(8))
 }
 
 // locate finds the segment that holds a position, and where in it.
@@ -78,11 +79,35 @@ func (m *member) misdirect(file string, offset int64) bool {
 		return false
 	}
 	to := (from + 1 + m.w.faultRng.Int64N(blocks-1)) % blocks
+	before := [2][]byte{m.block(file, from), m.block(file, to)}
 	if m.disk.Misdirect(file, (1+from)*vfs.BlockBytes, (1+to)*vfs.BlockBytes) != nil {
 		return false
 	}
+	for k, number := range []int64{from, to} {
+		after := m.block(file, number)
+		for i := range min(len(after), len(before[k])) {
+			if after[i] != before[k][i] {
+				m.track(wire.Position(first+number*vfs.BlockBytes)+wire.Position(i), file, (1+number)*vfs.BlockBytes+int64(i), before[k][i])
+				break
+			}
+		}
+	}
 	m.w.sometimes(sometimesMisdirected)
 	return true
+}
+
+// block reads a block of the log in a segment; nil: it cannot be read.
+func (m *member) block(file string, number int64) []byte {
+	f, err := m.disk.OpenFile(file, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b := make([]byte, vfs.BlockBytes)
+	if _, err := f.ReadAt(b, (1+number)*vfs.BlockBytes); err != nil {
+		return nil
+	}
+	return b
 }
 
 // raise kills the process and has its vote say that it campaigned in higher terms, of which nobody heard.

@@ -230,8 +230,8 @@ func (w *World) rotBeneath(m *member) bool {
 	}
 	r := w.storeRng
 	at := wire.Position(r.Int64N(int64(end)))
-	f, offset := m.segmentOf(at)
-	return f != "" && m.spoil(at, f, offset, r.IntN(4) == 0, 1<<r.IntN(8))
+	f, offset, ok := m.locate(at)
+	return ok && m.spoil(at, f, offset, r.IntN(4) == 0, 1<<r.IntN(8))
 }
 
 // spoil has one byte of a file not be what was synced: unreadable, with its sector, or with other bits.
@@ -249,21 +249,15 @@ func (m *member) spoil(at wire.Position, file string, offset int64, unreadable b
 		return false
 	}
 	m.impaired = true
-	m.rotten = append(m.rotten, rotten{at, file, offset, was})
+	m.track(at, file, offset, was)
 	return true
 }
 
-// segmentOf is where a position of the log stands on the disk; "": nowhere.
-func (m *member) segmentOf(at wire.Position) (file string, offset int64) {
-	for _, f := range m.disk.Files() {
-		first, err := strconv.ParseUint(strings.TrimSuffix(path.Base(f), ".seg"), 10, 64)
-		size, _ := m.disk.Stat(f)
-		offset := int64(at-wire.Position(first)) + vfs.BlockBytes
-		if err == nil && path.Base(path.Dir(f)) == "journal" && uint64(at) >= first && offset < size {
-			return f, offset
-		}
+// track remembers what is not what was synced, as far as it is committed: what is not may be cut and written anew.
+func (m *member) track(at wire.Position, file string, offset int64, was byte) {
+	if at < m.seen.commit {
+		m.rotten = append(m.rotten, rotten{at, file, offset, was})
 	}
-	return "", 0
 }
 
 // peek reads a byte of the disk, past whatever fails.
@@ -282,6 +276,9 @@ func (m *member) peek(file string, offset int64) (byte, error) {
 func (m *member) isRotten() bool {
 	left := m.rotten[:0]
 	for _, x := range m.rotten {
+		if m.process != nil && uint64(x.at) < m.counter("lockstep_log_floor_position") {
+			continue
+		}
 		b, err := m.peek(x.file, x.offset)
 		if _, gone := m.disk.Stat(x.file); gone == nil && (err != nil || b != x.was) {
 			left = append(left, x)

@@ -39,7 +39,7 @@ func (f *flipper) next() flip {
 	f.s.t.Helper()
 	for {
 		at := wire.Position(f.rng.Int64N(int64(f.limit)))
-		file, offset := f.m.segmentOf(at)
+		file, offset, _ := f.m.locate(at)
 		size, _ := f.m.disk.Stat(file)
 		if end := at - wire.Position(offset-vfs.BlockBytes) + wire.Position(size-vfs.BlockBytes); f.sealed && end > f.limit {
 			continue
