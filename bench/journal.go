@@ -30,8 +30,9 @@ type JournalPlan struct {
 	Buffered bool          // write and fdatasync even where direct I/O works
 }
 
-// journalRing is the size of the log ring: room for sixteen of the largest batches.
-const journalRing = 16 << 20
+// journalRing is the size of the log ring: room for four of the largest batches, so that who appends is not so far ahead
+// of the journal that what is written has left the caches. The floors write one hot buffer.
+const journalRing = 4 << 20
 
 // appendPayload is the payload of appended records: so long that making them, checksum and all, takes little of the time.
 const appendPayload = 16000
