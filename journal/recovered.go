@@ -13,13 +13,16 @@ type Recovered struct {
 	Terms   []wire.TermStart // where each leadership's records begin, oldest first; those up to Base as it says
 	// Configs are the config records, oldest first: the newest MaxConfigs of them.
 	Configs     []wire.ConfigAt
-	MoreConfigs bool          // the log holds older ones
-	Skips       []wire.SkipAt // all skip records behind Base, oldest first: apply must know of them before it comes there
-	Floor       wire.Position // where the first record that is held begins
-	Base        wire.Position // of the snapshot from which the log was read; 0: from its first record on
-	Records     uint64        // how many were read: those behind Base
-	Generation  uint64        // of the last cut
-	Watermark   wire.Position // 0 as well when it is not known
+	MoreConfigs bool // the log holds older ones
+	// Verified is what the newest snapshot records behind Base call verified, oldest first. It is true whether the record is
+	// committed or not: a leader says so of what a majority has told it.
+	Verified   []wire.SnapshotRecord
+	Skips      []wire.SkipAt // all skip records behind Base, oldest first: apply must know of them before it comes there
+	Floor      wire.Position // where the first record that is held begins
+	Base       wire.Position // of the snapshot from which the log was read; 0: from its first record on
+	Records    uint64        // how many were read: those behind Base
+	Generation uint64        // of the last cut
+	Watermark  wire.Position // 0 as well when it is not known
 	// EndBefore is where the log ended that Open found: Chain.Position, but for a log that was dropped (Options.Install).
 	// What a clean end is held against.
 	EndBefore wire.Position
@@ -61,6 +64,9 @@ func (r *Recovered) String() string {
 	return line
 }
 
+// maxVerified is how many records Recovered.Verified has at most.
+const maxVerified = 8
+
 // recovered puts the result of a scan beside the watermark. ErrBase with OutcomeUnfit.
 func (s *scanned) recovered(watermark wire.Position, known bool) (*Recovered, error) {
 	e := s.evidence | s.standing
@@ -76,7 +82,7 @@ func (s *scanned) recovered(watermark wire.Position, known bool) (*Recovered, er
 	}
 	r := &Recovered{
 		Outcome: d.outcome, Chain: s.chain, Terms: s.terms, Configs: s.configs, MoreConfigs: s.moreConfigs,
-		Skips: s.skips,
+		Skips: s.skips, Verified: s.verified,
 		Floor: s.floor, Records: s.records, Generation: s.generation, Watermark: watermark,
 		EndBefore: s.chain.Position,
 	}

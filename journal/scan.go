@@ -24,6 +24,7 @@ type scanned struct {
 	// moreConfigs says that there are older ones.
 	moreConfigs bool
 	skips       []wire.SkipAt
+	verified    []wire.SnapshotRecord // the newest
 
 	generation uint64
 	reached    int // how many segments the good log reaches
@@ -189,6 +190,15 @@ func (s *scanned) note(r *wire.Record, before *wire.Chain, payload []byte) error
 			s.configs, s.moreConfigs = slices.Delete(s.configs, 0, 1), true
 		}
 		s.configs = append(s.configs, at)
+	}
+	if r.Kind == wire.RecordSnapshot && r.Flags == 0 {
+		var x wire.SnapshotRecord
+		if x.Decode(payload) && x.Verified > 0 {
+			if len(s.verified) == maxVerified {
+				s.verified = slices.Delete(s.verified, 0, 1)
+			}
+			s.verified = append(s.verified, x)
+		}
 	}
 	if r.Kind == wire.RecordSkip && r.Flags == 0 {
 		var skip wire.SkipRecord

@@ -98,6 +98,9 @@ func (n *Node) newKeeper() error {
 	}
 	k.setFloor(n.recovered.Floor)
 	k.count.installed.Set(uint64(n.installed))
+	for _, x := range n.recovered.Verified {
+		n.points = append(n.points, point{x.Verified, x.Digest})
+	}
 	for _, p := range n.points {
 		k.learn(p)
 	}
