@@ -111,6 +111,7 @@ type checker struct {
 	states   map[wire.Position]uint64
 	hashes   map[wire.Position]uint64
 	digests  map[wire.Position]uint64
+	said     map[wire.Position]uint64               // what any record calls verified, committed or not
 	points   map[wire.Position]map[wire.NodeID]bool // whose digests were seen
 	verified map[wire.Position]uint64               // as the committed log says
 	fires    map[uint64]uint64                      // timers by the record that set them: the record that fired them
@@ -124,7 +125,8 @@ func (c *checker) init(w *World) {
 		reports: map[reporter]progress{}, shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
 		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{},
-		fires: map[uint64]uint64{}, digests: map[wire.Position]uint64{}, points: map[wire.Position]map[wire.NodeID]bool{},
+		fires: map[uint64]uint64{}, digests: map[wire.Position]uint64{}, said: map[wire.Position]uint64{},
+		points:   map[wire.Position]map[wire.NodeID]bool{},
 		verified: map[wire.Position]uint64{}}
 	c.valid = wire.Validator{Cluster: clusterID, Self: wire.MaxNodes} // a node that there is not
 	for i := 1; i <= w.o.Nodes+w.o.Learners; i++ {
@@ -153,6 +155,7 @@ func (c *checker) walk(m *member, b []byte) {
 			return
 		}
 		c.places[key] = chain.Checksum
+		c.says(&r, wire.Payload(b, &r))
 		s.log = append(s.log, entry{chain, at})
 		c.w.count.Records++
 		b = b[n:]

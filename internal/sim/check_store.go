@@ -75,9 +75,17 @@ func (c *checker) isVerified(m *member, at wire.Position, does string) {
 	}
 }
 
+// says takes note of what a record in some log calls verified.
+func (c *checker) says(r *wire.Record, payload []byte) {
+	var x wire.SnapshotRecord
+	if r.Kind == wire.RecordSnapshot && x.Decode(payload) && x.Verified > 0 {
+		c.said[x.Verified] = x.Digest
+	}
+}
+
 // trusted says whether a majority came to a state: as a committed record says, or one that is in some log and may yet be cut.
 func (c *checker) trusted(at wire.Position, digest uint64) bool {
-	return c.verified[at] == digest && digest != 0 || c.digests[at] == digest && len(c.points[at]) > c.w.o.Nodes/2
+	return digest != 0 && (c.verified[at] == digest || c.said[at] == digest)
 }
 
 // onPoint takes the digest of a member's whole state at a point that the log asks for.
