@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -632,4 +633,37 @@ func TestP4DiskBelowASnapshotFails(t *testing.T) {
 	r.append(1, 100)
 	r.sync()
 	r.close()
+}
+
+// TestP4NothingBeforeASnapshotIsNeeded: a log that begins at a snapshot, within a block that the device refuses to read, has
+// lost what stood behind it, if anything did, and goes on there.
+func TestP4NothingBeforeASnapshotIsNeeded(t *testing.T) {
+	im := newImageOf(t, 200)
+	defer im.close()
+	p := im.ends[150]
+	if p%vfs.BlockBytes == 0 {
+		t.Fatal("the snapshot is at the beginning of a block")
+	}
+	base := baseOf(im.log, p)
+	m := vfs.NewMem()
+	if err := Format(m, testDir, testIdentity); err != nil {
+		t.Fatal(err)
+	}
+	j, rec, err := openFrom(m, base, true)
+	if err != nil || rec.Chain != base.Chain {
+		t.Fatalf("the install: %v, %v", rec, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Spoil(path.Join(testDir, "journal", segmentName(floorTo(p))), headerBytes); err != nil {
+		t.Fatal(err)
+	}
+	if j, rec, err = openFrom(m, base, false); err != nil || rec.Outcome != OutcomeRecovering {
+		t.Fatalf("its block cannot be read: %v, %v", rec, err)
+	}
+	if err := errors.Join(j.Discard(), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	goOn(t, "its block cannot be read", m, base, false, im.log, p)
 }

@@ -279,7 +279,12 @@ func (j *Journal) dropBehind(s *scanned) error {
 	if len(s.segments) == 0 {
 		return nil
 	}
-	return j.clearTail(&s.segments[len(s.segments)-1], s.dirtyEnd)
+	last := &s.segments[len(s.segments)-1]
+	dirtyEnd := s.dirtyEnd
+	if s.evidence&evUnreadable != 0 {
+		dirtyEnd = last.end() // a block that could not be read can be once it is written
+	}
+	return j.clearTail(last, dirtyEnd)
 }
 
 // clearTail gives the last segment its full size, if it has lost some, and zeroes it behind the last record.
@@ -360,9 +365,19 @@ func (j *Journal) loadTail() error {
 	if j.fill == 0 {
 		return nil
 	}
-	offset := headerBytes + int64(floorTo(j.written)-j.current.first)
-	if _, err := j.current.file.ReadAt(j.staging[:vfs.BlockBytes], offset); err != nil {
-		return fmt.Errorf("journal: read %s at offset %d: %w", j.current.name, offset, err)
+	return j.readBlock(&j.current, j.written, j.staging[:vfs.BlockBytes])
+}
+
+// readBlock reads the block in which the log goes on at a position. In a log that begins there nothing of it counts: it
+// may be one that the device refuses to read.
+func (j *Journal) readBlock(s *segment, position wire.Position, block []byte) error {
+	if position == j.floor {
+		clear(block)
+		return nil
+	}
+	offset := headerBytes + int64(floorTo(position)-s.first)
+	if _, err := s.file.ReadAt(block, offset); err != nil {
+		return fmt.Errorf("journal: read %s at offset %d: %w", s.name, offset, err)
 	}
 	return nil
 }
@@ -384,9 +399,8 @@ func (j *Journal) zeroBehind(s *segment, from, until wire.Position) error {
 	}
 	block := zeros[:vfs.BlockBytes]
 	start := floorTo(from)
-	offset := headerBytes + int64(start-s.first)
-	if _, err := s.file.ReadAt(block, offset); err != nil {
-		return fmt.Errorf("journal: read %s at offset %d: %w", s.name, offset, err)
+	if err := j.readBlock(s, from, block); err != nil {
+		return err
 	}
 	clear(block[from-start:])
 	return s.write(block, start)

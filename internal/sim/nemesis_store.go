@@ -253,9 +253,11 @@ func (m *member) spoil(at wire.Position, file string, offset int64, unreadable b
 	return true
 }
 
-// track remembers what is not what was synced, as far as it is committed: what is not may be cut and written anew.
+// track remembers what is not what was synced, as far as it is committed: what is not may be cut and written anew. In a
+// block that was spoilt before, nobody knows what this byte was.
 func (m *member) track(at wire.Position, file string, offset int64, was byte) {
-	if at < m.seen.commit {
+	known := slices.ContainsFunc(m.rotten, func(x rotten) bool { return x.file == file && x.offset/vfs.BlockBytes == offset/vfs.BlockBytes })
+	if at < m.seen.commit && !known {
 		m.rotten = append(m.rotten, rotten{at, file, offset, was})
 	}
 }
