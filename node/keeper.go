@@ -21,8 +21,9 @@ const (
 	keepEveryNs  = 50_000_000     // the keeper looks this often
 	ageEveryNs   = 10_000_000_000 // ... and this often how old the log is, and how far it is archived
 	sizeEveryNs  = 1_000_000_000
-	maxStaged    = 2  // snapshots that are complete and not published yet
-	maxPoints    = 64 // verified points that are remembered
+	checkEveryNs = 600_000_000_000 // ... and reads one of the snapshots again this often, if the log is scrubbed
+	maxStaged    = 2               // snapshots that are complete and not published yet
+	maxPoints    = 64              // verified points that are remembered
 	keeperThread = "keeper"
 )
 
@@ -44,6 +45,8 @@ type keeper struct {
 	fetching fetchState
 
 	keepDue, fetchDue, ageDue, sizeDue int64
+	checkDue                           int64
+	checked                            wire.Position // the snapshot that was read again last
 	plan                               keeping
 	young, archived                    wire.Position
 	triedBelow                         wire.Position // the log was dropped as far as this allows
@@ -114,6 +117,7 @@ func (k *keeper) Name() string { return keeperThread }
 // OnStart implements agent.Agent.
 func (k *keeper) OnStart(nowNs int64) error {
 	k.keepDue, k.fetchDue, k.ageDue, k.sizeDue = nowNs, nowNs, nowNs, nowNs
+	k.checkDue = nowNs + k.checkPauseNs()
 	if !k.n.machine.Inline {
 		behindJournal()
 	}
@@ -195,6 +199,10 @@ func (k *keeper) keep(nowNs int64) (work int) {
 		k.ageDue = nowNs + ageEveryNs
 		k.lookAtAge()
 	}
+	if nowNs >= k.checkDue {
+		k.checkDue = nowNs + k.checkPauseNs()
+		work += k.check()
+	}
 	h := k.holding(nowNs)
 	k.plan = decide(&h)
 	for _, at := range k.plan.publish {
@@ -214,6 +222,23 @@ func (k *keeper) keep(nowNs int64) (work int) {
 	k.alarmArchive()
 	k.measure(nowNs)
 	return work
+}
+
+func (k *keeper) checkPauseNs() int64 { return cmp.Or(k.n.machine.Limits.ScrubPauseNs, checkEveryNs) }
+
+// check reads the next of the snapshots again, whole. One that is not what it was is set aside: another node's takes its
+// place, if it was the newest.
+func (k *keeper) check() (work int) {
+	held := k.store.List()
+	if len(held) == 0 || k.n.config.Journal.ScrubBytesPerS == 0 {
+		return 0
+	}
+	next := slices.IndexFunc(held, func(m snapshot.Manifest) bool { return m.Position() > k.checked })
+	k.checked = held[max(0, next)].Position()
+	if err := k.store.Check(k.checked); err != nil {
+		k.setAside(k.checked, err)
+	}
+	return 1
 }
 
 // holding is what there is.

@@ -360,6 +360,29 @@ func TestDamagedSnapshotIsSetAside(t *testing.T) {
 	}
 }
 
+// TestSnapshotThatRotsIsReplaced: a running node reads its snapshots again. One that has rotted is set aside, and another
+// node's copy takes its place.
+func TestSnapshotThatRotsIsReplaced(t *testing.T) {
+	k := newKeepers(t, 3, nil)
+	for range 4 {
+		k.grow(512 << 10)
+	}
+	i := (k.leaderOfRunning() + 1) % 3
+	n := k.nodes[i]
+	k.until("it holds two", 1_000_000, 10_000, func() bool { return len(n.store.List()) == 2 })
+	at := n.store.List()[1].Position()
+	n.machine.Limits.ScrubPauseNs, n.keeper.checkDue = 100_000_000, 0
+	turn(t, filepath.Join(n.config.Dir, "snapshot", fmt.Sprintf("%020d", at), "data"))
+	k.until("it is set aside", 1_000_000, 10_000, func() bool { return n.gauge("lockstep_snapshots_set_aside_total") == 1 })
+	k.until("there is another", 1_000_000, 10_000, func() bool {
+		_, err := n.store.Get(at)
+		return err == nil && n.store.Check(at) == nil
+	})
+	if !strings.Contains(k.logs[i].String(), "set aside") {
+		t.Errorf("nobody was told: %s", k.logs[i])
+	}
+}
+
 // tryOpen opens a node's directory again and returns what comes of it.
 func (k *keepers) tryOpen(i int) (*Node, error) {
 	machine := Real()

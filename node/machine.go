@@ -52,7 +52,7 @@ type MachineLimits struct {
 	Service   service.Limits
 	Sequencer sequencer.Limits
 	Version   uint32 // highest behaviour version that the build has
-	// ScrubPauseNs is the time between two passes of the scrub.
+	// ScrubPauseNs is the time between two passes of the scrub, and between two snapshots that are read again.
 	ScrubPauseNs int64
 	// PinNs is for how long what another node reads here stays after its last request.
 	PinNs int64
