@@ -28,6 +28,7 @@ type JournalPlan struct {
 	Bytes    int64         // what a round of appending writes, a multiple of 1 MiB
 	Measure  time.Duration // how long a round of durable records lasts
 	Buffered bool          // write and fdatasync even where direct I/O works
+	Core     int           // that the journal thread is pinned to; agent.NoCPU: none
 }
 
 // journalRing is the size of the log ring: room for four of the largest batches, so that who appends is not so far ahead
@@ -115,14 +116,14 @@ func startJournal(p *JournalPlan, segmentBytes int64) (r *journalRun, err error)
 		return r, err
 	}
 	r.ring = ringbuf.NewLogRing(r.mapping.Bytes(), journalRing, true)
-	if err = r.startAgents(); err != nil {
+	if err = r.startAgents(p.Core); err != nil {
 		return r, err
 	}
 	err = r.prepared(segmentBytes)
 	return r, err
 }
 
-func (r *journalRun) startAgents() error {
+func (r *journalRun) startAgents(core int) error {
 	writer, err := r.j.Agent(r.ring, r.port)
 	if err != nil {
 		return err
@@ -138,7 +139,9 @@ func (r *journalRun) startAgents() error {
 		return err
 	}
 	options := agent.RunnerOptions{CPU: agent.NoCPU, Idle: agent.NoIdle{}, Clock: agent.System{}}
-	w, m := agent.NewRunner(writer, options), agent.NewRunner(marker, options)
+	pinned := options
+	pinned.CPU = core
+	w, m := agent.NewRunner(writer, pinned), agent.NewRunner(marker, options)
 	if err := w.Start(); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lockstep/agent"
 	"lockstep/bench"
 	"lockstep/journal"
 	"lockstep/node"
@@ -51,6 +52,7 @@ func benchJournalCommand() *cobra.Command {
 	flags.Float64Var(&f.seconds, "seconds", 2, "time of a round of durable records")
 	flags.IntVar(&f.rounds, "rounds", 3, "rounds; a last line of each series has the medians")
 	flags.BoolVar(&f.plan.Buffered, "buffered", false, "write and fdatasync even where direct I/O works")
+	flags.IntVar(&f.plan.Core, "core", agent.NoCPU, "pin the journal thread to this core: the one that takes the disk's interrupts wakes it soonest")
 	flags.StringVar(&f.jsonFile, "json", "", "write one JSON line a series to this file (- for standard output)")
 	return c
 }
