@@ -227,6 +227,23 @@ func TestCutNotYetWritten(t *testing.T) {
 	r.close()
 }
 
+// TestCutIsGivenInTwoSteps looks between the steps of Port.Cut: the end is lowered, the command has not come.
+func TestCutIsGivenInTwoSteps(t *testing.T) {
+	r := newRig(t, vfs.NewMem())
+	r.append(1, 100)
+	at := r.chain.Position
+	r.append(1, 5000)
+	r.sync()
+	r.port.append.Store(uint64(at))
+	if err := r.turn(); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.reports) == 0 || r.durable != r.chain.Position {
+		t.Errorf("durable is %d, want %d: nothing is cut yet", r.durable, r.chain.Position)
+	}
+	r.cut(at, 2)
+}
+
 func TestImpossibleCutStops(t *testing.T) {
 	for name, cut := range map[string]cutCommand{
 		"generation": {64, 1}, "alignment": {63, 2},

@@ -128,20 +128,25 @@ func (w *Writer) step() (int, error) {
 		return 1, w.cut()
 	}
 	work, err := w.prepareNext()
-	if err != nil || !w.due() {
+	if err != nil {
 		return work, err
 	}
-	n, err := w.writeBatch()
+	end := wire.Position(w.port.append.Load())
+	if !w.due(end) {
+		return work, nil
+	}
+	n, err := w.writeBatch(end)
 	return work + n, err
 }
 
-// due says whether there is something to write, and that it is to be written now.
-func (w *Writer) due() bool {
-	waiting := w.port.append.Load() - uint64(w.j.written)
-	if waiting == 0 {
+// due says whether there is something to write below end, and that it is to be written now. The core lowers the end
+// before it gives the command to cut: below what is written, that command is about to come.
+func (w *Writer) due(end wire.Position) bool {
+	if end <= w.j.written {
 		w.oldestNs = 0
 		return false
 	}
+	waiting := uint64(end - w.j.written)
 	if w.oldestNs == 0 {
 		w.oldestNs = max(1, w.nowNs)
 	}
@@ -174,10 +179,10 @@ func earlier(a, b int64) int64 {
 	return min(a, b)
 }
 
-// writeBatch stores whole records from written on: at most a batch, and no further than there is a segment for.
-func (w *Writer) writeBatch() (int, error) {
+// writeBatch stores whole records from written up to end: at most a batch, and no further than there is a segment for.
+func (w *Writer) writeBatch(end wire.Position) (int, error) {
 	j := w.j
-	until := min(wire.Position(w.port.append.Load()), j.written+wire.Position(j.options.BatchBytes))
+	until := min(end, j.written+wire.Position(j.options.BatchBytes))
 	room := j.current.end()
 	if j.next != nil {
 		room = j.next.end()
