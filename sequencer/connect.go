@@ -108,17 +108,11 @@ func (s *Sequencer) resume(p *wire.Prove, from transport.Addr) wire.Refusal {
 	return wire.RefusalNone
 }
 
-// prove makes from the address of x, and of no other session.
+// prove makes from the address of x. Other sessions may have it too: what is sent there says which session it is for.
 func (s *Sequencer) prove(x *session, from transport.Addr) {
-	if x.proven && x.addr == from {
-		return
+	if !x.proven || x.addr != from {
+		x.addr, x.proven, x.staged = from, true, 0
 	}
-	for i := range s.table.slots {
-		if other := &s.table.slots[i]; other.addr == from {
-			other.proven, other.staged = false, 0
-		}
-	}
-	x.addr, x.proven, x.staged = from, true, 0
 }
 
 // open appends the record that opens a new session, or finds the one that this client's token has already. The

@@ -230,14 +230,27 @@ func TestSessionHasOneAddress(t *testing.T) {
 	}
 }
 
-// An address belongs to one session: the one that was proven from it last.
-func TestAddressHasOneSession(t *testing.T) {
+// Sessions at one address do not disturb each other: each is served, and what it is sent names it.
+func TestAddressHasSeveralSessions(t *testing.T) {
 	l := newLeader(t, Limits{}, 0)
-	old := l.open(addr(2), 1)
-	l.open(addr(2), 2)
-	l.messages(addr(2), old, 0, data(1, 0))
-	if g := l.one(addr(2)); g.reject.Code != wire.RefusalBadNonce || g.reject.Session != old {
-		t.Errorf("%+v", g)
+	first, second := l.open(addr(2), 1), l.open(addr(2), 2)
+	applied := wire.LevelsOf(wire.LevelApplied)
+	l.messages(addr(2), first, 0, data(1, applied))
+	l.messages(addr(2), second, 0, data(1, applied), data(2, applied))
+	l.cycle()
+	answers := map[wire.SessionID]int{}
+	for _, g := range l.received(addr(2)) {
+		answers[g.session] += len(g.answers)
+	}
+	if answers[first] != 1 || answers[second] != 2 {
+		t.Errorf("%v, want 1 for %x and 2 for %x", answers, first, second)
+	}
+	l.prove(addr(2), l.proof(addr(2), 2, second))
+	l.received(addr(2))
+	l.messages(addr(2), first, 0, data(2, applied))
+	l.cycle()
+	if g := l.one(addr(2)); g.session != first || len(g.answers) != 1 {
+		t.Errorf("after the other was resumed: %+v", g)
 	}
 }
 

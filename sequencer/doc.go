@@ -26,7 +26,7 @@
 //
 // A client's address is proven before any state is made for it: CONNECT is answered with a CHALLENGE whose nonce is a
 // keyed hash of address, token and time, so that nothing has to be remembered, and only the PROVE that brings it back
-// opens or resumes a session. From then on the session listens to that address alone.
+// opens or resumes a session. From then on the session listens to that address alone; others may have the same one.
 //
 // # Thread ownership
 //

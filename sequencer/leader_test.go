@@ -148,6 +148,7 @@ type got struct {
 	accept    wire.Accept
 	reject    wire.Reject
 	redirect  wire.Redirect
+	session   wire.SessionID
 	committed uint64
 	answers   []wire.Answer
 	payloads  []string
@@ -195,7 +196,7 @@ func (g *got) decode(t testing.TB, body []byte) {
 	case wire.DatagramAnswers:
 		var head wire.Answers
 		ok = head.Decode(body)
-		g.committed = head.Committed
+		g.session, g.committed = head.Session, head.Committed
 		for rest := body[wire.AnswersHeaderSize:]; len(rest) > 0 && ok; {
 			var a wire.Answer
 			var payload []byte
