@@ -81,7 +81,7 @@ func (s *Sequencer) onMessages(x *session, rest []byte) {
 	var m wire.Message
 	for len(rest) > 0 {
 		payload, behind, ok := wire.NextMessage(rest, &m)
-		if !ok {
+		if !ok || m.Kind == wire.MessageFragment {
 			s.meters.dropped[wire.DropBody].Inc()
 			return
 		}

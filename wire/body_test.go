@@ -338,8 +338,8 @@ func TestAlignTerms(t *testing.T) {
 func TestRedirectAddressOrder(t *testing.T) {
 	b := make([]byte, RedirectSize)
 	(&Redirect{IP: [4]byte{10, 1, 2, 3}}).Put(b)
-	if [4]byte(b[12:16]) != [4]byte{10, 1, 2, 3} {
-		t.Errorf("the address stands as % x", b[12:16])
+	if [4]byte(b[20:24]) != [4]byte{10, 1, 2, 3} {
+		t.Errorf("the address stands as % x", b[20:24])
 	}
 }
 

@@ -13,6 +13,7 @@ func FuzzDatagram(f *testing.F) {
 		f.Add(sealed(k, 40))
 	}
 	f.Add(messagesDatagram())
+	f.Add(fragmentsDatagram())
 	f.Add(answersDatagram())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
@@ -88,6 +89,7 @@ func decodeAll(t *testing.T, b []byte) {
 // FuzzMessages reads any bytes as packed messages, and packs again what it read: the same bytes.
 func FuzzMessages(f *testing.F) {
 	f.Add(messagesDatagram()[DatagramHeaderSize+MessagesHeaderSize:])
+	f.Add(fragmentsDatagram()[DatagramHeaderSize+MessagesHeaderSize:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		room := make([]byte, len(b))
 		used := 0

@@ -20,13 +20,27 @@ func messagesDatagram() []byte {
 	return b[:n]
 }
 
+// fragmentsDatagram is a MESSAGES datagram with the end of one long message and the begin of the next.
+func fragmentsDatagram() []byte {
+	b := make([]byte, 1472)
+	n := DatagramHeaderSize
+	n += (&Messages{Received: 5}).Put(b[n:])
+	m := Message{Correlation: 7, Kind: MessageFragment, Service: 1, Fragment: Fragment{Total: 3000, Offset: 2900}}
+	n += PutMessage(b[n:], &m, make([]byte, 100))
+	m.Correlation, m.Fragment.Offset = 8, 0
+	n += PutMessage(b[n:], &m, make([]byte, MessageFragmentRoom(len(b)-n)))
+	Seal(b[:n], &Header{Kind: DatagramMessages, Cluster: testCluster, Sender: 900, Term: 1})
+	return b[:n]
+}
+
 // answersDatagram is an ANSWERS datagram with one answer of each kind.
 func answersDatagram() []byte {
 	b := make([]byte, 1472)
 	n := DatagramHeaderSize
 	n += (&Answers{Committed: 5}).Put(b[n:])
 	for kind := AnswerAck; kind < numAnswerKinds; kind++ {
-		n += PutAnswer(b[n:], &Answer{Correlation: 7, Kind: kind, Level: LevelApplied}, []byte("response"))
+		a := Answer{Correlation: 7, Kind: kind, Level: LevelApplied, Fragment: Fragment{Total: 100, Offset: 20}}
+		n += PutAnswer(b[n:], &a, []byte("response"))
 	}
 	Seal(b[:n], &Header{Kind: DatagramAnswers, Cluster: testCluster, Sender: 2, Incarnation: 1, Term: 1})
 	return b[:n]
@@ -34,7 +48,7 @@ func answersDatagram() []byte {
 
 // hot is what is done for every message or datagram: each entry does it once, on memory made before.
 func hot(tb testing.TB) map[string]func() {
-	datagram, answers := messagesDatagram(), answersDatagram()
+	datagram, answers, fragments := messagesDatagram(), answersDatagram(), fragmentsDatagram()
 	header := Header{Kind: DatagramMessages, Cluster: testCluster, Sender: 900, Term: 1}
 	record, payload := make([]byte, 512), make([]byte, 200)
 	var first Chain
@@ -72,13 +86,22 @@ func hot(tb testing.TB) map[string]func() {
 			_, _, ok := NextMessage(datagram[DatagramHeaderSize+MessagesHeaderSize:], &m)
 			check(ok, "no message")
 		},
+		"NextFragment": func() {
+			var m Message
+			_, _, ok := NextMessage(fragments[DatagramHeaderSize+MessagesHeaderSize:], &m)
+			check(ok, "no fragment")
+		},
 		"NextAnswer": func() {
 			var a Answer
 			_, _, ok := NextAnswer(answers[DatagramHeaderSize+AnswersHeaderSize:], &a)
 			check(ok, "no answer")
 		},
 		"PutMessage": func() { PutMessage(room, &Message{Correlation: 1, Kind: MessageData}, payload) },
-		"PutAnswer":  func() { PutAnswer(room, &Answer{Correlation: 1, Kind: AnswerAck}, payload) },
+		"PutFragment": func() {
+			m := Message{Correlation: 1, Kind: MessageFragment, Fragment: Fragment{Total: 200}}
+			PutMessage(room, &m, payload)
+		},
+		"PutAnswer": func() { PutAnswer(room, &Answer{Correlation: 1, Kind: AnswerAck}, payload) },
 		"Status": func() {
 			var x Status
 			check(x.Decode(room[:status.Put(room)]), "no status")
@@ -109,8 +132,8 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 // BenchmarkHot measures each step for a 200-byte message; Seal and Validate for a datagram full of them.
 func BenchmarkHot(b *testing.B) {
 	steps := hot(b)
-	for _, name := range []string{"Seal", "Validate", "Append", "Verify", "NextMessage", "NextAnswer", "PutMessage",
-		"PutAnswer", "Status", "SnapshotRecord", "Align", "Digest", "VerifyOrderRequest"} {
+	for _, name := range []string{"Seal", "Validate", "Append", "Verify", "NextMessage", "NextFragment", "NextAnswer",
+		"PutMessage", "PutFragment", "PutAnswer", "Status", "SnapshotRecord", "Align", "Digest", "VerifyOrderRequest"} {
 		f := steps[name]
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -44,6 +44,7 @@ var fixed = map[string]struct {
 	"Redirect":       {new(fb.Redirect), RedirectSize},
 	"MessagesHeader": {new(fb.MessagesHeader), MessagesHeaderSize},
 	"MessageHeader":  {new(fb.MessageHeader), MessageHeaderSize},
+	"FragmentHeader": {new(fb.FragmentHeader), FragmentHeaderSize},
 	"AnswersHeader":  {new(fb.AnswersHeader), AnswersHeaderSize},
 	"AnswerHeader":   {new(fb.AnswerHeader), AnswerHeaderSize},
 }

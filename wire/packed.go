@@ -8,6 +8,7 @@ const (
 	MessageHeaderSize  = 16
 	AnswersHeaderSize  = 16
 	AnswerHeaderSize   = 48
+	FragmentHeaderSize = 8
 	// MaxPacked is the longest message or answer in a datagram, header included: its length has 16 bits.
 	MaxPacked = 65535
 )
@@ -69,6 +70,8 @@ type MessageKind uint8
 const (
 	MessageData MessageKind = 1 // for a service
 	MessageVoid MessageKind = 2 // no payload: takes the correlation's place if it is not yet sequenced
+	// MessageFragment is a part of a message that fits no datagram, in the place that Fragment says.
+	MessageFragment MessageKind = 3
 )
 
 // String is the kind's name.
@@ -78,6 +81,8 @@ func (k MessageKind) String() string {
 		return "data"
 	case MessageVoid:
 		return "void"
+	case MessageFragment:
+		return "fragment"
 	}
 	return "unknown message kind"
 }
@@ -88,16 +93,21 @@ type Message struct {
 	Kind        MessageKind
 	Levels      Levels // acknowledgements asked for
 	Service     uint16
+	Fragment    Fragment // of a MessageFragment; zero else
 }
 
 // MessageSize is how many bytes of a datagram a message with so long a payload takes, padding included.
 func MessageSize(payload int) int { return (MessageHeaderSize + payload + 7) &^ 7 }
 
 // PutMessage packs a message into the start of b and returns how many bytes it takes there, padding included; 0 when
-// it does not fit.
+// it does not fit. The payload of a MessageFragment is the fragment's bytes.
 func PutMessage(b []byte, m *Message, payload []byte) int {
-	length := MessageHeaderSize + len(payload)
-	n := MessageSize(len(payload))
+	head := MessageHeaderSize
+	if m.Kind == MessageFragment {
+		head += FragmentHeaderSize
+	}
+	length := head + len(payload)
+	n := (length + 7) &^ 7
 	if n > len(b) || length > MaxPacked {
 		return 0
 	}
@@ -109,13 +119,17 @@ func PutMessage(b []byte, m *Message, payload []byte) int {
 	w.MutateLevels(uint8(m.Levels))
 	w.MutateService(m.Service)
 	w.MutateReserved(0)
-	copy(b[MessageHeaderSize:length], payload)
+	if head != MessageHeaderSize {
+		m.Fragment.put(b[MessageHeaderSize:])
+	}
+	copy(b[head:length], payload)
 	clear(b[length:n])
 	return n
 }
 
 // NextMessage unpacks the message at the start of b, which is the rest of a MESSAGES body: first what is behind
-// Messages, then the rest that the call before returned. payload is a view of b. When ok is false there is no further
+// Messages, then the rest that the call before returned. payload is a view of b; of a MessageFragment it is the
+// fragment's bytes, at least one, which lie within Fragment.Total. When ok is false there is no further
 // message: rest is empty at the body's end, and all of b where the body is malformed.
 func NextMessage(b []byte, m *Message) (payload, rest []byte, ok bool) {
 	if len(b) < MessageHeaderSize {
@@ -132,14 +146,22 @@ func NextMessage(b []byte, m *Message) (payload, rest []byte, ok bool) {
 	m.Kind = MessageKind(w.Kind())
 	m.Levels = Levels(w.Levels())
 	m.Service = w.Service()
-	void := m.Kind == MessageVoid && length == MessageHeaderSize
-	if m.Kind != MessageData && !void || !m.Levels.Valid() || m.Correlation == 0 {
+	if !m.Levels.Valid() || m.Correlation == 0 || w.Reserved() != 0 || !zero(b[length:n]) {
 		return nil, b, false
 	}
-	if w.Reserved() != 0 || !zero(b[length:n]) {
+	payload, m.Fragment = b[MessageHeaderSize:length:length], Fragment{}
+	switch m.Kind {
+	case MessageData:
+		ok = true
+	case MessageVoid:
+		ok = len(payload) == 0
+	case MessageFragment:
+		payload, ok = m.Fragment.next(payload)
+	}
+	if !ok {
 		return nil, b, false
 	}
-	return b[MessageHeaderSize:length:length], b[n:], true
+	return payload, b[n:], true
 }
 
 // AnswerKind says what a packed answer is.
@@ -153,11 +175,16 @@ const (
 	AnswerRefused  AnswerKind = 4 // the message of Correlation is refused for good, for Code
 	AnswerGap      AnswerKind = 5 // Correlation is missing: send again from there
 	AnswerClosed   AnswerKind = 6 // the session is closed, for Code
+	// AnswerFragment is a part of a response that fits no datagram, in the place that Fragment says; what else stands
+	// in it is as in AnswerResponse.
+	AnswerFragment AnswerKind = 7
 
-	numAnswerKinds = 7
+	numAnswerKinds = 8
 )
 
-var answerKindNames = [numAnswerKinds]string{"invalid", "ack", "response", "busy", "refused", "gap", "closed"}
+var answerKindNames = [numAnswerKinds]string{
+	"invalid", "ack", "response", "busy", "refused", "gap", "closed", "fragment",
+}
 
 // String is the kind's name.
 func (k AnswerKind) String() string {
@@ -178,16 +205,21 @@ type Answer struct {
 	Level       Level   // of an acknowledgement
 	Code        Refusal // RefusalNone when none
 	Service     uint16
+	Fragment    Fragment // of an AnswerFragment; zero else
 }
 
 // AnswerSize is how many bytes of a datagram an answer with so long a payload takes, padding included.
 func AnswerSize(payload int) int { return (AnswerHeaderSize + payload + 7) &^ 7 }
 
 // PutAnswer packs an answer into the start of b and returns how many bytes it takes there, padding included; 0 when
-// it does not fit.
+// it does not fit. The payload of an AnswerFragment is the fragment's bytes.
 func PutAnswer(b []byte, a *Answer, payload []byte) int {
-	length := AnswerHeaderSize + len(payload)
-	n := AnswerSize(len(payload))
+	head := AnswerHeaderSize
+	if a.Kind == AnswerFragment {
+		head += FragmentHeaderSize
+	}
+	length := head + len(payload)
+	n := (length + 7) &^ 7
 	if n > len(b) || length > MaxPacked {
 		return 0
 	}
@@ -203,7 +235,10 @@ func PutAnswer(b []byte, a *Answer, payload []byte) int {
 	w.MutateLevel(uint8(a.Level))
 	w.MutateCode(uint16(a.Code))
 	w.MutateService(a.Service)
-	copy(b[AnswerHeaderSize:length], payload)
+	if head != AnswerHeaderSize {
+		a.Fragment.put(b[AnswerHeaderSize:])
+	}
+	copy(b[head:length], payload)
 	clear(b[length:n])
 	return n
 }
@@ -233,5 +268,12 @@ func NextAnswer(b []byte, a *Answer) (payload, rest []byte, ok bool) {
 	if a.Kind == 0 || a.Kind >= numAnswerKinds || a.Level >= NumLevels || !zero(b[length:n]) {
 		return nil, b, false
 	}
-	return b[AnswerHeaderSize:length:length], b[n:], true
+	payload, a.Fragment, ok = b[AnswerHeaderSize:length:length], Fragment{}, true
+	if a.Kind == AnswerFragment {
+		payload, ok = a.Fragment.next(payload)
+	}
+	if !ok {
+		return nil, b, false
+	}
+	return payload, b[n:], true
 }

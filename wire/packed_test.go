@@ -16,17 +16,33 @@ func drawMessage(t *rapid.T) (Message, []byte) {
 		m.Kind = MessageVoid
 		return m, nil
 	}
-	return m, rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+	payload := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+	if len(payload) > 0 && rapid.Bool().Draw(t, "fragment") {
+		m.Kind, m.Fragment = MessageFragment, drawFragment(t, len(payload))
+	}
+	return m, payload
+}
+
+// drawFragment draws the place of a part of so many bytes.
+func drawFragment(t *rapid.T, bytes int) (f Fragment) {
+	f.Offset = rapid.Uint32Max(1<<32-1-uint32(bytes)).Draw(t, "offset")
+	f.Total = rapid.Uint32Min(f.Offset+uint32(bytes)).Draw(t, "total")
+	return f
 }
 
 func drawAnswer(t *rapid.T) (Answer, []byte) {
-	return Answer{
+	a := Answer{
 		Correlation: rapid.Uint64().Draw(t, "correlation"), Sequence: rapid.Uint64().Draw(t, "sequence"),
 		Position: Position(rapid.Uint64().Draw(t, "position")), Timestamp: rapid.Uint64().Draw(t, "timestamp"),
 		Response: rapid.Uint64().Draw(t, "response"), Kind: AnswerKind(rapid.IntRange(1, 6).Draw(t, "kind")),
 		Level: Level(rapid.IntRange(0, 5).Draw(t, "level")), Code: Refusal(rapid.Uint16().Draw(t, "code")),
 		Service: rapid.Uint16().Draw(t, "service"),
-	}, rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+	}
+	payload := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+	if len(payload) > 0 && rapid.Bool().Draw(t, "fragment") {
+		a.Kind, a.Fragment = AnswerFragment, drawFragment(t, len(payload))
+	}
+	return a, payload
 }
 
 // TestPackedRoundTrip packs messages and answers until a datagram is full, and unpacks them.
@@ -86,7 +102,7 @@ func TestMalformedMessages(t *testing.T) {
 		"length beyond":  func(b []byte) []byte { b[9] = 0xff; return b },
 		"correlation 0":  func(b []byte) []byte { b[0] = 0; return b },
 		"kind 0":         func(b []byte) []byte { b[10] = 0; return b },
-		"kind unknown":   func(b []byte) []byte { b[10] = 3; return b },
+		"kind unknown":   func(b []byte) []byte { b[10] = 4; return b },
 		"void with data": func(b []byte) []byte { b[10] = byte(MessageVoid); return b },
 		"level none":     func(b []byte) []byte { b[11] |= 1; return b },
 		"level unknown":  func(b []byte) []byte { b[11] |= 64; return b },
@@ -110,12 +126,74 @@ func TestMalformedAnswers(t *testing.T) {
 		"length 47":     func(b []byte) []byte { b[40] = 47; return b },
 		"length beyond": func(b []byte) []byte { b[41] = 0xff; return b },
 		"kind 0":        func(b []byte) []byte { b[42] = 0; return b },
-		"kind unknown":  func(b []byte) []byte { b[42] = 7; return b },
+		"kind unknown":  func(b []byte) []byte { b[42] = 8; return b },
 		"level unknown": func(b []byte) []byte { b[43] = 6; return b },
 	} {
 		b := change(bytes.Clone(good))
 		if _, rest, ok := NextAnswer(b, &a); ok || len(rest) != len(b) {
 			t.Errorf("%s: %v, %d of %d bytes left", name, ok, len(rest), len(b))
+		}
+	}
+}
+
+// TestMalformedFragments gives fragments that say where they lie, and cannot lie there, to both ends.
+func TestMalformedFragments(t *testing.T) {
+	for name, f := range map[string]struct {
+		fragment Fragment
+		bytes    int
+		ok       bool
+	}{
+		"first":             {Fragment{Total: 9, Offset: 0}, 4, true},
+		"last":              {Fragment{Total: 9, Offset: 5}, 4, true},
+		"whole":             {Fragment{Total: 4, Offset: 0}, 4, true},
+		"highest":           {Fragment{Total: 1<<32 - 1, Offset: 1<<32 - 5}, 4, true},
+		"empty":             {Fragment{Total: 9, Offset: 5}, 0, false},
+		"nothing of it":     {Fragment{Total: 0, Offset: 0}, 4, false},
+		"a byte beyond":     {Fragment{Total: 9, Offset: 6}, 4, false},
+		"all of it beyond":  {Fragment{Total: 9, Offset: 9}, 4, false},
+		"around the corner": {Fragment{Total: 9, Offset: 1<<32 - 4}, 8, false},
+	} {
+		b := make([]byte, 128)
+		m := Message{Correlation: 1, Kind: MessageFragment, Fragment: f.fragment}
+		n := PutMessage(b, &m, make([]byte, f.bytes))
+		payload, _, ok := NextMessage(b[:n], &m)
+		if ok != f.ok || ok && (m.Fragment != f.fragment || len(payload) != f.bytes) {
+			t.Errorf("message, %s: %v, %+v, %d bytes", name, ok, m.Fragment, len(payload))
+		}
+		a := Answer{Kind: AnswerFragment, Fragment: f.fragment}
+		n = PutAnswer(b, &a, make([]byte, f.bytes))
+		if payload, _, ok = NextAnswer(b[:n], &a); ok != f.ok || ok && (a.Fragment != f.fragment || len(payload) != f.bytes) {
+			t.Errorf("answer, %s: %v, %+v, %d bytes", name, ok, a.Fragment, len(payload))
+		}
+		if f.ok && f.fragment.Ends(f.bytes) != (name != "first") {
+			t.Errorf("%s: Ends says otherwise", name)
+		}
+	}
+	for cut := MessageHeaderSize; cut <= MessageHeaderSize+FragmentHeaderSize; cut++ {
+		b := make([]byte, 64)
+		m := Message{Correlation: 1, Kind: MessageFragment, Fragment: Fragment{Total: 9}}
+		PutMessage(b, &m, make([]byte, 4))
+		b[8] = byte(cut)
+		clear(b[cut:])
+		if _, _, ok := NextMessage(b, &m); ok {
+			t.Errorf("a fragment of %d bytes was taken", cut)
+		}
+	}
+}
+
+// TestFragmentRoom packs the longest fragment that is said to fit, and one that is longer.
+func TestFragmentRoom(t *testing.T) {
+	b := make([]byte, 256)
+	for room := range b {
+		m := Message{Correlation: 1, Kind: MessageFragment}
+		a := Answer{Kind: AnswerFragment}
+		if n := MessageFragmentRoom(room); n > 0 && PutMessage(b[:room], &m, b[:n]) == 0 ||
+			PutMessage(b[:room], &m, b[:max(n, 0)+1]) != 0 {
+			t.Errorf("%d bytes hold a message's fragment of another length than %d", room, n)
+		}
+		if n := AnswerFragmentRoom(room); n > 0 && PutAnswer(b[:room], &a, b[:n]) == 0 ||
+			PutAnswer(b[:room], &a, b[:max(n, 0)+1]) != 0 {
+			t.Errorf("%d bytes hold a response's fragment of another length than %d", room, n)
 		}
 	}
 }

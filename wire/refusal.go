@@ -29,8 +29,12 @@ const (
 	RefusalBusyDiverged    Refusal = 20
 	RefusalSkipped         Refusal = 21
 	RefusalBusyHandOver    Refusal = 22
+	RefusalBusyConnecting  Refusal = 23
+	RefusalBusyRate        Refusal = 24
+	RefusalBusyKept        Refusal = 25
+	RefusalBusyAssemblies  Refusal = 26
 
-	NumRefusals = 23
+	NumRefusals = 27
 )
 
 // refusals holds name and sentence of every refusal.
@@ -81,6 +85,14 @@ var refusals = [NumRefusals]struct{ name, sentence string }{
 		"The record was passed over at an operator's request: it has no effect."},
 	RefusalBusyHandOver: {"busy-hand-over",
 		"The leader is handing over to another node: send again, to the leader that there is then."},
+	RefusalBusyConnecting: {"busy-connecting",
+		"More clients are connecting than the leader admits at once: connect again later."},
+	RefusalBusyRate: {"busy-rate",
+		"The session sends more messages per second than it may: send again later."},
+	RefusalBusyKept: {"busy-kept",
+		"As many responses as may be kept for the session await its acknowledgement: send again later."},
+	RefusalBusyAssemblies: {"busy-assemblies",
+		"The leader is assembling as many long messages as it can hold: send again later."},
 }
 
 // Name is the refusal's name as docs, logs and command lines have it.
@@ -104,5 +116,6 @@ func (r Refusal) String() string { return r.Name() }
 
 // Busy says whether the same can simply be tried again later: nothing was consumed.
 func (r Refusal) Busy() bool {
-	return r >= RefusalBusyWindow && r <= RefusalBusyDiverged || r == RefusalBusyHandOver
+	return r >= RefusalBusyWindow && r <= RefusalBusyDiverged ||
+		r >= RefusalBusyHandOver && r <= RefusalBusyAssemblies
 }

@@ -12,9 +12,9 @@ const (
 	ConnectSize   = 32
 	ChallengeSize = 16
 	ProveSize     = 40
-	AcceptSize    = 48
+	AcceptSize    = 56
 	RejectSize    = 24
-	RedirectSize  = 24
+	RedirectSize  = 32
 	// MaxName is the longest client name, in bytes.
 	MaxName = 64
 )
@@ -152,6 +152,7 @@ type Accept struct {
 	Term        Term
 	Window      uint32 // granted: messages the client may have unanswered
 	MaxMessage  uint32 // longest payload, bytes
+	SilenceMs   uint32 // of silence after which the leader closes the session
 }
 
 // Put writes the body.
@@ -166,6 +167,8 @@ func (x *Accept) Put(b []byte) int {
 	w.MutateTerm(uint32(x.Term))
 	w.MutateWindow(x.Window)
 	w.MutateMaxMessage(x.MaxMessage)
+	w.MutateSilenceMs(x.SilenceMs)
+	w.MutateReserved(0)
 	return AcceptSize
 }
 
@@ -184,7 +187,8 @@ func (x *Accept) Decode(b []byte) bool {
 	x.Term = Term(w.Term())
 	x.Window = w.Window()
 	x.MaxMessage = w.MaxMessage()
-	return x.Session != 0 && x.Leader.Valid()
+	x.SilenceMs = w.SilenceMs()
+	return x.Session != 0 && x.Leader.Valid() && w.Reserved() == 0
 }
 
 // Reject says why there is no session, or no longer one.
@@ -221,11 +225,12 @@ func (x *Reject) Decode(b []byte) bool {
 
 // Redirect says where the leader is.
 type Redirect struct {
-	Token  uint64  // of the CONNECT or PROVE it answers; 0 else
-	Leader NodeID  // 0 when nobody is known to lead
-	IP     [4]byte // IPv4 address, in the usual order
-	Port   uint16
-	Term   Term
+	Token   uint64    // of the CONNECT or PROVE it answers; 0 else
+	Session SessionID // the one it speaks of; 0 when none
+	Leader  NodeID    // 0 when nobody is known to lead
+	IP      [4]byte   // IPv4 address, in the usual order
+	Port    uint16
+	Term    Term
 }
 
 // Put writes the body.
@@ -233,6 +238,7 @@ func (x *Redirect) Put(b []byte) int {
 	var w fb.Redirect
 	w.Init(b[:RedirectSize], 0)
 	w.MutateToken(x.Token)
+	w.MutateSession(uint64(x.Session))
 	w.MutateLeader(uint32(x.Leader))
 	w.MutateIp(uint32(x.IP[0]) | uint32(x.IP[1])<<8 | uint32(x.IP[2])<<16 | uint32(x.IP[3])<<24)
 	w.MutatePort(x.Port)
@@ -249,6 +255,7 @@ func (x *Redirect) Decode(b []byte) bool {
 	var w fb.Redirect
 	w.Init(b, 0)
 	x.Token = w.Token()
+	x.Session = SessionID(w.Session())
 	x.Leader = NodeID(w.Leader())
 	ip := w.Ip()
 	x.IP = [4]byte{byte(ip), byte(ip >> 8), byte(ip >> 16), byte(ip >> 24)}

@@ -251,7 +251,7 @@ func TestNamesAreThereAndDistinct(t *testing.T) {
 	check("record kind", numRecordKinds, func(i int) string { return RecordKind(i).String() })
 	check("answer kind", numAnswerKinds, func(i int) string { return AnswerKind(i).String() })
 	check("refusal", NumRefusals, func(i int) string { return Refusal(i).String() })
-	check("message kind", 2, func(i int) string { return MessageKind(i + 1).String() })
+	check("message kind", 3, func(i int) string { return MessageKind(i + 1).String() })
 	check("rule", 2, func(i int) string { return CommitRule(i + 1).String() })
 	if Refusal(60000).Sentence() == "" {
 		t.Error("a refusal that is not known has no sentence")

@@ -75,8 +75,24 @@ func (rcv *Accept) MutateMaxMessage(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(44), n)
 }
 
-func CreateAccept(builder *flatbuffers.Builder, token uint64, session uint64, correlation uint64, response uint64, leader uint32, term uint32, window uint32, maxMessage uint32) flatbuffers.UOffsetT {
-	builder.Prep(8, 48)
+func (rcv *Accept) SilenceMs() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(48))
+}
+func (rcv *Accept) MutateSilenceMs(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(48), n)
+}
+
+func (rcv *Accept) Reserved() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(52))
+}
+func (rcv *Accept) MutateReserved(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(52), n)
+}
+
+func CreateAccept(builder *flatbuffers.Builder, token uint64, session uint64, correlation uint64, response uint64, leader uint32, term uint32, window uint32, maxMessage uint32, silenceMs uint32, reserved uint32) flatbuffers.UOffsetT {
+	builder.Prep(8, 56)
+	builder.PrependUint32(reserved)
+	builder.PrependUint32(silenceMs)
 	builder.PrependUint32(maxMessage)
 	builder.PrependUint32(window)
 	builder.PrependUint32(term)

@@ -26,48 +26,56 @@ func (rcv *Redirect) MutateToken(n uint64) bool {
 	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(0), n)
 }
 
+func (rcv *Redirect) Session() uint64 {
+	return rcv._tab.GetUint64(rcv._tab.Pos + flatbuffers.UOffsetT(8))
+}
+func (rcv *Redirect) MutateSession(n uint64) bool {
+	return rcv._tab.MutateUint64(rcv._tab.Pos+flatbuffers.UOffsetT(8), n)
+}
+
 func (rcv *Redirect) Leader() uint32 {
-	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(8))
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(16))
 }
 func (rcv *Redirect) MutateLeader(n uint32) bool {
-	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(8), n)
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(16), n)
 }
 
 func (rcv *Redirect) Ip() uint32 {
-	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(12))
-}
-func (rcv *Redirect) MutateIp(n uint32) bool {
-	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(12), n)
-}
-
-func (rcv *Redirect) Port() uint16 {
-	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(16))
-}
-func (rcv *Redirect) MutatePort(n uint16) bool {
-	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(16), n)
-}
-
-func (rcv *Redirect) Reserved0() uint16 {
-	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(18))
-}
-func (rcv *Redirect) MutateReserved0(n uint16) bool {
-	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(18), n)
-}
-
-func (rcv *Redirect) Term() uint32 {
 	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(20))
 }
-func (rcv *Redirect) MutateTerm(n uint32) bool {
+func (rcv *Redirect) MutateIp(n uint32) bool {
 	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(20), n)
 }
 
-func CreateRedirect(builder *flatbuffers.Builder, token uint64, leader uint32, ip uint32, port uint16, reserved0 uint16, term uint32) flatbuffers.UOffsetT {
-	builder.Prep(8, 24)
+func (rcv *Redirect) Port() uint16 {
+	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(24))
+}
+func (rcv *Redirect) MutatePort(n uint16) bool {
+	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(24), n)
+}
+
+func (rcv *Redirect) Reserved0() uint16 {
+	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(26))
+}
+func (rcv *Redirect) MutateReserved0(n uint16) bool {
+	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(26), n)
+}
+
+func (rcv *Redirect) Term() uint32 {
+	return rcv._tab.GetUint32(rcv._tab.Pos + flatbuffers.UOffsetT(28))
+}
+func (rcv *Redirect) MutateTerm(n uint32) bool {
+	return rcv._tab.MutateUint32(rcv._tab.Pos+flatbuffers.UOffsetT(28), n)
+}
+
+func CreateRedirect(builder *flatbuffers.Builder, token uint64, session uint64, leader uint32, ip uint32, port uint16, reserved0 uint16, term uint32) flatbuffers.UOffsetT {
+	builder.Prep(8, 32)
 	builder.PrependUint32(term)
 	builder.PrependUint16(reserved0)
 	builder.PrependUint16(port)
 	builder.PrependUint32(ip)
 	builder.PrependUint32(leader)
+	builder.PrependUint64(session)
 	builder.PrependUint64(token)
 	return builder.Offset()
 }
