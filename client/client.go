@@ -27,16 +27,15 @@ const ackEvery = 32
 
 // Client is a session with the cluster, moved along by Poll. It belongs to one thread.
 type Client struct {
-	o         Options
-	handler   Handler
-	name      []byte
-	sender    *transport.Sender
-	rx        []transport.Received
-	validator wire.Validator
-	rng       *rand.Rand
-	window    window
-	stats     Stats
-	nowNs     int64
+	o       Options
+	handler Handler
+	name    []byte
+	port    *port
+	place   place // in a Mux
+	rng     *rand.Rand
+	window  window
+	stats   Stats
+	nowNs   int64
 
 	// Who is spoken to.
 	state      state
@@ -79,12 +78,14 @@ func New(o Options, h Handler) (*Client, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	return newClient(&o, h, newPort(o.Transport, o.Cluster)), nil
+}
+
+// newClient makes a client of options that were checked.
+func newClient(o *Options, h Handler, p *port) *Client {
 	maxMessage := o.Transport.MaxPayload() - messagesRoom - wire.MessageHeaderSize
 	c := &Client{
-		o: o, handler: h, name: []byte(o.Name),
-		sender:     transport.NewSender(o.Transport, 64),
-		rx:         make([]transport.Received, 64),
-		validator:  wire.Validator{Cluster: o.Cluster},
+		o: *o, handler: h, name: []byte(o.Name), port: p,
 		rng:        rand.New(rand.NewPCG(o.Seed, o.Cluster)),
 		window:     newWindow(o.Window, maxMessage),
 		granted:    uint64(o.Window),
@@ -96,7 +97,7 @@ func New(o Options, h Handler) (*Client, error) {
 		c.token = c.rng.Uint64()
 	}
 	c.node = c.rng.IntN(len(o.Nodes))
-	return c, nil
+	return c
 }
 
 // Send puts a message into the window, to be sent by the next Poll, and returns its correlation: its number in the
@@ -114,6 +115,7 @@ func (c *Client) Send(nowNs int64, service uint16, levels wire.Levels, payload [
 	if c.window.oldest == c.window.next {
 		c.movedNs = nowNs
 	}
+	c.mark()
 	return c.window.push(service, levels, payload), nil
 }
 
@@ -131,14 +133,26 @@ func (c *Client) Void(correlation uint64) error {
 	m.kind, m.length, m.waiting, m.refused = wire.MessageVoid, 0, wire.LevelsOf(wire.LevelApplied), false
 	c.window.again(correlation, correlation+1)
 	c.cursor = min(c.cursor, correlation)
+	c.mark()
 	return nil
 }
 
 // Poll does whatever is due: it takes what has arrived and calls the handler for it, sends what is to be sent, and
-// looks for the leader when there is none. It never blocks. It returns how many datagrams it took.
+// looks for the leader when there is none. It never blocks. It returns how many datagrams it took. A client of a Mux is
+// polled by that; here nothing happens then.
 func (c *Client) Poll(nowNs int64) (work int) {
+	if c.place.mux != nil {
+		return 0
+	}
 	c.nowNs = nowNs
 	work = c.receive()
+	c.turn()
+	c.port.sender.Flush()
+	return work
+}
+
+// turn does what is due at nowNs, but to take what has arrived and to flush.
+func (c *Client) turn() {
 	switch c.state {
 	case stateIdle:
 		c.tryNext()
@@ -151,20 +165,21 @@ func (c *Client) Poll(nowNs int64) (work int) {
 		c.disconnect()
 	case stateClosed:
 	}
-	c.sender.Flush()
-	return work
 }
 
 // Close ends the session: the cluster is asked to close it, for as long as SilenceNs. EventClosed ends it, from a
 // later Poll. Messages still open then have an unknown outcome.
 func (c *Client) Close(nowNs int64) {
 	c.nowNs = nowNs
+	c.mark()
 	switch {
 	case c.state >= stateClosing:
 	case c.state == stateConnected:
 		c.state, c.closingNs, c.retryNs = stateClosing, nowNs, nowNs
 		c.disconnect()
-		c.sender.Flush()
+		if c.place.mux == nil {
+			c.port.sender.Flush()
+		}
 	default:
 		c.closed(Event{})
 	}

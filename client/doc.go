@@ -28,6 +28,9 @@
 // Client is for a loop of one's own that never blocks and allocates nothing per message: Send puts a message into the
 // window, Poll moves everything else along, and what happens comes back through a Handler.
 //
+// Mux polls many clients at once over one transport, on one thread: thousands of sessions in a process cost what they do,
+// not what they are.
+//
 // # What is guaranteed
 //
 // The client keeps every message, whatever its level, until the cluster says that its record is committed and every
@@ -61,8 +64,8 @@
 //
 // # Thread ownership
 //
-// A Client, its transport and its handler belong to one thread at a time; the handler is called inside Poll and may
-// call Send. A Conn may be used by any goroutine; it has one of its own, and its callbacks run under its lock: they
+// A Client, its transport and its handler belong to one thread at a time, and so does a Mux with all its clients and their
+// handlers; a handler is called inside Poll and may call Send, and Mux.Add. A Conn may be used by any goroutine; it has one of its own, and its callbacks run under its lock: they
 // must not call the Conn.
 //
 // # Memory ordering
@@ -78,5 +81,5 @@
 // # Limits
 //
 // A message fits one datagram (MaxMessage). At most Window messages are open at once; Send then returns ErrWindow.
-// One client has one transport. All memory is allocated by New.
+// One client, or one Mux, has one transport. All memory is allocated by New.
 package client

@@ -2,37 +2,43 @@ package client
 
 import (
 	"lockstep/internal/simbug"
+	"lockstep/transport"
 	"lockstep/wire"
 )
 
 // receive takes what has arrived, batch by batch.
 func (c *Client) receive() (work int) {
-	for range 16 {
-		n := c.o.Transport.Receive(c.rx)
+	p := c.port
+	for range receiveBatches {
+		n := p.transport.Receive(p.rx)
 		for i := range n {
-			c.onDatagram(i)
+			var h wire.Header
+			body, drop := p.validator.Validate(p.rx[i].Payload, &h)
+			if drop != wire.DropNone {
+				c.stats.Dropped++
+				continue
+			}
+			c.take(&h, body, p.rx[i].From)
 		}
 		if n > 0 {
-			c.o.Transport.Release()
+			p.transport.Release()
 		}
 		work += n
-		if n < len(c.rx) {
+		if n < len(p.rx) {
 			break
 		}
 	}
 	return work
 }
 
-// onDatagram takes what the node being spoken to sends, and what others say while that one is silent.
-func (c *Client) onDatagram(i int) {
-	var h wire.Header
-	body, drop := c.validator.Validate(c.rx[i].Payload, &h)
-	if drop != wire.DropNone || c.state == stateClosed {
+// take takes what the node being spoken to sends, and what others say while that one is silent.
+func (c *Client) take(h *wire.Header, body []byte, from transport.Addr) {
+	switch {
+	case c.state == stateClosed:
 		c.stats.Dropped++
 		return
-	}
-	if c.rx[i].From != c.peer {
-		c.onProbed(&h, body, c.rx[i].From)
+	case from != c.peer:
+		c.onProbed(h, body, from)
 		return
 	}
 	switch h.Kind {
@@ -45,7 +51,7 @@ func (c *Client) onDatagram(i int) {
 	case wire.DatagramRedirect:
 		c.onRedirect(body)
 	case wire.DatagramAnswers:
-		c.onAnswers(&h, body)
+		c.onAnswers(h, body)
 	}
 }
 

@@ -114,7 +114,7 @@ func (c *Client) putReceived(b []byte) int {
 
 // buffer returns room for a datagram, or nil, counted, when the transport has none.
 func (c *Client) buffer() []byte {
-	b := c.sender.Next()
+	b := c.port.sender.Next()
 	if b == nil {
 		c.stats.TransmitFull++
 	}
@@ -128,5 +128,5 @@ func (c *Client) sendTo(kind wire.DatagramKind, b []byte, n int, to transport.Ad
 	n += wire.DatagramHeaderSize
 	h := wire.Header{Kind: kind, Cluster: c.o.Cluster, Sender: uint64(c.session), Term: c.term}
 	wire.Seal(b[:n], &h)
-	c.sender.Commit(n, to)
+	c.port.sender.Commit(n, to)
 }

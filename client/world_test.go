@@ -36,6 +36,7 @@ type world struct {
 	driver  *service.Driver
 	sink    *sinkService
 	clients []*tester
+	polled  []*client.Mux
 
 	progress service.Progress
 	egress   *ringbuf.MessageRing
@@ -218,6 +219,9 @@ func (w *world) step() {
 	}
 	for _, c := range w.clients {
 		c.client.Poll(w.nowNs)
+	}
+	for _, m := range w.polled {
+		m.Poll(w.nowNs)
 	}
 }
 

@@ -1,0 +1,81 @@
+package client_test
+
+import (
+	"fmt"
+	"testing"
+
+	"lockstep/client"
+	"lockstep/service"
+	"lockstep/transport"
+	"lockstep/wire"
+)
+
+// A client that is polled only when a datagram has come, when it was given something to send, and when DueNs says so,
+// does just what one does that is polled all the time.
+func TestDueNsMissesNothing(t *testing.T) {
+	always, alwaysPolls := dueStory(t, false)
+	due, duePolls := dueStory(t, true)
+	if always != due {
+		t.Errorf("polled always:\n%s\npolled when due:\n%s", always, due)
+	}
+	if duePolls*20 > alwaysPolls {
+		t.Errorf("%d polls in place of %d", duePolls, alwaysPolls)
+	}
+}
+
+func dueStory(t *testing.T, whenDue bool) (story string, polls int) {
+	w := newWorld(t, config{nodes: 3})
+	arrived, count := false, 0
+	w.net.SetFilter(func(_, to transport.Addr, _ []byte) bool {
+		count++
+		taken := count%23 != 0
+		arrived = arrived || taken && to == addrOf(101)
+		return taken
+	})
+	c := w.newTester(101, client.Options{Window: 64})
+	w.clients = nil
+	run := func(ns int64) {
+		for end := w.nowNs + ns; w.nowNs < end; {
+			w.step()
+			if !whenDue || arrived || w.nowNs >= c.client.DueNs() {
+				arrived = false
+				c.client.Poll(w.nowNs)
+				polls++
+			}
+		}
+	}
+	talk := func(n int) {
+		for i := range n {
+			_, err := c.client.Send(w.nowNs, service.Echo, wire.LevelsOf(wire.LevelReceived, wire.LevelApplied), number(uint64(i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(300e6) // nobody leads
+	w.lead(1)
+	run(200e6)
+	for range 20 {
+		talk(3)
+		run(5e6)
+	}
+	w.holdDurable = true
+	talk(40)
+	run(500e6) // everything is sent again, in vain
+	w.holdDurable = false
+	run(50e6)
+	w.nodes[0].dead = true
+	talk(20)
+	run(100e6)
+	w.lead(3)
+	run(900e6)
+	run(6e9) // only signs of life
+	w.crash()
+	talk(5)
+	run(1500e6)
+	w.lead(2)
+	run(500e6)
+	c.client.Close(w.nowNs)
+	run(300e6)
+	return fmt.Sprintf("%+v\n%+v\n%v\n%q\n%v", c.client.Stats(), c.events, c.acks, c.payloads, count), polls
+}
