@@ -1,11 +1,10 @@
 package bench
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 
 	"lockstep/internal/history"
 	"lockstep/internal/vfs"
@@ -13,86 +12,14 @@ import (
 	"lockstep/wire"
 )
 
-// Ack is one acknowledgement that a client was given.
-type Ack struct {
-	Correlation uint64
-	Level       wire.Level
-	Sequence    uint64 // 0 when the acknowledgement did not say (level received)
-	Position    wire.Position
-	SentNs      int64 // when the message was given to the client, on this machine's monotonic clock; 0: not known
-	AckedNs     int64 // when the acknowledgement came
-}
-
-// WriteAcks writes acknowledgements as text, one a line.
-func WriteAcks(path string, acks []Ack) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriter(f)
-	for _, a := range acks {
-		fmt.Fprintln(w, a.Correlation, uint8(a.Level), a.Sequence, uint64(a.Position), a.SentNs, a.AckedNs)
-	}
-	return errors.Join(w.Flush(), f.Close())
-}
-
-// ReadAcks reads what WriteAcks wrote.
-func ReadAcks(path string) ([]Ack, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var acks []Ack
-	for r := bufio.NewReader(f); ; {
-		var a Ack
-		var level uint8
-		var position uint64
-		_, err := fmt.Fscanln(r, &a.Correlation, &level, &a.Sequence, &position, &a.SentNs, &a.AckedNs)
-		if errors.Is(err, io.EOF) {
-			return acks, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("bench: %s, line %d: %w", path, len(acks)+1, err)
-		}
-		a.Level, a.Position = wire.Level(level), wire.Position(position)
-		acks = append(acks, a)
-	}
-}
-
-// CheckHistory says whether the acknowledgements of several clients of one machine could be those of a single log:
-// nothing that was acknowledged for good before a message was sent has a place behind it. That sequences are the
-// journals' is for RunAudit to say. Acknowledgements of one message stand for one operation, which returned with the
-// first that was for good: durable or applied.
-func CheckHistory(clients ...[]Ack) error {
-	var ops []history.Op
-	for i, acks := range clients {
-		known := map[uint64]int{}
-		for k := range acks {
-			a := &acks[k]
-			if a.SentNs == 0 || a.Sequence == 0 || a.Level < wire.LevelDurable {
-				continue
-			}
-			at, seen := known[a.Correlation]
-			if !seen {
-				at, known[a.Correlation] = len(ops), len(ops)
-				ops = append(ops, history.Op{Client: i, ID: fmt.Sprintf("client %d message %d", i, a.Correlation),
-					InvokeNs: a.SentNs, ReturnNs: a.AckedNs, Sequence: a.Sequence})
-			}
-			ops[at].ReturnNs = min(ops[at].ReturnNs, a.AckedNs)
-		}
-	}
-	return history.Check(ops)
-}
-
-// Audit is what the journals say about what a client was told. It reads nothing but the journals.
+// Audit is what the journals say about what clients were told. It reads nothing but the journals.
 type Audit struct {
-	Messages   uint64 // of the session, in the longest journal
-	Missing    uint64 // acknowledged, and not in the journals of a majority
-	Misplaced  uint64 // acknowledged with another position or sequence than the journals have
-	Duplicated uint64 // in a journal more than once
-	Reordered  uint64 // in a journal behind a later message of the session
-	Differs    string // the first difference between two journals; "" when they agree as far as both go
+	Messages   uint64 `json:"messages"`   // of the sessions, in the journals
+	Missing    uint64 `json:"missing"`    // acknowledged, and not in the journals of a majority
+	Misplaced  uint64 `json:"misplaced"`  // acknowledged with another position or sequence than the journals have
+	Duplicated uint64 `json:"duplicated"` // in a journal more than once
+	Reordered  uint64 `json:"reordered"`  // in a journal behind a later message of the session
+	Differs    string `json:"differs"`    // the first difference between two journals; "" when they agree as far as both go
 }
 
 // Holds says whether everything is as it must be.
@@ -100,33 +27,53 @@ func (a *Audit) Holds() bool {
 	return a.Missing+a.Misplaced+a.Duplicated+a.Reordered == 0 && a.Differs == ""
 }
 
-// place is where a message stands in a journal.
+// place is where a message of a session stands in the journals.
 type place struct {
 	sequence uint64
 	position wire.Position
+	copies   uint8 // journals that have it
 }
 
-// RunAudit holds the acknowledgements of one session against the journals in the node directories.
-func RunAudit(dirs []string, session wire.SessionID, acks []Ack) (Audit, error) {
+// ledger is what the journals have of one session, by correlation: those are dense.
+type ledger struct {
+	places []place
+	last   uint64 // correlation of the newest one in the journal being read
+}
+
+// at returns the place of a correlation, nil when no journal has it.
+func (l *ledger) at(correlation uint64) *place {
+	if correlation >= uint64(len(l.places)) || l.places[correlation].copies == 0 {
+		return nil
+	}
+	return &l.places[correlation]
+}
+
+// maxCorrelation bounds what is believed of a journal: no client of a bench sends more.
+const maxCorrelation = 1 << 32
+
+// RunAudit holds the acknowledgements of sessions against the journals in the node directories. What an acknowledgement
+// does not say of its message's place is filled in from there.
+func RunAudit(dirs []string, told ...Told) (Audit, error) {
 	var audit Audit
-	copies := map[uint64]int{}
-	places := map[uint64]place{}
+	ledgers := make(map[wire.SessionID]*ledger, len(told))
+	for i := range told {
+		ledgers[told[i].Session] = &ledger{}
+	}
 	for _, dir := range dirs {
-		if err := audit.read(dir, session, copies, places); err != nil {
+		if err := audit.read(dir, ledgers); err != nil {
 			return audit, err
 		}
 	}
-	majority := len(dirs)/2 + 1
-	for _, a := range acks {
-		at := places[a.Correlation]
-		switch {
-		case copies[a.Correlation] < majority:
-			audit.Missing++
-		case a.Position != 0 && (a.Position != at.position || a.Sequence != at.sequence):
-			audit.Misplaced++
+	for i := range told {
+		audit.hold(ledgers[told[i].Session], told[i].Acks, uint8(len(dirs)/2+1))
+	}
+	for _, l := range ledgers {
+		for i := range l.places {
+			if l.places[i].copies > 0 {
+				audit.Messages++
+			}
 		}
 	}
-	audit.Messages = uint64(len(places))
 	for i := 1; i < len(dirs); i++ {
 		d, err := journal.Diff(vfs.Real{}, dirs[0], dirs[i])
 		if err != nil {
@@ -139,8 +86,24 @@ func RunAudit(dirs []string, session wire.SessionID, acks []Ack) (Audit, error) 
 	return audit, nil
 }
 
+// hold compares one session's acknowledgements with what the journals have of it.
+func (a *Audit) hold(l *ledger, acks []Ack, majority uint8) {
+	for i := range acks {
+		ack := &acks[i]
+		at := l.at(ack.Correlation)
+		switch {
+		case at == nil || at.copies < majority:
+			a.Missing++
+		case ack.Position != 0 && (ack.Position != at.position || ack.Sequence != at.sequence):
+			a.Misplaced++
+		case ack.Sequence == 0:
+			ack.Position, ack.Sequence = at.position, at.sequence
+		}
+	}
+}
+
 // read walks one journal.
-func (a *Audit) read(dir string, session wire.SessionID, copies map[uint64]int, places map[uint64]place) error {
+func (a *Audit) read(dir string, ledgers map[wire.SessionID]*ledger) error {
 	summary, err := journal.Verify(vfs.Real{}, dir)
 	if err != nil {
 		return err
@@ -154,7 +117,9 @@ func (a *Audit) read(dir string, session wire.SessionID, copies map[uint64]int, 
 	if err := r.Seek(summary.Floor); err != nil {
 		return err
 	}
-	last := uint64(0)
+	for _, l := range ledgers {
+		l.last = 0
+	}
 	for {
 		rec, _, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -163,21 +128,77 @@ func (a *Audit) read(dir string, session wire.SessionID, copies map[uint64]int, 
 		if err != nil {
 			return err
 		}
-		if rec.Kind != wire.RecordMessage || rec.Session != session {
+		l := ledgers[rec.Session]
+		if rec.Kind != wire.RecordMessage || l == nil {
 			continue
 		}
-		switch {
-		case rec.Correlation == last:
-			a.Duplicated++
-		case rec.Correlation < last:
-			a.Reordered++
+		if rec.Correlation > maxCorrelation {
+			return fmt.Errorf("bench: %s, position %d: correlation %d is beyond belief", dir, rec.Position, rec.Correlation)
 		}
-		last = max(last, rec.Correlation)
-		copies[rec.Correlation]++
-		at := place{rec.Sequence, rec.Position}
-		if was, ok := places[rec.Correlation]; ok && was != at {
-			a.Misplaced++
-		}
-		places[rec.Correlation] = at
+		a.note(l, &rec)
 	}
+}
+
+// note takes a session's message in a journal.
+func (a *Audit) note(l *ledger, rec *wire.Record) {
+	switch {
+	case rec.Correlation == l.last:
+		a.Duplicated++
+	case rec.Correlation < l.last:
+		a.Reordered++
+	}
+	l.last = max(l.last, rec.Correlation)
+	if n := int(rec.Correlation) + 1; n > len(l.places) {
+		l.places = slices.Grow(l.places, n-len(l.places))[:n]
+	}
+	at := &l.places[rec.Correlation]
+	if at.copies > 0 && (at.sequence != rec.Sequence || at.position != rec.Position) {
+		a.Misplaced++
+	}
+	at.sequence, at.position = rec.Sequence, rec.Position
+	at.copies++
+}
+
+// What porcupine, which searches, looks at of a history.
+const (
+	searchedWindow  = 256
+	searchedWindows = 64
+)
+
+// CheckHistory says whether the acknowledgements of several clients of one machine could be those of a single log:
+// nothing that was acknowledged for good before a message was sent has a place behind it. That sequences are the
+// journals' is for RunAudit to say, which comes before. Acknowledgements of one message stand for one operation, which
+// returned with the first that was for good: durable or applied. It returns how many operations were looked at.
+func CheckHistory(told ...Told) (operations int, err error) {
+	var ops []history.Op
+	for i := range told {
+		ops = appendOps(ops, i, told[i].Acks)
+	}
+	if err := history.Check(ops); err != nil {
+		return len(ops), err
+	}
+	return len(ops), history.CheckWindows(ops, searchedWindow, searchedWindows)
+}
+
+// appendOps makes operations of one client's acknowledgements.
+func appendOps(ops []history.Op, client int, acks []Ack) []history.Op {
+	var known []int32 // by correlation: index into ops of this client's, from 1
+	first := len(ops)
+	for k := range acks {
+		a := &acks[k]
+		if a.SentNs == 0 || a.Sequence == 0 || a.Level < wire.LevelDurable {
+			continue
+		}
+		if n := int(a.Correlation) + 1; n > len(known) {
+			known = slices.Grow(known, n-len(known))[:n]
+		}
+		if known[a.Correlation] == 0 {
+			ops = append(ops, history.Op{Client: client, Number: a.Correlation, InvokeNs: a.SentNs, ReturnNs: a.AckedNs,
+				Sequence: a.Sequence})
+			known[a.Correlation] = int32(len(ops) - first)
+		}
+		op := &ops[first+int(known[a.Correlation])-1]
+		op.ReturnNs = min(op.ReturnNs, a.AckedNs)
+	}
+	return ops
 }

@@ -68,7 +68,7 @@ func (d *Drive) Run(ctx context.Context) (out Driven, err error) {
 	sent := c.Stats()
 	out.Sent = sent.Sent - sent.Resent
 	CloseSession(c, clock, idle)
-	return out, WriteAcks(d.AcksFile, rec.Acks)
+	return out, WriteAcks(d.AcksFile, Told{Session: c.Session(), Acks: rec.Acks})
 }
 
 type driveRun struct {

@@ -31,8 +31,6 @@ type LoadOptions struct {
 	Warmup  time.Duration
 	Measure time.Duration
 	Drain   time.Duration // how long to wait for the last answers; what is then unanswered is lost
-	// OnCycle, if not nil, is called about once a poll with the time; true ends the load before its time.
-	OnCycle func(nowNs int64) (stop bool)
 	// Next returns the payload of the next message; it may reuse its memory.
 	Next func() []byte
 	// OnSend, if set, is told of every message that was given to the client.
@@ -83,7 +81,6 @@ type Load struct {
 	position wire.Position // of the newest answer
 	newest   uint64        // correlation of it
 	answerNs int64
-	onAnswer func(nowNs int64)
 	idle     agent.Idle
 	payload  []byte // of the message that is due and not sent; nil: to be asked for
 }
@@ -135,9 +132,6 @@ func (l *Load) answered(correlation uint64, position wire.Position) {
 		}
 	}
 	l.answerNs = nowNs
-	if l.onAnswer != nil {
-		l.onAnswer(nowNs)
-	}
 	f.correlation = 0
 	l.open--
 }
@@ -165,7 +159,7 @@ func (l *Load) Run(c *client.Client) (*Result, error) {
 func (l *Load) closed(measureNs, endNs int64) error {
 	for {
 		nowNs := l.clock.NowNs()
-		if nowNs >= endNs || l.o.OnCycle != nil && l.o.OnCycle(nowNs) {
+		if nowNs >= endNs {
 			return nil
 		}
 		if l.open == 0 {
@@ -186,7 +180,7 @@ func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
 	for {
 		nowNs := l.clock.NowNs()
 		dueNs := startNs + int64(float64(burst)*intervalNs)
-		if dueNs >= endNs || l.o.OnCycle != nil && l.o.OnCycle(nowNs) {
+		if dueNs >= endNs {
 			return nil
 		}
 		for nowNs >= dueNs && dueNs < endNs {

@@ -57,6 +57,24 @@ type Row struct {
 	Elections   int64   `json:"elections_more"`
 	Revision    string  `json:"revision"`
 	Host        string  `json:"host"`
+
+	Audit *FailoverAudit `json:"audit,omitempty"`
+}
+
+// FailoverAudit is what became of everything that a run of kills, cuts and hand-overs was about.
+type FailoverAudit struct {
+	Audit
+	Sessions     int    `json:"sessions"`
+	InFlight     int    `json:"in_flight"`    // messages under way just before an event, at the least, of all sessions
+	Wrong        uint64 `json:"wrong"`        // responses that are none to the message that they name
+	Unanswered   uint64 `json:"unanswered"`   // sent, and never acknowledged
+	Operations   int    `json:"operations"`   // acknowledged messages whose order was held against time
+	Linearizable bool   `json:"linearizable"` // those could have happened one after the other
+}
+
+// Holds says whether everything is as it must be.
+func (a *FailoverAudit) Holds() bool {
+	return a.Audit.Holds() && a.Wrong+a.Unanswered == 0 && a.Linearizable
 }
 
 // NewHistogram holds nanoseconds from 1 us to 60 s at three significant digits.

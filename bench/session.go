@@ -24,10 +24,16 @@ type Target struct {
 	Group     transport.Addr // multicast group to receive; none for a client
 	Nodes     []transport.Addr
 	Cluster   uint64
+
+	open func() (transport.Transport, error) // of a test: instead of the network
 }
 
 // OpenTransport opens the client's transport; mode is what was got ("generic", "native", "kernel").
 func (t *Target) OpenTransport() (tr transport.Transport, mode string, err error) {
+	if t.open != nil {
+		tr, err := t.open()
+		return tr, "memory", err
+	}
 	if t.Transport != "xdp" {
 		udp, err := transport.OpenUDP(transport.UDPOptions{Local: t.Local, Group: t.Group})
 		if err != nil {

@@ -240,7 +240,7 @@ func (d *demo) converge(ctx context.Context) error {
 
 // verify stops the nodes and holds what the client was told against the journals.
 func (d *demo) verify(context.Context) error {
-	acks, audit, err := stopAndAudit(d.lab, d.driven.Session, d.acks)
+	told, audit, err := stopAndAudit(d.lab, d.acks)
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (d *demo) verify(context.Context) error {
 		d.rows[i].Reordered += audit.Reordered
 	}
 	fmt.Fprintf(d.out, "%d orders sent, %d acknowledgements given, %d orders in the journals\n",
-		d.driven.Sent, len(acks), audit.Messages)
+		d.driven.Sent, len(told[0].Acks), audit.Messages)
 	fmt.Fprintf(d.out, "acknowledged but not in a majority's journals: %d; elsewhere than told: %d; twice: %d; out of order: %d\n",
 		audit.Missing, audit.Misplaced, audit.Duplicated, audit.Reordered)
 	if !audit.Holds() {
@@ -258,7 +258,7 @@ func (d *demo) verify(context.Context) error {
 	if d.driven.Duplicated > 0 {
 		return fmt.Errorf("%d responses reached the client twice or not at all", d.driven.Duplicated)
 	}
-	if err := bench.CheckHistory(acks); err != nil {
+	if _, err := bench.CheckHistory(told...); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.out, "the acknowledged orders are linearizable")
@@ -271,8 +271,8 @@ func (d *demo) verify(context.Context) error {
 	return nil
 }
 
-// stopAndAudit stops a lab's nodes and compares their journals with what a client was told.
-func stopAndAudit(l *lab.Lab, session wire.SessionID, acksFile string) (acks []bench.Ack, audit bench.Audit, err error) {
+// stopAndAudit stops a lab's nodes and compares their journals with what clients were told.
+func stopAndAudit(l *lab.Lab, acksFile string) (told []bench.Told, audit bench.Audit, err error) {
 	var dirs []string
 	for _, n := range l.Nodes() {
 		if err := l.Stop(n.ID); err != nil {
@@ -280,11 +280,14 @@ func stopAndAudit(l *lab.Lab, session wire.SessionID, acksFile string) (acks []b
 		}
 		dirs = append(dirs, n.Dir)
 	}
-	if acks, err = bench.ReadAcks(acksFile); err != nil {
+	if told, err = bench.ReadAcks(acksFile); err != nil {
 		return nil, audit, err
 	}
-	audit, err = bench.RunAudit(dirs, session, acks)
-	return acks, audit, err
+	if len(told) == 0 {
+		return nil, audit, errors.New("the client was told nothing")
+	}
+	audit, err = bench.RunAudit(dirs, told...)
+	return told, audit, err
 }
 
 func (d *demo) writeJSON(path string) error {

@@ -11,10 +11,19 @@ import (
 // Op is an operation of a client.
 type Op struct {
 	Client   int
-	ID       string // for people
+	Number   uint64 // among the client's
+	ID       string // for people; "": client and number say it
 	InvokeNs int64
 	ReturnNs int64  // when it was acknowledged for good; 0: never, its outcome is unknown to the client
 	Sequence uint64 // its place in the order; 0: it never took effect
+}
+
+// name is the operation for people.
+func (op *Op) name() string {
+	if op.ID != "" {
+		return op.ID
+	}
+	return fmt.Sprintf("%d of client %d", op.Number, op.Client)
 }
 
 // ErrViolation says that a history is not linearizable.
@@ -29,7 +38,7 @@ func Check(ops []Op) error {
 		case op.Sequence != 0:
 			done = append(done, op)
 		case op.ReturnNs != 0:
-			return fmt.Errorf("%w: operation %s was acknowledged and took no effect", ErrViolation, op.ID)
+			return fmt.Errorf("%w: operation %s was acknowledged and took no effect", ErrViolation, op.name())
 		}
 	}
 	slices.SortFunc(done, func(a, b *Op) int { return cmp.Compare(a.Sequence, b.Sequence) })
@@ -38,11 +47,12 @@ func Check(ops []Op) error {
 	for i := len(done) - 1; i >= 0; i-- {
 		op := done[i]
 		if i > 0 && done[i-1].Sequence == op.Sequence {
-			return fmt.Errorf("%w: operations %s and %s both have sequence %d", ErrViolation, done[i-1].ID, op.ID, op.Sequence)
+			return fmt.Errorf("%w: operations %s and %s both have sequence %d", ErrViolation, done[i-1].name(), op.name(),
+				op.Sequence)
 		}
 		if op.InvokeNs > earliest {
 			return fmt.Errorf("%w: operation %s (sequence %d) was invoked at %d, after %s (sequence %d) had returned at %d",
-				ErrViolation, op.ID, op.Sequence, op.InvokeNs, first.ID, first.Sequence, first.ReturnNs)
+				ErrViolation, op.name(), op.Sequence, op.InvokeNs, first.name(), first.Sequence, first.ReturnNs)
 		}
 		if op.ReturnNs != 0 && op.ReturnNs < earliest {
 			earliest, first = op.ReturnNs, op

@@ -103,7 +103,7 @@ func runFlow(text string) error {
 	}
 	bench.CloseSession(r.client, r.clock, agent.Yield{})
 	r.seen.Done = true
-	if err := bench.WriteAcks(r.o.Acks, r.acks); err != nil {
+	if err := bench.WriteAcks(r.o.Acks, bench.Told{Session: r.client.Session(), Acks: r.acks}); err != nil {
 		return err
 	}
 	return r.report()
