@@ -114,7 +114,7 @@ type LimitsConfig struct {
 func Defaults() Config {
 	return Config{
 		Cluster: ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20,
-			Sessions: 1024, Responses: 4096, KeptBytes: 1 << 20},
+			Sessions: 16384, Responses: 4096, KeptBytes: 1 << 20},
 		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
 		Journal: JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000,
 			ScrubBytesPerS: 1 << 20},
@@ -196,8 +196,8 @@ func (c *Config) checkCluster() error {
 
 func (c *Config) checkSessions() error {
 	k := &c.Cluster
-	if k.Sessions < 1 || k.Sessions > 16384 {
-		return fmt.Errorf(`key "cluster.sessions" is %d: want 1 to 16384`, k.Sessions)
+	if k.Sessions < 1 || k.Sessions > 65536 {
+		return fmt.Errorf(`key "cluster.sessions" is %d: want 1 to 65536`, k.Sessions)
 	}
 	if k.Responses < 16 || k.Responses > 65536 || bits.OnesCount(uint(k.Responses)) != 1 {
 		return fmt.Errorf(`key "cluster.kept_responses" is %d: want a power of two, 16 to 65536`, k.Responses)

@@ -27,8 +27,9 @@ func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
 	if !x.proven {
 		return true
 	}
-	if x.staged == 0 {
-		s.begin(x)
+	if x.staged == 0 && !s.begin(x) {
+		s.meters.acksLost.Inc()
+		return false
 	}
 	n := wire.PutAnswer(x.out[x.staged:], a, payload)
 	if n == 0 {
@@ -44,15 +45,24 @@ func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
 }
 
 // begin starts a datagram of answers for a client, if none is begun; it leaves with the next flush, whatever gets in.
-func (s *Sequencer) begin(x *session) {
+// false: too many are begun already, and the transmit side has no room for them.
+func (s *Sequencer) begin(x *session) bool {
 	if x.staged != 0 || !x.proven {
-		return
+		return true
 	}
+	if len(s.table.rooms) == 0 {
+		if s.flush(); len(s.table.rooms) == 0 {
+			return false
+		}
+	}
+	last := len(s.table.rooms) - 1
+	x.out, s.table.rooms = s.table.rooms[last], s.table.rooms[:last]
 	x.staged = answersRoom
 	if !x.listed {
 		x.listed = true
 		s.dirty = append(s.dirty, x.slot)
 	}
+	return true
 }
 
 // sendAnswers hands a client's datagram to the sender; false when the transmit side is full.
@@ -67,7 +77,8 @@ func (s *Sequencer) sendAnswers(x *session) bool {
 	copy(b, x.out[:x.staged])
 	s.send(wire.DatagramAnswers, b, x.staged-wire.DatagramHeaderSize, x.addr)
 	s.meters.datagrams.Inc()
-	x.staged, x.toldCommitted = 0, x.committed
+	s.table.unpack(x)
+	x.toldCommitted = x.committed
 	return true
 }
 

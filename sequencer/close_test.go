@@ -84,7 +84,7 @@ func TestSilenceIsMeasuredFromTakingOver(t *testing.T) {
 	if l.s.table.find(id).state != sessionOpen {
 		t.Error("closed too early")
 	}
-	for range 90 {
+	for range 110 {
 		l.nowNs += 1e8
 		l.cycle()
 	}

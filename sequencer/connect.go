@@ -111,7 +111,8 @@ func (s *Sequencer) resume(p *wire.Prove, from transport.Addr) wire.Refusal {
 // prove makes from the address of x. Other sessions may have it too: what is sent there says which session it is for.
 func (s *Sequencer) prove(x *session, from transport.Addr) {
 	if !x.proven || x.addr != from {
-		x.addr, x.proven, x.staged = from, true, 0
+		s.table.unpack(x)
+		x.addr, x.proven = from, true
 	}
 }
 
@@ -143,7 +144,7 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 	if !ok {
 		return wire.RefusalBusySessions
 	}
-	x := s.table.begin(slot, s.newID(), p.Token, record.Window, s.o.MaxPayload)
+	x := s.table.begin(slot, s.newID(), p.Token, record.Window)
 	if _, ok = s.log.Append(s.nowNs, wire.RecordSessionOpen, x.id, 0, 0, 0, s.payload[:n]); !ok {
 		s.table.release(slot)
 		return wire.RefusalBusyDisk

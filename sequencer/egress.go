@@ -86,7 +86,7 @@ func (s *Sequencer) restore(e *service.Egress) {
 		panic(fmt.Sprintf("sequencer: the service knows more sessions than Limits.Sessions, which is %d: "+
 			"it must not be below the driver's limit", s.o.Limits.Sessions))
 	}
-	x := s.table.begin(slot, e.Session, e.Token, e.Window, s.o.MaxPayload)
+	x := s.table.begin(slot, e.Session, e.Token, e.Window)
 	x.state = sessionOpen
 	x.inherited, x.applied, x.committed, x.next = e.Correlation, e.Correlation, e.Correlation, e.Correlation+1
 	x.placed = x.next

@@ -128,7 +128,7 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 	switch {
 	case s.obstacle != wire.RefusalNone:
 		return s.obstacle
-	case m.Correlation > x.committed+uint64(x.window) || m.Correlation > x.applied+x.mask+1:
+	case m.Correlation > x.committed+uint64(x.window) || m.Correlation > x.applied+x.most:
 		return wire.RefusalBusyWindow
 	case s.acks.full():
 		return wire.RefusalBusyAcks
@@ -141,7 +141,8 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 		return wire.RefusalBusyDisk
 	}
 	r := &s.log.record
-	e := &x.entries[m.Correlation&x.mask]
+	x.makeRoom()
+	e := x.at(m.Correlation)
 	*e = entry{
 		position: r.Position, end: end, sequence: r.Sequence, timestamp: r.Timestamp, levels: m.Levels, code: code,
 	}

@@ -47,7 +47,7 @@ type Options struct {
 
 // Limits bound what clients can have. Zero fields take the default.
 type Limits struct {
-	Sessions       int    // open at once, not below the driver's limit: 1024
+	Sessions       int    // open at once, not below the driver's limit: 16384
 	Window         uint32 // granted to a session at most: 4096 messages
 	Acks           int    // acknowledgements outstanding, all sessions together, a power of two: 65536
 	Timers         int    // of services, pending, not below the driver's limit: 16384
@@ -63,6 +63,9 @@ type Limits struct {
 // maxWindow bounds the window of a session found in the log.
 const maxWindow = 1 << 16
 
+// scanPerCycle bounds the slots that are looked at for silence in one duty cycle.
+const scanPerCycle = 1024
+
 // commandReserve is how many slots of the command ring replays leave free, for Lead and Resign.
 const commandReserve = 8
 
@@ -76,7 +79,7 @@ func orDefault[T int | int64 | uint32 | uint64](v *T, d T) {
 }
 
 func (l *Limits) defaults() error {
-	orDefault(&l.Sessions, 1024)
+	orDefault(&l.Sessions, service.DefaultSessions)
 	orDefault(&l.Window, 4096)
 	orDefault(&l.Acks, 1<<16)
 	orDefault(&l.Timers, service.DefaultTimers)

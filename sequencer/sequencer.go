@@ -20,6 +20,7 @@ type Sequencer struct {
 	nowNs      int64
 	workedNs   int64 // when DoWork last ran
 	adjustedNs int64 // when the stamper last saw the wall clock
+	scannedNs  int64 // when slots were last looked at for silence
 	leading    bool
 	ready      bool         // the tables are complete: client messages are taken
 	disputed   bool         // nodes differ about what the services have put out: no message may be answered
@@ -55,7 +56,7 @@ func New(o Options) (*Sequencer, error) {
 		o:          o,
 		log:        Appender{ring: o.Ring},
 		challenger: newChallenger(o.Key),
-		table:      newTable(o.Limits.Sessions),
+		table:      newTable(o.Limits.Sessions, o.MaxPayload),
 		acks:       newAcks(o.Limits.Acks),
 		timers:     service.NewTimers(o.Limits.Timers),
 		meters:     m,
@@ -71,7 +72,7 @@ func New(o Options) (*Sequencer, error) {
 func (s *Sequencer) Lead(nowNs, wallNs int64, term wire.Term, chain wire.Chain) {
 	s.forget()
 	s.clients = s.clients[:0]
-	s.nowNs, s.adjustedNs = nowNs, nowNs
+	s.nowNs, s.adjustedNs, s.scannedNs = nowNs, nowNs, nowNs
 	s.leading, s.term = true, term
 	s.ready = simbug.On(simbug.ClientsBeforeApplied)
 	s.log.start(nowNs, wallNs, term, chain)
@@ -220,13 +221,24 @@ func (s *Sequencer) hearAll(nowNs int64) {
 	}
 }
 
-// lookForSilence looks at one slot: closes its session when its client has been silent for too long, forgets it when
-// it was closed long enough ago. All slots have their turn within as many cycles as there are slots.
+// lookForSilence looks at the next slots in turn, as many as are due: at all of them in an eighth of the time for which a
+// client may be silent, however many there are.
 func (s *Sequencer) lookForSilence() {
-	x := &s.table.slots[s.scan]
-	if s.scan++; s.scan == len(s.table.slots) {
-		s.scan = 0
+	round, slots := max(1, s.o.Limits.SessionNs/8), int64(len(s.table.slots))
+	s.scannedNs = max(s.scannedNs, s.nowNs-round)
+	due := min((s.nowNs-s.scannedNs)*slots/round, scanPerCycle)
+	s.scannedNs += due * round / slots
+	for range due {
+		x := &s.table.slots[s.scan]
+		if s.scan++; s.scan == len(s.table.slots) {
+			s.scan = 0
+		}
+		s.lookAtSession(x)
 	}
+}
+
+// lookAtSession closes a session whose client has been silent for too long, and forgets one that was closed long ago.
+func (s *Sequencer) lookAtSession(x *session) {
 	switch x.state {
 	case sessionOpen:
 		if s.nowNs-x.heardNs > s.o.Limits.SessionNs && s.appendClose(x, wire.RefusalExpired) {

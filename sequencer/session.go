@@ -39,13 +39,13 @@ type session struct {
 	addr   transport.Addr
 
 	// Its messages, by correlation: inherited <= applied <= committed < next.
-	next      uint64 // to be sequenced next
-	committed uint64 // last one whose record is committed
-	applied   uint64 // last one that the service has processed
-	inherited uint64 // last one that an earlier leader sequenced
-	placed    uint64 // from here on entries knows the inherited ones by their places alone
-	entries   []entry
-	mask      uint64
+	next      uint64    // to be sequenced next
+	committed uint64    // last one whose record is committed
+	applied   uint64    // last one that the service has processed
+	inherited uint64    // last one that an earlier leader sequenced
+	placed    uint64    // from here on entries knows the inherited ones by their places alone
+	entries   []entry   // of the newest ones, a ring; none while there are none
+	most      uint64    // that entries may grow to
 	refused   []refused // of the inherited ones: those without effect, ascending
 
 	// Its responses, by number: logged <= received <= responses.
@@ -60,7 +60,7 @@ type session struct {
 	owedNs   int64 // since when it is to be told what is committed
 	closedNs int64
 
-	out           []byte // ANSWERS being packed: room for headers, then answers up to staged
+	out           []byte // ANSWERS being packed: room for headers, then answers up to staged; nil while there are none
 	staged        int    // 0: nothing
 	toldCommitted uint64 // committed as last sent
 }
@@ -79,10 +79,15 @@ type entry struct {
 // entry returns what is known of a message that was sequenced: nil when an earlier leader did that, or it is further
 // back than any client may still ask.
 func (x *session) entry(correlation uint64) *entry {
-	if correlation <= x.inherited || correlation >= x.next || x.next-correlation > x.mask+1 {
+	if correlation <= x.inherited || correlation >= x.next || x.next-correlation > uint64(len(x.entries)) {
 		return nil
 	}
-	return &x.entries[correlation&x.mask]
+	return x.at(correlation)
+}
+
+// at is the place of a message in entries, which has a power of two of them.
+func (x *session) at(correlation uint64) *entry {
+	return &x.entries[correlation&uint64(len(x.entries)-1)]
 }
 
 // refused is a message that took no effect, and why.
@@ -91,17 +96,54 @@ type refused struct {
 	code        wire.Refusal
 }
 
-// place notes where an inherited message stands.
+// firstEntries is how many messages a session has room for at first, and what it may keep when it ends.
+const firstEntries = 64
+
+// mostEntries is how many a session needs at most: twice the window, as the client's may begin behind the committed
+// end, and the service's lag behind it.
+func mostEntries(window uint32) uint64 { return 1 << bits.Len32(2*window-1) }
+
+// makeRoom has entries grow, if the place of the next message holds one that may still be asked for: the newest as far
+// as the window goes, and what the service has not processed. Twice as large each time, so that a session takes the
+// memory that it uses.
+func (x *session) makeRoom() {
+	n := uint64(len(x.entries))
+	if n == 0 {
+		x.grow(firstEntries)
+		return
+	}
+	if n < x.most && x.next >= n+x.placed && (n < uint64(x.window) || x.next > x.applied+n) {
+		x.grow(2 * n)
+	}
+}
+
+// grow makes room for n messages, or as many as there may be; n is a power of two.
+func (x *session) grow(n uint64) {
+	old := *x
+	x.entries = make([]entry, min(n, x.most))
+	for c := x.next - min(x.next, uint64(len(old.entries))); c < x.next; c++ {
+		*x.at(c) = *old.at(c)
+	}
+}
+
+// place notes where an inherited message stands, if that is near enough for a client to ask.
 func (x *session) place(e *service.Egress) {
+	behind := x.next - e.Correlation
+	if e.Correlation >= x.next || behind > x.most {
+		return
+	}
+	if behind > uint64(len(x.entries)) {
+		x.grow(max(firstEntries, uint64(1)<<bits.Len64(behind-1)))
+	}
 	x.placed = min(x.placed, e.Correlation)
-	x.entries[e.Correlation&x.mask] = entry{position: e.Position, sequence: e.Sequence, timestamp: e.Timestamp}
+	*x.at(e.Correlation) = entry{position: e.Position, sequence: e.Sequence, timestamp: e.Timestamp}
 }
 
 // inheritedEntry is what is known of an inherited message: why it took no effect, if it did not, and if it is one of the
 // newest also where it stands.
 func (x *session) inheritedEntry(correlation uint64) (e entry) {
-	if correlation >= x.placed && x.next-correlation <= x.mask+1 {
-		e = x.entries[correlation&x.mask]
+	if correlation >= x.placed && x.next-correlation <= uint64(len(x.entries)) {
+		e = *x.at(correlation)
 	}
 	e.code = x.inheritedCode(correlation)
 	return e
@@ -117,23 +159,26 @@ func (x *session) inheritedCode(correlation uint64) wire.Refusal {
 	return x.refused[i].code
 }
 
-// begin makes a free slot a session. Memory is allocated only if what an earlier session left does not do.
-func (x *session) begin(id wire.SessionID, token uint64, window uint32, maxPayload int) {
+// begin makes a free slot a session. Memory for its messages is taken when they come.
+func (x *session) begin(id wire.SessionID, token uint64, window uint32) {
 	window = max(1, min(window, maxWindow))
-	// Twice the window: the client's may begin behind the committed end, the service's lag behind it.
-	n := 1 << bits.Len32(2*window-1)
-	entries, out := x.entries, x.out
-	if len(entries) < n {
-		entries = make([]entry, n)
-	}
-	if out == nil {
-		out = make([]byte, maxPayload)
-	}
+	kept := *x
 	*x = session{
-		id: id, token: token, window: window, next: 1,
-		entries: entries, mask: uint64(len(entries) - 1), out: out, refused: x.refused[:0],
-		listed: x.listed, owing: x.owing, slot: x.slot,
+		id: id, token: token, window: window, next: 1, placed: 1, most: mostEntries(window),
+		entries: kept.entries, refused: kept.refused, listed: kept.listed, owing: kept.owing, slot: kept.slot,
 		gapNs: never, busyNs: never, replayNs: never,
+	}
+}
+
+// leave makes a session's slot a free one, with no more memory than that may keep.
+func (x *session) leave() {
+	kept := *x
+	*x = session{listed: kept.listed, owing: kept.owing, slot: kept.slot}
+	if len(kept.entries) <= firstEntries {
+		x.entries = kept.entries
+	}
+	if cap(kept.refused) <= firstEntries {
+		x.refused = kept.refused[:0]
 	}
 }
 
@@ -146,27 +191,47 @@ type table struct {
 	free    []int32
 	byID    map[wire.SessionID]int32
 	byToken map[uint64]int32
+	rooms   [][]byte // for ANSWERS being packed: those that no session holds
 }
 
-func newTable(sessions int) table {
+// packing is how many sessions may have answers packed at once: beyond that, what is packed leaves early.
+const packing = 1024
+
+func newTable(sessions, maxPayload int) table {
+	rooms := min(sessions, packing)
 	t := table{
 		slots:   make([]session, sessions),
 		free:    make([]int32, 0, sessions),
 		byID:    make(map[wire.SessionID]int32, sessions),
 		byToken: make(map[uint64]int32, sessions),
+		rooms:   make([][]byte, rooms),
+	}
+	memory := make([]byte, rooms*maxPayload)
+	for i := range t.rooms {
+		t.rooms[i], memory = memory[:maxPayload:maxPayload], memory[maxPayload:]
 	}
 	t.reset()
 	return t
 }
 
-// reset forgets every session and keeps the memory.
+// unpack takes from a session what answers are packed for it.
+func (t *table) unpack(x *session) {
+	if x.out != nil {
+		t.rooms = append(t.rooms, x.out)
+	}
+	x.out, x.staged = nil, 0
+}
+
+// reset forgets every session.
 func (t *table) reset() {
 	clear(t.byID)
 	clear(t.byToken)
 	t.free = t.free[:0]
 	for i := len(t.slots) - 1; i >= 0; i-- {
 		x := &t.slots[i]
-		*x = session{entries: x.entries, out: x.out, refused: x.refused[:0], slot: int32(i)}
+		t.unpack(x)
+		x.leave()
+		x.listed, x.owing, x.slot = false, false, int32(i)
 		t.free = append(t.free, int32(i))
 	}
 }
@@ -209,9 +274,9 @@ func (t *table) take() (slot int32, ok bool) {
 }
 
 // begin puts a session into a slot that take returned.
-func (t *table) begin(slot int32, id wire.SessionID, token uint64, window uint32, maxPayload int) *session {
+func (t *table) begin(slot int32, id wire.SessionID, token uint64, window uint32) *session {
 	x := &t.slots[slot]
-	x.begin(id, token, window, maxPayload)
+	x.begin(id, token, window)
 	t.byID[id] = slot
 	t.byToken[token] = slot
 	return x
@@ -224,6 +289,7 @@ func (t *table) release(slot int32) {
 	if t.byToken[x.token] == slot {
 		delete(t.byToken, x.token)
 	}
-	*x = session{entries: x.entries, out: x.out, refused: x.refused[:0], listed: x.listed, owing: x.owing, slot: slot}
+	t.unpack(x)
+	x.leave()
 	t.free = append(t.free, slot)
 }

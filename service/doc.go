@@ -84,8 +84,8 @@
 // # Limits
 //
 // Limits (sessions, kept responses, timers), MaxOutputs, MaxOutputBytes, MaxResponse, MaxServices. Memory is allocated when
-// the driver is made and when a session opens (its kept responses: about KeptBytes + 72 bytes for each of
-// KeptResponses, reused after it closes), not while records are applied. A snapshot needs a few buffers of 64 KiB, whatever the
-// size of the state; its head has MaxTerms entries of the term index and MaxConfigs config records at most. The last 64 points at
-// which a digest was taken are remembered for comparing.
+// the driver is made, when a session opens (1.7 KiB, reused after it closes), and when more is kept for a session than
+// before: twice as much each time, up to KeptBytes + 64 bytes for each of KeptResponses. Else none is, while records are
+// applied. A snapshot needs a few buffers of 64 KiB, whatever the size of the state; its head has MaxTerms entries of the term
+// index and MaxConfigs config records at most. The last 64 points at which a digest was taken are remembered for comparing.
 package service

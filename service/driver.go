@@ -42,7 +42,7 @@ type Options struct {
 
 // Limits bound what is kept for sessions. Zero fields take the default. They change outputs: the same on every node.
 type Limits struct {
-	Sessions      int // open at once: 1024
+	Sessions      int // open at once: 16384
 	KeptResponses int // per session, a power of two: 4096
 	KeptBytes     int // of their payloads, per session, a power of two: 1 MiB
 	Timers        int // pending at once, of all services together: 16384
@@ -51,12 +51,15 @@ type Limits struct {
 
 const defaultBatch = 256
 
-// DefaultTimers is the default of Limits.Timers.
-const DefaultTimers = 16384
+// The defaults of Limits.Sessions and Limits.Timers.
+const (
+	DefaultSessions = 16384
+	DefaultTimers   = 16384
+)
 
 func (l *Limits) defaults() error {
 	if l.Sessions == 0 {
-		l.Sessions = 1024
+		l.Sessions = DefaultSessions
 	}
 	if l.KeptResponses == 0 {
 		l.KeptResponses = 4096

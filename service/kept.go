@@ -1,6 +1,10 @@
 package service
 
-import "lockstep/wire"
+import (
+	"math/bits"
+
+	"lockstep/wire"
+)
 
 // keptResponse is what a response needs to be sent again, but for its payload.
 type keptResponse struct {
@@ -15,8 +19,9 @@ type keptResponse struct {
 }
 
 // kept holds the responses of one session that its client has not acknowledged: those numbered acked+1 .. last. Two
-// rings of fixed size, one of descriptions and one of payload bytes (which wrap). Whenever everything is
-// acknowledged both start again at 0, so that a client that keeps up uses a few cache lines only.
+// rings, one of descriptions and one of payload bytes (which wrap). Each is as large as was needed so far, a power of
+// two, and never larger than the limit. Whenever everything is acknowledged both start again at 0, so that a client that
+// keeps up uses a few cache lines only.
 type kept struct {
 	list  []keptResponse
 	bytes []byte
@@ -25,18 +30,44 @@ type kept struct {
 	first uint64 // slot of number acked+1
 	from  uint64 // bytes in use: [from, to), growing
 	to    uint64
+	most  *Limits
 }
 
-// push keeps the next response under the number last+1. It reports false, and keeps nothing, when there is no room.
+// What a session has room for at first, and what it may keep when it ends.
+const (
+	firstResponses = 8
+	firstBytes     = 1 << 10
+)
+
+// newKept is for a session that has kept nothing.
+func newKept(l *Limits) kept {
+	return kept{
+		list:  make([]keptResponse, min(firstResponses, l.KeptResponses)),
+		bytes: make([]byte, min(firstBytes, l.KeptBytes)),
+		most:  l,
+	}
+}
+
+// again is the same for another session, with as much of the memory as may be kept.
+func (k *kept) again() kept {
+	fresh := kept{list: k.list, bytes: k.bytes, most: k.most}
+	if len(k.list) > firstResponses {
+		fresh.list = make([]keptResponse, min(firstResponses, k.most.KeptResponses))
+	}
+	if len(k.bytes) > firstBytes {
+		fresh.bytes = make([]byte, min(firstBytes, k.most.KeptBytes))
+	}
+	return fresh
+}
+
+// push keeps the next response under the number last+1. It reports false, and keeps nothing, when the limits do not
+// admit it.
 func (k *kept) push(head *Egress, payload []byte) bool {
-	count := k.last - k.acked
-	if count == uint64(len(k.list)) || k.to-k.from+uint64(len(payload)) > uint64(len(k.bytes)) {
+	if !k.admits(len(payload)) {
 		return false
 	}
-	k.last++
-	head.Response, head.Acked = k.last, k.acked
-	slot := &k.list[(k.first+count)&uint64(len(k.list)-1)]
-	*slot = keptResponse{
+	head.Response, head.Acked = k.last+1, k.acked
+	*k.add() = keptResponse{
 		correlation: head.Correlation, sequence: head.Sequence, position: head.Position, timestamp: head.Timestamp,
 		from: k.to, length: uint32(len(payload)), service: head.Service,
 		last: head.Last,
@@ -46,6 +77,48 @@ func (k *kept) push(head *Egress, payload []byte) bool {
 	copy(k.bytes, payload[n:])
 	k.to += uint64(len(payload))
 	return true
+}
+
+// admits says whether a response of so many bytes may be kept, and makes room for it.
+func (k *kept) admits(length int) bool {
+	count, used := k.last-k.acked, k.to-k.from+uint64(length)
+	if count >= uint64(k.most.KeptResponses) || used > uint64(k.most.KeptBytes) {
+		return false
+	}
+	if count == uint64(len(k.list)) {
+		k.growList()
+	}
+	if used > uint64(len(k.bytes)) {
+		k.growBytes(used)
+	}
+	return true
+}
+
+// add takes the slot of the response numbered last+1; there is one.
+func (k *kept) add() *keptResponse {
+	k.last++
+	return k.at(k.last)
+}
+
+func (k *kept) growList() {
+	list := make([]keptResponse, 2*len(k.list))
+	at := k.first & uint64(len(k.list)-1)
+	n := copy(list, k.list[at:])
+	copy(list[n:], k.list[:at])
+	k.list, k.first = list, 0
+}
+
+// growBytes makes room for so many bytes: what is there moves to the beginning.
+func (k *kept) growBytes(need uint64) {
+	b := make([]byte, 1<<bits.Len64(need-1))
+	used := k.to - k.from
+	at := k.from & uint64(len(k.bytes)-1)
+	n := copy(b[:used], k.bytes[at:])
+	copy(b[n:used], k.bytes)
+	for number := k.acked + 1; number <= k.last; number++ {
+		k.at(number).from -= k.from
+	}
+	k.bytes, k.from, k.to = b, 0, used
 }
 
 // at returns response number n, acked < n <= last.

@@ -14,7 +14,7 @@ import (
 // What is kept is what a list with a sum would keep, through any number of wraps of both rings.
 func TestKeptAgainstAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k := kept{list: make([]keptResponse, 8), bytes: make([]byte, 64)}
+		k := newKept(&Limits{KeptResponses: 64, KeptBytes: 4096})
 		start := rapid.SampledFrom([]uint64{0, 1<<32 - 3, 1<<40 + 5}).Draw(t, "start")
 		k.acked, k.last = start, start
 		type response struct {
@@ -23,10 +23,10 @@ func TestKeptAgainstAList(t *testing.T) {
 		}
 		var list []response
 		last, total := start, 0
-		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "push") {
-				payload := bytes.Repeat([]byte{byte(last)}, rapid.IntRange(0, 40).Draw(t, "length"))
-				want := len(list) < 8 && total+len(payload) <= 64
+				payload := bytes.Repeat([]byte{byte(last)}, rapid.SampledFrom([]int{0, 1, 40, 300, 700}).Draw(t, "length"))
+				want := len(list) < 64 && total+len(payload) <= 4096
 				head := Egress{Correlation: last}
 				if k.push(&head, payload) != want {
 					t.Fatalf("%d kept with %d bytes: push of %d bytes gives %v", len(list), total, len(payload), !want)

@@ -2,6 +2,7 @@ package service
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"lockstep/wire"
@@ -20,10 +21,11 @@ type session struct {
 }
 
 // refused remembers the newest messages of a session that took no effect, and why: whoever leads next answers their
-// repeats with it.
+// repeats with it. A ring that doubles up to the limit of responses kept.
 type refused struct {
 	list  []refusal
 	count uint64 // of all there ever were
+	most  *Limits
 }
 
 type refusal struct {
@@ -32,8 +34,27 @@ type refusal struct {
 }
 
 func (r *refused) add(correlation uint64, code wire.Refusal) {
-	r.list[r.count&uint64(len(r.list)-1)] = refusal{correlation, code}
+	if n := len(r.list); r.count == uint64(n) && n < r.most.KeptResponses {
+		r.grow(uint64(n + 1))
+	}
 	r.count++
+	*r.at(r.count - 1) = refusal{correlation, code}
+}
+
+// grow makes room for n, or for as many as are remembered. Until then none was overwritten: each keeps its slot.
+func (r *refused) grow(n uint64) {
+	n = min(max(uint64(1)<<bits.Len64(n-1), firstResponses), uint64(r.most.KeptResponses))
+	list := make([]refusal, n)
+	copy(list, r.list)
+	r.list = list
+}
+
+// again is the same for another session, with as much of the memory as may be kept.
+func (r *refused) again() refused {
+	if len(r.list) > firstResponses {
+		return refused{most: r.most}
+	}
+	return refused{list: r.list, most: r.most}
 }
 
 // first is the number, counted from 0, of the oldest that is remembered.
@@ -41,8 +62,8 @@ func (r *refused) first() uint64 { return r.count - min(r.count, uint64(len(r.li
 
 func (r *refused) at(n uint64) *refusal { return &r.list[n&uint64(len(r.list)-1)] }
 
-// table holds the open sessions. It allocates when one opens and the memory of a closed one cannot be reused, and
-// at no other time.
+// table holds the open sessions. It allocates when one opens and the memory of a closed one cannot be reused, and when
+// more is kept for one than ever before.
 type table struct {
 	limits Limits
 	byID   map[wire.SessionID]*session
@@ -73,16 +94,9 @@ func (t *table) open(id wire.SessionID, token uint64, window uint32, name []byte
 		s = t.free[n-1]
 		t.free = t.free[:n-1]
 	} else {
-		s = &session{kept: kept{
-			list:  make([]keptResponse, t.limits.KeptResponses),
-			bytes: make([]byte, t.limits.KeptBytes),
-		}, refused: refused{list: make([]refusal, t.limits.KeptResponses)}}
+		s = &session{kept: newKept(&t.limits), refused: refused{most: &t.limits}}
 	}
-	*s = session{
-		id: id, token: token, window: window,
-		name: append(s.name[:0], name...),
-		kept: kept{list: s.kept.list, bytes: s.kept.bytes}, refused: refused{list: s.refused.list},
-	}
+	s.id, s.token, s.window, s.name = id, token, window, append(s.name[:0], name...)
 	t.byID[id] = s
 	return s
 }
@@ -90,6 +104,7 @@ func (t *table) open(id wire.SessionID, token uint64, window uint32, name []byte
 // close removes a session. The pointer must not be used afterwards.
 func (t *table) close(s *session) {
 	delete(t.byID, s.id)
+	*s = session{name: s.name[:0], kept: s.kept.again(), refused: s.refused.again()}
 	t.free = append(t.free, s)
 }
 

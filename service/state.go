@@ -232,6 +232,9 @@ func (r *chunkReader) refused(s *session) {
 	if x.count = r.uint64(); x.count > s.correlation {
 		r.fail("session %x: %d messages without effect, of %d", s.id, x.count, s.correlation)
 	}
+	if n := min(x.count, uint64(x.most.KeptResponses)); n > 0 && r.err == nil {
+		x.grow(n)
+	}
 	for n := x.first(); n < x.count && r.err == nil; n++ {
 		*x.at(n) = refusal{r.uint64(), wire.Refusal(r.uint16())}
 	}
@@ -240,24 +243,24 @@ func (r *chunkReader) refused(s *session) {
 func (r *chunkReader) kept(s *session) {
 	k := &s.kept
 	acked, last := r.uint64(), r.uint64()
-	if last < acked || last-acked > uint64(len(k.list)) {
-		r.fail("session %x: responses %d to %d are kept, and %d may be", s.id, acked+1, last, len(k.list))
+	if most := k.most.KeptResponses; last < acked || last-acked > uint64(most) {
+		r.fail("session %x: responses %d to %d are kept, and %d may be", s.id, acked+1, last, most)
 		return
 	}
 	k.acked, k.last = acked, acked
 	for k.last < last && r.err == nil {
-		x := &k.list[k.last-acked]
-		*x = keptResponse{
+		x := keptResponse{
 			correlation: r.uint64(), sequence: r.uint64(), position: wire.Position(r.uint64()), timestamp: r.uint64(),
 			service: r.uint16(), last: r.flag(), length: r.uint32(), from: k.to,
 		}
-		if x.length > MaxResponse || k.to+uint64(x.length) > uint64(len(k.bytes)) {
+		if x.length > MaxResponse || !k.admits(int(x.length)) {
 			r.fail("session %x: response %d has %d bytes, behind %d bytes: more than are kept", s.id, k.last+1, x.length, k.to)
 			return
 		}
+		x.from = k.to
+		*k.add() = x
 		r.bytes(k.bytes[k.to : k.to+uint64(x.length)])
 		k.to += uint64(x.length)
-		k.last++
 	}
 }
 
