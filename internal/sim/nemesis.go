@@ -269,8 +269,14 @@ func (w *World) handOver(to wire.NodeID) bool {
 	if m == nil || w.healed {
 		return false
 	}
+	return w.operate(m, replica.OperatorRequest{Kind: replica.OperatorHandOver, Node: to}, sometimesHandOvers)
+}
+
+// operate puts an operator's request in at a running node: in time it is done, which is counted, or the operator gives
+// up. False when the node has another one at hand.
+func (w *World) operate(m *member, request replica.OperatorRequest, done int) bool {
 	operator := m.process.in.Operator
-	call := operator.Begin(replica.OperatorRequest{Kind: replica.OperatorHandOver, Node: to})
+	call := operator.Begin(request)
 	if call == nil {
 		return false
 	}
@@ -278,7 +284,7 @@ func (w *World) handOver(to wire.NodeID) bool {
 		select {
 		case a := <-call.Done():
 			if a.Err == nil {
-				w.sometimes(sometimesHandOvers)
+				w.sometimes(done)
 			}
 		default:
 			operator.Withdraw(call)

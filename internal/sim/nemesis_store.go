@@ -178,22 +178,8 @@ func (w *World) askSnapshot() bool {
 	if m == nil {
 		return false
 	}
-	operator := m.process.in.Operator
-	call := operator.Begin(replica.OperatorRequest{Kind: replica.OperatorSnapshot, Leader: w.storeRng.IntN(2) == 0})
-	if call == nil {
-		return false
-	}
-	w.later(3*w.o.TimeoutMaxMs*1e6, func() {
-		select {
-		case a := <-call.Done():
-			if a.Err == nil {
-				w.sometimes(sometimesAsked)
-			}
-		default:
-			operator.Withdraw(call)
-		}
-	})
-	return true
+	ask := replica.OperatorRequest{Kind: replica.OperatorSnapshot, Leader: w.storeRng.IntN(2) == 0}
+	return w.operate(m, ask, sometimesAsked)
 }
 
 // goAway parts a node from the other nodes until they have dropped what it lacks, or for long enough.
