@@ -1,9 +1,6 @@
 package archive
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +11,7 @@ import (
 
 	"lockstep/internal/vfs"
 	"lockstep/journal"
+	"lockstep/journal/snapshot"
 	"lockstep/wire"
 )
 
@@ -30,7 +28,6 @@ var (
 const (
 	manifestName   = "MANIFEST"
 	manifestFormat = "lockstep archive 1"
-	sumPrefix      = "sha256 "
 )
 
 // Manifest says what an archive holds.
@@ -88,12 +85,12 @@ func Load(fs vfs.FS, dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("archive: read the manifest: %w", err)
 	}
-	at := bytes.LastIndex(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) + 1
-	if string(text[at:]) != sumLine(text[:at]) {
+	lines, ok := snapshot.CutSum(text)
+	if !ok {
 		return nil, fmt.Errorf("%w: %s: the checksum in its last line does not fit", ErrDamaged, name)
 	}
 	m := &Manifest{}
-	if err := json.Unmarshal(text[:at], m); err != nil {
+	if err := json.Unmarshal(lines, m); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
 	}
 	if m.Format != manifestFormat {
@@ -178,8 +175,7 @@ func (m *Manifest) publish(fs vfs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	text = append(text, '\n')
-	text = append(text, sumLine(text)...)
+	text = snapshot.AppendSum(append(text, '\n'))
 	name := path.Join(dir, manifestName)
 	aside := name + ".tmp"
 	if err := fs.Remove(aside); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -203,11 +199,6 @@ func (m *Manifest) publish(fs vfs.FS, dir string) error {
 		return fmt.Errorf("archive: publish: %w", err)
 	}
 	return journal.StoreWatermark(fs, path.Join(dir, m.newest().Dir), m.End.Position)
-}
-
-func sumLine(text []byte) string {
-	sum := sha256.Sum256(text)
-	return sumPrefix + hex.EncodeToString(sum[:]) + "\n"
 }
 
 // readFile reads a whole small file.

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -32,7 +31,6 @@ const (
 	manifestName   = "manifest"
 	manifestFormat = "lockstep snapshot 1"
 	dataName       = "data"
-	sumPrefix      = "sha256 "
 	maxManifest    = 4096
 )
 
@@ -76,18 +74,17 @@ func (m *Manifest) Encode() []byte {
 	if err != nil {
 		panic("snapshot: " + err.Error()) // numbers and strings
 	}
-	text = append(text, '\n')
-	return append(text, sumLine(text)...)
+	return AppendSum(append(text, '\n'))
 }
 
 // Decode reads what Encode made. ErrDamaged; ErrForeign for another format.
 func (m *Manifest) Decode(text []byte) error {
-	at := bytes.LastIndex(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) + 1
-	if string(text[at:]) != sumLine(text[:at]) {
+	lines, ok := CutSum(text)
+	if !ok {
 		return fmt.Errorf("%w: the checksum in the manifest's last line does not fit", ErrDamaged)
 	}
 	var s stored
-	if err := json.Unmarshal(text[:at], &s); err != nil {
+	if err := json.Unmarshal(lines, &s); err != nil {
 		return fmt.Errorf("%w: manifest: %w", ErrDamaged, err)
 	}
 	if s.Format != manifestFormat {
@@ -110,8 +107,6 @@ func (m *Manifest) Decode(text []byte) error {
 }
 
 func hex64(v uint64) string { return fmt.Sprintf("%016x", v) }
-
-func sumLine(text []byte) string { return fmt.Sprintf("%s%x\n", sumPrefix, sha256.Sum256(text)) }
 
 // readManifest reads the manifest file name.
 func readManifest(fs vfs.FS, name string) (m Manifest, err error) {

@@ -655,9 +655,8 @@ func TestIncompleteIsNotPublished(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	m := whole(800)
 	f.Add(m.Encode())
-	f.Add([]byte("{}\n" + sumLine([]byte("{}\n"))))
-	text := bytes.Replace(bytes.TrimSuffix(m.Encode(), []byte(sumLine(nil))), []byte("snapshot 1"), []byte("snapshot 2"), 1)
-	f.Add(text)
+	f.Add(AppendSum([]byte("{}\n")))
+	f.Add(otherFormat(&m))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var m, again Manifest
 		if err := m.Decode(text); err != nil {
@@ -674,10 +673,36 @@ func FuzzManifest(f *testing.F) {
 
 func TestManifestOfAnotherFormatIsRefused(t *testing.T) {
 	m := whole(800)
-	text := m.Encode()
-	text = bytes.Replace(text[:bytes.LastIndex(text, []byte(sumPrefix))], []byte("snapshot 1"), []byte("snapshot 2"), 1)
-	text = append(text, sumLine(text)...)
-	if err := m.Decode(text); !errors.Is(err, ErrForeign) {
+	if err := m.Decode(otherFormat(&m)); !errors.Is(err, ErrForeign) {
 		t.Errorf("another format: %v", err)
+	}
+}
+
+// otherFormat is a manifest as whole as m, of a format that is to come.
+func otherFormat(m *Manifest) []byte {
+	lines, _ := CutSum(m.Encode())
+	return AppendSum(bytes.Replace(lines, []byte("snapshot 1"), []byte("snapshot 2"), 1))
+}
+
+// TestSumIsOfAllLinesBefore: whatever is added, missing or changed, the last line does not fit.
+func TestSumIsOfAllLinesBefore(t *testing.T) {
+	for _, text := range []string{"", "\n", "a\n", "a\n\nb\n"} {
+		summed := AppendSum([]byte(text))
+		if lines, ok := CutSum(summed); !ok || string(lines) != text {
+			t.Errorf("%q comes back as %q, %v", text, lines, ok)
+		}
+		for i := range summed {
+			changed := bytes.Clone(summed)
+			changed[i] ^= 1
+			if _, ok := CutSum(changed); ok {
+				t.Errorf("%q with byte %d changed fits", text, i)
+			}
+			if _, ok := CutSum(summed[:i]); ok {
+				t.Errorf("the first %d bytes of %q fit", i, summed)
+			}
+		}
+		if _, ok := CutSum(append(summed, '\n')); ok {
+			t.Errorf("%q with a line behind its sum fits", text)
+		}
 	}
 }
