@@ -26,8 +26,7 @@ type services struct {
 	progress *service.Progress
 	driver   *service.Driver
 	commands *ringbuf.SPSC[service.Command]
-	wake     func()          // the driver's thread, if that blocks
-	applied  replica.Applied // as last returned
+	wake     func() // the driver's thread, if that blocks
 }
 
 func (s *services) Commit(p wire.Position) {
@@ -51,15 +50,16 @@ func (s *services) command(c *service.Command) {
 }
 
 // Applied looks at the position first: what is reported up to there is published before it.
-func (s *services) Applied() replica.Applied {
-	x := &s.applied
-	if at := s.progress.Applied(); at != x.Position {
-		x.Position = at
-		x.HashPosition, x.Hash = s.progress.HashAt()
-		x.SnapshotPosition, x.SnapshotDigest = s.progress.Snapshot()
-		x.Verified, x.VerifiedDigest = s.progress.Verified()
+func (s *services) Applied(x *replica.Applied) (moved bool) {
+	at := s.progress.Applied()
+	if at == x.Position {
+		return false
 	}
-	return *x
+	x.Position = at
+	x.HashPosition, x.Hash = s.progress.HashAt()
+	x.SnapshotPosition, x.SnapshotDigest = s.progress.Snapshot()
+	x.Verified, x.VerifiedDigest = s.progress.Verified()
+	return true
 }
 
 // Skippable says why the record at a position cannot be passed over. Only the one at which apply has halted here can be:

@@ -55,8 +55,9 @@ type Services interface {
 	// Lead asks for the session table once the term record that ends at end is applied, Resign ends that.
 	Lead(term wire.Term, end wire.Position)
 	Resign()
-	// Applied returns how far the service is, and what it reports up to there.
-	Applied() Applied
+	// Applied brings x up to date with how far the service is, and what it reports up to there. False when x is that
+	// already: its position alone was looked at.
+	Applied(x *Applied) (moved bool)
 	// Skippable says why the record at a position cannot be passed over, nil if it can: apply has halted there because
 	// a service failed. Cold.
 	Skippable(at wire.Position) error

@@ -51,12 +51,9 @@ func (a *Agent) pollVotes() int {
 
 // pollServices steps in how far the service is, which STATUS reports.
 func (a *Agent) pollServices() {
-	x := a.o.Services.Applied()
-	if x.Position == a.applied.Position {
-		return
+	if a.o.Services.Applied(&a.applied) {
+		a.tell(event{kind: InApplied, position: a.applied.Position, applied: &a.applied})
 	}
-	a.applied = x
-	a.tell(event{kind: InApplied, position: x.Position, applied: &a.applied})
 }
 
 // pollCatchUp takes bytes that were fetched over HTTP into the ring, as many as fit.

@@ -207,3 +207,34 @@ func TestOperatorsSnapshotWaitsForRoomAndCommit(t *testing.T) {
 		}
 	}
 }
+
+// moving is a Services that stands where it is told.
+type moving struct {
+	services
+	now Applied
+}
+
+func (m *moving) Applied(x *Applied) (moved bool) {
+	moved = x.Position != m.now.Position
+	*x = m.now
+	return moved
+}
+
+// The core hears of the service when it has moved, and only then; neither costs an allocation.
+func TestPollServices(t *testing.T) {
+	a := agentOf(t, newProbe(t, wire.RuleDurable, Restored{}))
+	m := &moving{}
+	a.o.Services = m
+	allocs := testing.AllocsPerRun(100, func() {
+		m.now.Position += 64
+		m.now.SnapshotPosition, m.now.SnapshotDigest = m.now.Position, 1
+		a.pollServices()
+		a.pollServices()
+	})
+	if a.core.s.applied != m.now.Position || a.applied != m.now || a.err != nil {
+		t.Errorf("the core has %d, want %d; %v", a.core.s.applied, m.now.Position, a.err)
+	}
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
