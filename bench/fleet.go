@@ -31,7 +31,8 @@ type fleet struct {
 	clock    agent.Clock
 	idle     agent.Idle
 	sessions []*fleetSession
-	open     []transport.Transport
+	tr       transport.Transport
+	mux      *client.Mux
 	mode     string
 
 	full  bool  // windows are kept full
@@ -70,6 +71,10 @@ func (p *Plan) tellsWhose() bool { return p.Flow == FlowEcho && p.Payload >= fle
 // newFleet opens n sessions with a cluster and waits until all are open.
 func newFleet(ctx context.Context, t *Target, p *Plan, n int, clock agent.Clock, idle agent.Idle) (*fleet, error) {
 	f := &fleet{plan: p, clock: clock, idle: idle}
+	var err error
+	if f.mux, f.tr, f.mode, err = t.openMux(n); err != nil {
+		return nil, err
+	}
 	for i := range n {
 		if err := f.add(t, i); err != nil {
 			return nil, errors.Join(err, f.close())
@@ -95,29 +100,32 @@ func newFleet(ctx context.Context, t *Target, p *Plan, n int, clock agent.Clock,
 	return f, nil
 }
 
-// add makes a session's client, with a transport of its own.
-func (f *fleet) add(t *Target, i int) error {
-	at := *t
-	if at.Local.Port != 0 {
-		at.Local.Port += uint16(i)
-	}
-	tr, mode, err := at.OpenTransport()
+// openMux opens the transport of so many clients, and what moves them along.
+func (t *Target) openMux(clients int) (*client.Mux, transport.Transport, string, error) {
+	tr, mode, err := t.OpenTransport()
 	if err != nil {
-		return err
+		return nil, nil, "", err
 	}
-	f.mode, f.open = mode, append(f.open, tr)
 	var seed [8]byte
 	_, _ = crand.Read(seed[:]) // never fails (crypto/rand)
+	mux, err := client.NewMux(client.MuxOptions{Cluster: t.Cluster, Transport: tr, Clients: clients,
+		Seed: binary.LittleEndian.Uint64(seed[:]) | 1})
+	if err != nil {
+		return nil, nil, "", errors.Join(err, tr.Close())
+	}
+	return mux, tr, mode, nil
+}
+
+// add makes a session's client.
+func (f *fleet) add(t *Target, i int) (err error) {
 	s := &fleetSession{f: f, index: i, sentNs: make([]int64, 1<<bits.Len(uint(f.plan.Window))),
 		buffer: make([]byte, f.plan.Payload), want: make([]byte, f.plan.Payload)}
 	if f.plan.Flow == FlowOrders {
 		flow := orderflow.New(orderflow.Options{Seed: flowSeed + uint64(i)})
 		s.next = func() []byte { payload, _ := flow.Next(); return payload }
 	}
-	s.client, err = client.New(client.Options{
-		Cluster: t.Cluster, Nodes: t.Nodes, Name: fmt.Sprintf("bench %d", i+1), Transport: tr, Window: uint32(f.plan.Window),
-		Seed: binary.LittleEndian.Uint64(seed[:]) | 1,
-	}, s)
+	s.client, err = f.mux.Add(client.Options{Nodes: t.Nodes, Name: fmt.Sprintf("bench %d", i+1),
+		Window: uint32(f.plan.Window)}, s)
 	if err == nil {
 		f.sessions = append(f.sessions, s)
 	}
@@ -136,12 +144,7 @@ func (f *fleet) cycle() error {
 	return f.err
 }
 
-func (f *fleet) poll(nowNs int64) (work int) {
-	for _, s := range f.sessions {
-		work += s.client.Poll(nowNs)
-	}
-	return work
-}
+func (f *fleet) poll(nowNs int64) (work int) { return f.mux.Poll(nowNs) }
 
 // fill keeps all windows full.
 func (f *fleet) fill(nowNs int64) {
@@ -332,10 +335,4 @@ func (f *fleet) end() (told []Told) {
 	return told
 }
 
-func (f *fleet) close() error {
-	var errs []error
-	for _, tr := range f.open {
-		errs = append(errs, tr.Close())
-	}
-	return errors.Join(errs...)
-}
+func (f *fleet) close() error { return f.tr.Close() }

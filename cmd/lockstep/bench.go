@@ -177,35 +177,7 @@ every round is followed by one of the two-hop floor: bare loops forward frames t
 			if err != nil {
 				return err
 			}
-			return runBench(c.Context(), &f, []bench.Plan{plan})
-		},
-	}
-	f.register(c)
-	return c
-}
-
-func benchLevelsCommand() *cobra.Command {
-	var f benchFlags
-	c := &cobra.Command{
-		Use:   "levels",
-		Short: "What each guarantee level costs, side by side in one run",
-		Long: `Measure the round trip at every guarantee level, one after the other on the same cluster. The differences say where the
-time goes: received is the way to the leader and back with the append (sequenced leaves in the same datagram), replicated
-adds the way to the followers, durable their syncs, applied the service.`,
-		Example: "  lockstep bench levels --lab --json levels.json",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			base, err := f.plan()
-			if err != nil {
-				return err
-			}
-			var plans []bench.Plan
-			for _, level := range bench.LevelNames {
-				p := base
-				p.Level = level
-				plans = append(plans, p)
-			}
-			return runBench(c.Context(), &f, plans)
+			return runBench(c.Context(), &f, []string{f.lab.Transport}, []bench.Plan{plan}, nil)
 		},
 	}
 	f.register(c)

@@ -24,8 +24,10 @@ const tmpfs = "/dev/shm"
 // jitterTime is how long the machine's own pauses are looked at in every round.
 const jitterTime = 300 * time.Millisecond
 
-// runBench measures the plans: in a lab, or against a running cluster from this process.
-func runBench(ctx context.Context, f *benchFlags, plans []bench.Plan) error {
+// runBench measures the plans: in a lab, or against a running cluster from this process. done, if it is not nil, is given
+// what a lab's series came to.
+func runBench(ctx context.Context, f *benchFlags, transports []string, plans []bench.Plan,
+	done func(w io.Writer, columns []benchColumn)) error {
 	out, err := f.output()
 	if err != nil {
 		return err
@@ -41,8 +43,12 @@ func runBench(ctx context.Context, f *benchFlags, plans []bench.Plan) error {
 		return r.direct(ctx, plans)
 	}
 	for _, dir := range f.dirs() {
-		if err := r.series(ctx, dir, plans); err != nil {
+		columns, err := r.series(ctx, dir, transports, plans)
+		if err != nil {
 			return err
+		}
+		if done != nil {
+			done(r.text, columns)
 		}
 	}
 	return nil
@@ -86,41 +92,65 @@ func (r *benchRun) direct(ctx context.Context, plans []bench.Plan) error {
 	return nil
 }
 
-// series runs all rounds with node directories in one place.
-func (r *benchRun) series(ctx context.Context, dir string, plans []bench.Plan) error {
-	rounds := make([][]bench.Row, len(plans))
+// benchColumn is what was measured over one transport.
+type benchColumn struct {
+	transport string
+	rows      [][]bench.Row // by plan, by round
+	floors    []bench.Row   // by round; none without --with-floor
+}
+
+// series runs all rounds with node directories in one place: in every round one transport after the other.
+func (r *benchRun) series(ctx context.Context, dir string, transports []string, plans []bench.Plan) ([]benchColumn, error) {
+	columns := make([]benchColumn, len(transports))
+	for i := range columns {
+		columns[i] = benchColumn{transport: transports[i], rows: make([][]bench.Row, len(plans))}
+	}
 	for round := range r.flags.rounds {
-		fmt.Fprintf(r.text, "round %d of %d, %s in %s (%s)\n", round+1, r.flags.rounds, r.flags.lab.Rule, dir,
-			bench.FileSystem(dir))
-		rows, err := r.round(ctx, dir, plans)
-		if err != nil {
-			return err
-		}
-		if r.flags.withFloor {
-			floor, err := r.floorRound(ctx, &plans[0])
-			if err != nil {
-				return err
+		for i := range columns {
+			fmt.Fprintf(r.text, "round %d of %d, %s in %s (%s)\n", round+1, r.flags.rounds, r.flags.lab.Rule, dir,
+				bench.FileSystem(dir))
+			r.flags.lab.Transport = columns[i].transport
+			if err := r.column(ctx, dir, &columns[i], plans); err != nil {
+				return nil, err
 			}
-			for i := range rows {
-				rows[i].SetFloor(floor.P50Us)
-			}
-			if err := r.emit(&floor); err != nil {
-				return err
-			}
-		}
-		for i := range rows {
-			if err := r.emit(&rows[i]); err != nil {
-				return err
-			}
-			rounds[i] = append(rounds[i], rows[i])
 		}
 	}
 	if r.flags.rounds < 2 {
-		return nil
+		return columns, nil
 	}
-	for i := range rounds {
-		median := bench.Median(rounds[i])
-		if err := r.emit(&median); err != nil {
+	for i := range columns {
+		for _, rows := range columns[i].rows {
+			median := bench.Median(rows)
+			if err := r.emit(&median); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return columns, nil
+}
+
+// column measures one round over one transport.
+func (r *benchRun) column(ctx context.Context, dir string, c *benchColumn, plans []bench.Plan) error {
+	rows, err := r.round(ctx, dir, plans)
+	if err != nil {
+		return err
+	}
+	if r.flags.withFloor {
+		floor, err := r.floorRound(ctx, &plans[0])
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			rows[i].SetFloor(floor.P50Us)
+		}
+		c.floors = append(c.floors, floor)
+		if err := r.emit(&floor); err != nil {
+			return err
+		}
+	}
+	for i := range rows {
+		c.rows[i] = append(c.rows[i], rows[i])
+		if err := r.emit(&rows[i]); err != nil {
 			return err
 		}
 	}
