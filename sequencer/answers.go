@@ -44,6 +44,31 @@ func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
 	return true
 }
 
+// leastPart is how much room there must be for a part of a response, beyond headers; else it goes into the next datagram.
+const leastPart = 64
+
+// packParts puts a response that fits no datagram into the client's datagrams, part by part. It reports false when the
+// transmit side is full: the next call for the same response goes on where this one stopped.
+func (s *Sequencer) packParts(x *session, a *wire.Answer, payload []byte) bool {
+	a.Kind, a.Fragment.Total = wire.AnswerFragment, uint32(len(payload))
+	for x.proven && s.packed < len(payload) {
+		if !s.begin(x) {
+			return false
+		}
+		n := min(wire.AnswerFragmentRoom(len(x.out)-x.staged), len(payload)-s.packed)
+		if n < min(leastPart, len(payload)-s.packed) && x.staged > answersRoom {
+			if !s.sendAnswers(x) {
+				return false
+			}
+			continue
+		}
+		a.Fragment.Offset = uint32(s.packed)
+		x.staged += wire.PutAnswer(x.out[x.staged:], a, payload[s.packed:s.packed+n])
+		s.packed += n
+	}
+	return true
+}
+
 // begin starts a datagram of answers for a client, if none is begun; it leaves with the next flush, whatever gets in.
 // false: too many are begun already, and the transmit side has no room for them.
 func (s *Sequencer) begin(x *session) bool {

@@ -26,6 +26,11 @@ func (a *Appender) start(nowNs, wallNs int64, term wire.Term, chain wire.Chain) 
 	a.stamper.Start(nowNs, wallNs, chain.Timestamp)
 }
 
+// longestAdmitted is the longest payload of a client's record that may ever be appended, in bytes: see Admits.
+func longestAdmitted(ring *ringbuf.LogRing) int {
+	return max(0, int(ring.Size()/4)&^(wire.Alignment-1)-wire.RecordHeaderSize)
+}
+
 // Admits says whether a client's record with a payload of so many bytes may be appended, RefusalNone, or why not:
 // clients may have a quarter of the ring beyond what is committed, and what the disk has not taken yet stays in the ring.
 func (a *Appender) Admits(payload int) wire.Refusal {

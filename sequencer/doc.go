@@ -43,14 +43,19 @@
 //
 // Bad input is counted by reason and dropped, or answered with a Refusal where there is a session or a proven address
 // to answer. Nothing blocks: what has no room (log, window, acknowledgements outstanding) is answered BUSY and consumes
-// nothing. When the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in
-// the egress ring, which in the end makes the driver wait.
+// nothing. Fragments are taken in order, and only of the message that is next in its session; the place of a message
+// that got no further for a second may go to another session, and the client is then asked for all of it again. When
+// the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in the egress
+// ring, the first of them perhaps sent in part, which in the end makes the driver wait.
 //
 // # Limits
 //
-// Options fixes them all: sessions, window, acknowledgements outstanding. Clients may fill a quarter of the ring beyond
-// what is committed; the rest is for the cluster's own records. A message and a response each fit one datagram. A
-// session's memory grows with what it uses, twice as much each time: 40 bytes for each message of its window, of twice
-// that when the service lags; that is the one allocation on the leader's thread. Answers are packed in buffers that
-// sessions share; when all are in use what is packed leaves before the cycle's end.
+// Options fixes them all: sessions, window, acknowledgements outstanding, messages in fragments. Clients may fill a
+// quarter of the ring beyond what is committed; the rest is for the cluster's own records, and a message longer than
+// that quarter is refused for good. Messages and responses that fit no datagram come and go in fragments:
+// Limits.Assemblies messages are put together at a time, each in a buffer for the longest one, allocated when it is
+// first needed; a response waits in the egress ring. A session's memory grows with what it uses, twice as much each
+// time: 40 bytes for each message of its window, of twice that when the service lags. Those are the allocations on the
+// leader's thread. Answers are packed in buffers that sessions share; when all are in use what is packed leaves before
+// the cycle's end.
 package sequencer

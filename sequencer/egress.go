@@ -21,7 +21,7 @@ func (s *Sequencer) drain() (work int) {
 		if s.held = b; !s.onEgress(b) {
 			return work // not released: held is still to be read
 		}
-		s.held = nil
+		s.held, s.packed = nil, 0
 		work++
 	}
 	if work > 0 {
@@ -139,11 +139,11 @@ func (s *Sequencer) closed(x *session, e *service.Egress) bool {
 	}
 	s.meters.refuse(x.code)
 	x.state, x.closedNs = sessionClosed, s.nowNs
+	s.assemblies.drop(x)
 	return true
 }
 
-// response passes a response on, new or replayed. One that fits no datagram keeps its number and loses its payload:
-// the client is told so by the code.
+// response passes a response on, new or replayed; in fragments when it fits no datagram.
 func (s *Sequencer) response(x *session, e *service.Egress, payload []byte) bool {
 	a := wire.Answer{
 		Kind: wire.AnswerResponse, Correlation: e.Correlation, Response: e.Response, Service: e.Service, Code: e.Code,
@@ -153,13 +153,11 @@ func (s *Sequencer) response(x *session, e *service.Egress, payload []byte) bool
 		a.Level = wire.LevelApplied
 	}
 	if answersRoom+wire.AnswerSize(len(payload)) > s.o.MaxPayload {
-		payload, a.Code = nil, wire.RefusalTooLong
-	}
-	if !s.pack(x, &a, payload) {
+		if !s.packParts(x, &a, payload) {
+			return false
+		}
+	} else if !s.pack(x, &a, payload) {
 		return false
-	}
-	if a.Code == wire.RefusalTooLong {
-		s.meters.tooBig.Inc()
 	}
 	x.responses = max(x.responses, e.Response)
 	if e.Last {

@@ -81,15 +81,14 @@ func (s *Sequencer) onMessages(x *session, rest []byte) {
 	var m wire.Message
 	for len(rest) > 0 {
 		payload, behind, ok := wire.NextMessage(rest, &m)
-		if !ok || m.Kind == wire.MessageFragment {
+		if !ok {
 			s.meters.dropped[wire.DropBody].Inc()
 			return
 		}
 		rest = behind
 		switch {
 		case m.Correlation == x.next:
-			if code := s.sequence(x, &m, payload); code != wire.RefusalNone {
-				s.busy(x, code)
+			if !s.take(x, &m, payload) {
 				return
 			}
 		case m.Correlation < x.next:
@@ -101,15 +100,35 @@ func (s *Sequencer) onMessages(x *session, rest []byte) {
 	}
 }
 
+// take takes the session's next message, or a part of it. It reports false when what is behind it in the datagram is not
+// to be looked at, and has told the client why.
+func (s *Sequencer) take(x *session, m *wire.Message, payload []byte) bool {
+	var busy wire.Refusal
+	var gap bool
+	if m.Kind == wire.MessageFragment {
+		busy, gap = s.fragment(x, m, payload)
+	} else {
+		busy = s.sequence(x, m, payload)
+	}
+	switch {
+	case busy != wire.RefusalNone:
+		s.busy(x, busy)
+	case gap:
+		s.gap(x)
+	}
+	return busy == wire.RefusalNone && !gap
+}
+
 // final says whether a code means that a message was refused for good. A void is not refused: it does what it is for.
 func final(code wire.Refusal) bool { return code != wire.RefusalNone && code != wire.RefusalVoided }
 
-// judge says whether a message is refused for good. It depends on the message alone, so that a repeat gets the same.
-func (s *Sequencer) judge(m *wire.Message, payload []byte) wire.Refusal {
+// judge says whether a message of so many bytes in all is refused for good. It depends on the message alone, so that a
+// repeat gets the same.
+func (s *Sequencer) judge(m *wire.Message, length int) wire.Refusal {
 	switch {
 	case m.Kind == wire.MessageVoid:
 		return wire.RefusalVoided
-	case len(payload) > int(s.o.MaxMessage):
+	case length > int(s.o.MaxMessage):
 		return wire.RefusalTooLong
 	case m.Service >= service.MaxServices || !s.o.Services[m.Service]:
 		return wire.RefusalUnknownService
@@ -117,14 +136,32 @@ func (s *Sequencer) judge(m *wire.Message, payload []byte) wire.Refusal {
 	return wire.RefusalNone
 }
 
-// sequence appends the session's next message. A final refusal and a void consume its correlation by a record for no
-// service. It returns why it is busy instead, and then nothing was consumed.
-func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.Refusal {
-	code, to := s.judge(m, payload), m.Service
-	if code != wire.RefusalNone {
-		why := wire.Reason{Code: code}
-		payload, to = s.payload[:why.Put(s.payload[:])], service.None
+// whole is how long a message is, all its fragments together.
+func whole(m *wire.Message, payload []byte) int {
+	if m.Kind == wire.MessageFragment {
+		return int(m.Fragment.Total)
 	}
+	return len(payload)
+}
+
+// sequence appends the session's next message, whose payload is whole. A final refusal and a void consume its
+// correlation by a record for no service. It returns why it is busy instead, and then nothing was consumed.
+func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.Refusal {
+	if code := s.judge(m, whole(m, payload)); code != wire.RefusalNone {
+		return s.refuseNext(x, m, code)
+	}
+	return s.put(x, m, m.Service, payload, wire.RefusalNone)
+}
+
+// refuseNext appends that the session's next message takes no effect, and why; as sequence does.
+func (s *Sequencer) refuseNext(x *session, m *wire.Message, code wire.Refusal) wire.Refusal {
+	why := wire.Reason{Code: code}
+	return s.put(x, m, service.None, s.payload[:why.Put(s.payload[:])], code)
+}
+
+// put appends the record of the session's next message to a service, with why it takes no effect, or RefusalNone; it
+// returns why it is busy instead.
+func (s *Sequencer) put(x *session, m *wire.Message, to uint16, payload []byte, code wire.Refusal) wire.Refusal {
 	switch {
 	case s.obstacle != wire.RefusalNone:
 		return s.obstacle
@@ -149,6 +186,7 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 	x.next++
 	x.logged = x.received
 	x.busy = false
+	s.assemblies.drop(x)
 	s.meters.messages.Inc()
 	levels := m.Levels
 	if final(code) {
@@ -171,16 +209,23 @@ func (s *Sequencer) sequence(x *session, m *wire.Message, payload []byte) wire.R
 	return wire.RefusalNone
 }
 
-// repeat answers a message that was sequenced before with what is true of it by now.
+// repeat answers a message that was sequenced before with what is true of it by now; of one in fragments, the last.
 func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
+	if m.Kind == wire.MessageFragment && !m.Fragment.Ends(len(payload)) {
+		return
+	}
 	s.meters.repeats.Inc()
-	if code := s.judge(m, payload); final(code) {
+	if code := s.judge(m, whole(m, payload)); final(code) {
 		s.refuse(x, m.Correlation, code)
 		return
 	}
 	e := x.entry(m.Correlation)
 	if e == nil {
 		s.repeatInherited(x, m)
+		return
+	}
+	if e.code == wire.RefusalMalformed { // its fragments did not fit one another: none alone shows that
+		s.refuse(x, m.Correlation, e.code)
 		return
 	}
 	e.levels |= m.Levels

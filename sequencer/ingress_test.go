@@ -77,22 +77,6 @@ func TestAnswersFillSeveralDatagrams(t *testing.T) {
 	}
 }
 
-// A response that fits no datagram keeps its number and says why it is empty.
-func TestResponseThatFitsNoDatagram(t *testing.T) {
-	l := newLeader(t, Limits{}, 0)
-	id := l.open(addr(2), 1)
-	l.messages(addr(2), id, 0, data(1, applied, talk(1, 1400)...), data(2, applied, talk(1, 1)...))
-	l.cycle()
-	g := l.one(addr(2))
-	if len(g.answers) != 2 || g.answers[0].Code != wire.RefusalTooLong || g.answers[0].Response != 1 ||
-		g.payloads[0] != "" || g.answers[1].Response != 2 {
-		t.Errorf("%+v", g)
-	}
-	if l.count("lockstep_sequencer_responses_too_long_total") != 1 {
-		t.Error("not counted")
-	}
-}
-
 // A full transmit side delays responses and loses none; acknowledgements it may lose.
 func TestFullTransmitSideDelaysResponses(t *testing.T) {
 	l := newLeader(t, Limits{}, 0)

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	testCluster = 0xc1
+	testCluster    = 0xc1
+	testMaxMessage = 8192
 	// talker answers a message with as many responses as its payload's first byte says, of as many bytes each as the
 	// next four say.
 	talker uint16 = 4
@@ -42,10 +43,15 @@ func addr(host byte) transport.Addr { return transport.Addr{IP: [4]byte{10, 1, 0
 
 // newLeader makes a leader of term 1 that is ready.
 func newLeader(t testing.TB, limits Limits, slots int) *leader {
+	return newLeaderOver(t, limits, slots, 1<<18, testMaxMessage)
+}
+
+// newLeaderOver makes one with a ring of so many bytes, and messages of so many.
+func newLeaderOver(t testing.TB, limits Limits, slots, ringBytes int, maxMessage uint32) *leader {
 	l := &leader{
 		t: t, nowNs: 1e9, wallNs: 1_700_000_000e9, ends: map[transport.Addr]transport.Transport{},
 		talker:   &talkerService{},
-		ring:     ringbuf.NewLogRing(make([]byte, 2<<18), 1<<18, false),
+		ring:     ringbuf.NewLogRing(make([]byte, 2*ringBytes), ringBytes, false),
 		commands: ringbuf.NewSPSC(make([]service.Command, 64)),
 	}
 	l.net = transport.NewMemory(transport.MemoryOptions{Slots: max(slots, 256)})
@@ -75,7 +81,7 @@ func newLeader(t testing.TB, limits Limits, slots int) *leader {
 	o := Options{
 		Identity: Identity{Cluster: testCluster, Node: 1, Incarnation: 9, Run: 2},
 		Ring:     l.ring, Sender: l.sender, MaxPayload: tr.MaxPayload(), Egress: egress, Commands: l.commands,
-		Progress: &l.progress, MaxMessage: 512, WallNs: func() int64 { return l.wallNs }, Random: rand.New(rand.NewPCG(1, 2)),
+		Progress: &l.progress, MaxMessage: maxMessage, WallNs: func() int64 { return l.wallNs }, Random: rand.New(rand.NewPCG(1, 2)),
 		Limits: limits, Counters: l.counters,
 	}
 	o.Services[talker] = true
@@ -295,7 +301,7 @@ func void(correlation uint64, levels wire.Levels) message {
 }
 
 func (l *leader) messages(from transport.Addr, session wire.SessionID, receivedUpTo uint64, list ...message) {
-	b := make([]byte, 2048)
+	b := make([]byte, 1<<14)
 	n := (&wire.Messages{Received: receivedUpTo}).Put(b)
 	for i := range list {
 		n += wire.PutMessage(b[n:], &list[i].Message, list[i].payload)
@@ -340,6 +346,7 @@ var poison = []byte("poison")
 type talkerService struct {
 	order    []uint64
 	fired    []uint64
+	scratch  []byte      // for responses; nil: made anew each time
 	deadline [256]uint64 // of timers, by id
 }
 
@@ -359,7 +366,12 @@ func (s *talkerService) Apply(ctx *service.Context, r *wire.Record, payload []by
 	if len(payload) < 5 {
 		return
 	}
-	b := make([]byte, binary.LittleEndian.Uint32(payload[1:]))
+	size := binary.LittleEndian.Uint32(payload[1:])
+	b := s.scratch
+	if b == nil {
+		b = make([]byte, size)
+	}
+	b = b[:size]
 	for i := range payload[0] {
 		if len(b) > 0 {
 			b[0] = i

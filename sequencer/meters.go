@@ -9,17 +9,18 @@ import (
 
 // meters are the sequencer's counters, visible from outside in the node's counters file.
 type meters struct {
-	messages, repeats, gaps, acks         *counters.Counter
-	sessions, opened, resumed, expired    *counters.Counter
-	challenges, replays, replaysHeld      *counters.Counter
-	datagrams, acksLost, sendFull, tooBig *counters.Counter
-	stale, clamps, timers                 *counters.Counter
-	refused                               [wire.NumRefusals]*counters.Counter
-	dropped                               [wire.NumDrops]*counters.Counter
+	messages, repeats, gaps, acks      *counters.Counter
+	sessions, opened, resumed, expired *counters.Counter
+	challenges, replays, replaysHeld   *counters.Counter
+	datagrams, acksLost, sendFull      *counters.Counter
+	fragments, assembled               *counters.Counter
+	stale, clamps, timers              *counters.Counter
+	refused                            [wire.NumRefusals]*counters.Counter
+	dropped                            [wire.NumDrops]*counters.Counter
 }
 
 // numMeters is how many there are at most.
-const numMeters = 20 + wire.NumRefusals + wire.NumDrops
+const numMeters = 21 + wire.NumRefusals + wire.NumDrops
 
 func newMeters(f *counters.File) (meters, error) {
 	if f == nil {
@@ -45,10 +46,10 @@ func newMeters(f *counters.File) (meters, error) {
 		datagrams: f.Counter("lockstep_sequencer_answers_total", "Datagrams with answers sent"),
 		acksLost:  f.Counter("lockstep_sequencer_answers_lost_total", "Answers dropped because the transmit side was full"),
 		sendFull:  f.Counter("lockstep_sequencer_send_full_total", "Times that the transmit side had no room for answers"),
-		tooBig: f.Counter("lockstep_sequencer_responses_too_long_total",
-			"Responses that fit no datagram and were sent without their payload"),
-		timers: f.Counter("lockstep_sequencer_timers_total", "Timer records appended"),
-		stale:  f.Counter("lockstep_sequencer_egress_stale_total", "Egress messages of an earlier leadership, dropped"),
+		fragments: f.Counter("lockstep_sequencer_fragments_total", "Fragments of client messages taken"),
+		assembled: f.Counter("lockstep_sequencer_assembled_total", "Client messages put together from fragments"),
+		timers:    f.Counter("lockstep_sequencer_timers_total", "Timer records appended"),
+		stale:     f.Counter("lockstep_sequencer_egress_stale_total", "Egress messages of an earlier leadership, dropped"),
 		clamps: f.Counter("lockstep_sequencer_stamp_clamps_total",
 			"Stamps taken past the log's last one instead of the clock"),
 	}

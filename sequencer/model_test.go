@@ -55,6 +55,20 @@ func TestSessionOrderModel(t *testing.T) {
 				}
 				s.next = x.next
 			},
+			"fragment": func(r *rapid.T) {
+				s := sessions[rapid.IntRange(0, 1).Draw(r, "session")]
+				c := uint64(max(1, int64(s.next)+rapid.Int64Range(-2, 1).Draw(r, "offset")))
+				at := rapid.IntRange(0, 2).Draw(r, "part") * 1000
+				l.messages(s.from, s.id, 0, part(c, all, long(3000, byte(c)), at, 1000))
+				if s.gone {
+					return
+				}
+				x := l.s.table.find(s.id)
+				if x.next > s.next && (c != s.next || x.next > s.next+1) {
+					r.Fatalf("next is %d after a fragment of %d at %d", x.next, c, s.next)
+				}
+				s.next = x.next
+			},
 			"cycle": func(*rapid.T) { l.cycle() },
 			"hold": func(*rapid.T) {
 				l.part(l.s.replicated, l.s.durable, l.s.log.commit)

@@ -37,7 +37,7 @@ type Options struct {
 	Commands   *ringbuf.SPSC[service.Command] // producer end, shared on one thread with whoever sends Lead and Resign
 	Services   [service.MaxServices]bool      // numbers of the services that the cluster runs
 	Progress   *service.Progress              // of the driver: says whether apply has halted; nil: it never has
-	MaxMessage uint32                         // longest client message, bytes; what fits a datagram bounds it further
+	MaxMessage uint32                         // longest client message, bytes; a quarter of the ring bounds it further
 	WallNs     func() int64                   // the wall clock, for stamps; asked once a second
 	Key        [16]byte                       // secret of this process, for the nonces of challenges
 	Random     *rand.Rand                     // for session ids: seeded so that nobody can guess them
@@ -50,6 +50,7 @@ type Limits struct {
 	Sessions       int    // open at once, not below the driver's limit: 16384
 	Window         uint32 // granted to a session at most: 4096 messages
 	Acks           int    // acknowledgements outstanding, all sessions together, a power of two: 65536
+	Assemblies     int    // messages being put together from fragments, all sessions together: 256
 	Timers         int    // of services, pending, not below the driver's limit: 16384
 	AcksEvery      uint64 // responses acknowledged by a silent client that make an acks record: 64
 	GapNs          int64  // between two requests for the same gap, at least: 500 µs
@@ -59,6 +60,9 @@ type Limits struct {
 	ClosedNs       int64  // for which it can be asked how a closed session ended: 60 s
 	EgressPerCycle int    // egress messages taken in one DoWork at most: 1024
 }
+
+// assemblyIdleNs is how long a message may be without a further fragment before another may have its place.
+const assemblyIdleNs = 1e9
 
 // maxWindow bounds the window of a session found in the log.
 const maxWindow = 1 << 16
@@ -82,6 +86,7 @@ func (l *Limits) defaults() error {
 	orDefault(&l.Sessions, service.DefaultSessions)
 	orDefault(&l.Window, 4096)
 	orDefault(&l.Acks, 1<<16)
+	orDefault(&l.Assemblies, 256)
 	orDefault(&l.Timers, service.DefaultTimers)
 	orDefault(&l.AcksEvery, 64)
 	orDefault(&l.GapNs, 500e3)
@@ -91,7 +96,7 @@ func (l *Limits) defaults() error {
 	orDefault(&l.ClosedNs, 60e9)
 	orDefault(&l.EgressPerCycle, 1024)
 	switch {
-	case l.Sessions < 0 || l.Timers < 0 || l.GapNs < 0 || l.ReplayNs < 0 || l.HeaderNs < 0 || l.SessionNs < 0 ||
+	case l.Sessions < 0 || l.Assemblies < 0 || l.Timers < 0 || l.GapNs < 0 || l.ReplayNs < 0 || l.HeaderNs < 0 || l.SessionNs < 0 ||
 		l.ClosedNs < 0 || l.EgressPerCycle < 0:
 		return fmt.Errorf("%w: limits %+v: none may be negative", ErrOptions, *l)
 	case l.Acks < 0 || l.Acks&(l.Acks-1) != 0:
@@ -107,7 +112,7 @@ func (o *Options) check() error {
 	if err := o.Limits.defaults(); err != nil {
 		return err
 	}
-	least := wire.DatagramHeaderSize + wire.AnswersHeaderSize + wire.AnswerSize(0)
+	least := answersRoom + wire.AnswerSize(wire.FragmentHeaderSize+1)
 	switch {
 	case o.Ring == nil || o.Sender == nil || o.Egress == nil || o.Commands == nil:
 		return fmt.Errorf("%w: ring, sender, egress and commands are needed", ErrOptions)

@@ -14,6 +14,7 @@ type Sequencer struct {
 	challenger challenger
 	table      table
 	acks       acks
+	assemblies assemblies
 	timers     *service.Timers // pending, as far as the service has said
 	meters     meters
 
@@ -36,6 +37,7 @@ type Sequencer struct {
 	clients []transport.Addr // of the leadership before, to be told who leads now
 	scan    int              // slot to be looked at next for silence
 	held    []byte           // egress message that found no room in a datagram
+	packed  int              // bytes of its payload that have left in fragments
 	egress  service.Egress
 	command service.Command
 	payload [wire.MaxConfigSize + wire.SessionOpenSize + wire.MaxName]byte // of our own records, while being built
@@ -50,14 +52,14 @@ func New(o Options) (*Sequencer, error) {
 	if err != nil {
 		return nil, err
 	}
-	headers := wire.DatagramHeaderSize + wire.MessagesHeaderSize + wire.MessageHeaderSize
-	o.MaxMessage = min(o.MaxMessage, uint32(o.MaxPayload-headers))
+	o.MaxMessage = min(o.MaxMessage, uint32(longestAdmitted(o.Ring)))
 	return &Sequencer{
 		o:          o,
 		log:        Appender{ring: o.Ring},
 		challenger: newChallenger(o.Key),
 		table:      newTable(o.Limits.Sessions, o.MaxPayload),
 		acks:       newAcks(o.Limits.Acks),
+		assemblies: newAssemblies(o.Limits.Assemblies, int(o.MaxMessage)),
 		timers:     service.NewTimers(o.Limits.Timers),
 		meters:     m,
 		dirty:      make([]int32, 0, o.Limits.Sessions),
@@ -91,11 +93,12 @@ func (s *Sequencer) forget() {
 	s.leading, s.ready, s.term, s.termEnd = false, false, 0, 0
 	s.replicated, s.durable, s.syncTo = 0, 0, 0
 	s.disputed, s.obstacle = false, wire.RefusalNone
-	s.dirty, s.owed, s.held, s.scan = s.dirty[:0], s.owed[:0], nil, 0
+	s.dirty, s.owed, s.held, s.packed, s.scan = s.dirty[:0], s.owed[:0], nil, 0, 0
 	if !simbug.On(simbug.KeepTables) {
 		s.table.reset()
 	}
 	s.acks.reset()
+	s.assemblies.reset()
 	s.timers.Reset()
 	s.meters.sessions.Set(0)
 }
@@ -265,6 +268,7 @@ func (s *Sequencer) appendClose(x *session, code wire.Refusal) bool {
 	_, ok := s.log.Append(s.nowNs, wire.RecordSessionClose, x.id, 0, 0, uint32(x.received), s.payload[:n])
 	if ok {
 		x.state = sessionClosing
+		s.assemblies.drop(x)
 	}
 	return ok
 }

@@ -38,6 +38,8 @@ type session struct {
 	window uint32
 	addr   transport.Addr
 
+	assembly int32 // 1 + the number of the assembly that it holds; 0: none
+
 	// Its messages, by correlation: inherited <= applied <= committed < next.
 	next      uint64    // to be sequenced next
 	committed uint64    // last one whose record is committed

@@ -94,6 +94,8 @@ const (
 	RepeatResponses
 	// NoResend: a client sends no message twice.
 	NoResend
+	// FragmentSkipped: a leader takes a fragment although the one before it is missing.
+	FragmentSkipped
 
 	// The journal and the ring.
 
@@ -188,6 +190,7 @@ var names = [NumBugs]string{
 	AnswersOfAnySession:     "answers-of-any-session",
 	RepeatResponses:         "repeat-responses",
 	NoResend:                "no-resend",
+	FragmentSkipped:         "fragment-skipped",
 	IgnoreFailedSync:        "ignore-failed-sync",
 	RetryFailedSync:         "retry-failed-sync",
 	ResurrectCutTail:        "resurrect-cut-tail",
