@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image
+.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
 
 all: build
 
@@ -17,7 +17,7 @@ build: ## bin/lockstep, which runs from any directory without the source tree
 demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had), orders, a killed leader, the proof
 	@$(BIN) demo $(DEMO)
 
-test: deps fmt vet staticcheck generate-check unit race fuzz sim-short sim-bugs explore-short system demo-check ## everything that CI runs
+test: deps fmt vet staticcheck generate-check unit race fuzz client-c sim-short sim-bugs explore-short system demo-check ## everything that CI runs
 	@echo "make test: all passed"
 
 deps: ## a C compiler for the race detector
@@ -48,6 +48,9 @@ unit:
 
 race: ## the packages that share memory between threads
 	@$(GO) test -race -short ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
+
+client-c: deps ## builds the client in C (examples/c) and passes its own tests
+	@$(MAKE) --no-print-directory -C examples/c all check
 
 fuzz: ## every fuzz target for $(FUZZ)
 	@scripts/fuzz $(FUZZ)

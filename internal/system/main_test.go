@@ -19,6 +19,7 @@ const (
 	envFlow    = "LOCKSTEP_SYSTEM_FLOW"    // a client: flowOptions as JSON
 	envMounts  = "LOCKSTEP_SYSTEM_MOUNTS"  // set where this process has mounts of its own
 	envSpoiler = "LOCKSTEP_SYSTEM_SPOILER" // a sender of bad datagrams: spoilerOptions as JSON
+	envDriver  = "LOCKSTEP_SYSTEM_DRIVER"  // the session test's client: bench.Target as JSON
 )
 
 // binary is what `make build` made.
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 	}
 	if text := os.Getenv(envSpoiler); text != "" {
 		end(runSpoiler(text))
+	}
+	if text := os.Getenv(envDriver); text != "" {
+		end(runDriver(text))
 	}
 	if os.Getenv(envOn) == "1" && os.Geteuid() == 0 && os.Getenv(envMounts) == "" {
 		end(ownMounts())
