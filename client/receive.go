@@ -59,6 +59,10 @@ func (c *Client) take(h *wire.Header, body []byte, from transport.Addr) {
 func (c *Client) onAnswers(h *wire.Header, body []byte) {
 	var head wire.Answers
 	inSession := c.state == stateConnected || c.state == stateClosing
+	if c.state == stateProving && c.session != 0 && head.Decode(body) && head.Session == c.session {
+		c.resumedTooLate(&head, body[wire.AnswersHeaderSize:])
+		return
+	}
 	foreign := !head.Decode(body) || head.Session != c.session && !simbug.On(simbug.AnswersOfAnySession)
 	if foreign || !inSession || h.Term != c.term || head.Committed >= c.window.next {
 		c.stats.Stale++
@@ -96,6 +100,17 @@ func (c *Client) onAnswers(h *wire.Header, body []byte) {
 		c.movedNs, c.resendNs = c.nowNs, c.o.ResendNs
 		c.busyNs = 0
 	}
+}
+
+// resumedTooLate takes what a leader says of a session that was to be resumed and is over. That is final, whoever says it.
+func (c *Client) resumedTooLate(head *wire.Answers, rest []byte) {
+	var a wire.Answer
+	if _, _, ok := wire.NextAnswer(rest, &a); !ok || a.Kind != wire.AnswerClosed || head.Committed >= c.window.next {
+		c.stats.Stale++
+		return
+	}
+	c.window.commit(head.Committed)
+	c.closed(Event{Code: a.Code, Settled: true, Applied: a.Correlation})
 }
 
 // acknowledge hands out an acknowledgement that is waited for. Those below its level are done with as well.

@@ -209,9 +209,30 @@ func TestExpiredSession(t *testing.T) {
 			want = wire.RefusalUnknownSession // forgotten by now
 		}
 		e := c.ended()
-		if e.Code != want || e.First != 1 || e.Last != 1 || len(w.sink.applied) != 0 {
+		if e.Code != want || e.First != 1 || e.Last != 1 || len(w.sink.applied) != 0 || e.Settled != (linger > 1) {
 			t.Errorf("linger %d: %+v", linger, e)
 		}
+	}
+}
+
+// C3: how a session ended is known to every later leader: its last message that was applied is told to a client that was
+// cut off meanwhile and comes back.
+func TestC3EndOfASessionIsToldByTheNextLeader(t *testing.T) {
+	w := newWorld(t, config{nodes: 2, limits: sequencer.Limits{SessionNs: 1e9}})
+	w.lead(1)
+	c := w.connected(101, client.Options{})
+	c.send(sink, wire.LevelsOf(wire.LevelApplied), number(1))
+	w.until("the first is applied", func() bool { return len(c.acks) == 1 })
+	w.net.SetFilter(func(from, to transport.Addr, _ []byte) bool { return from != addrOf(101) && to != addrOf(101) })
+	c.send(sink, wire.LevelsOf(wire.LevelApplied), number(2))
+	w.run(3e9)
+	w.resign()
+	w.lead(2)
+	w.run(1e9)
+	w.net.SetFilter(nil)
+	e := c.ended()
+	if e.Code != wire.RefusalExpired || !e.Settled || e.Applied != 1 || e.First != 2 || e.Last != 2 {
+		t.Errorf("%+v", e)
 	}
 }
 

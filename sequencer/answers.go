@@ -13,13 +13,6 @@ func (s *Sequencer) acknowledge(x *session, correlation uint64, e *entry, level 
 	}, nil)
 }
 
-// answerClosed packs how a session ended: with the last message of it that was applied, and its last response.
-func (s *Sequencer) answerClosed(x *session) bool {
-	return s.pack(x, &wire.Answer{
-		Kind: wire.AnswerClosed, Code: x.code, Correlation: x.applied, Response: x.responses,
-	}, nil)
-}
-
 // pack puts an answer into the client's datagram, sending the one before when it is full. It reports false, and
 // counts, when the transmit side has no room for that. An answer to a client whose address is not proven goes
 // nowhere: it will ask again when it resumes.
@@ -117,6 +110,9 @@ func (s *Sequencer) flush() {
 			continue
 		}
 		x.listed = false
+		if x.state == sessionClosed {
+			s.release(x)
+		}
 	}
 	s.dirty = left
 }
@@ -138,7 +134,7 @@ func (s *Sequencer) tellCommitted() {
 		x := &s.table.slots[slot]
 		behind := x.committed - x.toldCommitted
 		switch {
-		case behind == 0 || !x.proven:
+		case behind == 0 || !x.proven || x.state == sessionClosed:
 			x.owing = false
 			continue
 		case behind >= uint64(x.window+3)/4 || s.nowNs-x.owedNs >= s.o.Limits.HeaderNs:

@@ -87,11 +87,16 @@ func (s *Sequencer) onProve(h *wire.Header, body []byte, from transport.Addr) {
 // resume goes on with a session from an address just proven.
 func (s *Sequencer) resume(p *wire.Prove, from transport.Addr) wire.Refusal {
 	x := s.table.find(p.Session)
+	if x == nil {
+		if over := s.endedByID(p.Session); over != nil && over.token == p.Token {
+			over.addr, over.proven = from, true
+			s.sendEnded(over)
+			return wire.RefusalNone
+		}
+	}
 	switch {
 	case x == nil || x.token != p.Token || x.state == sessionOpening:
 		return wire.RefusalUnknownSession
-	case x.state == sessionClosed:
-		return x.code
 	case x.state == sessionClosing:
 		s.prove(x, from) // and it will be told that it is closed
 		return wire.RefusalNone
@@ -127,10 +132,11 @@ func (s *Sequencer) open(p *wire.Prove, from transport.Addr) wire.Refusal {
 		case sessionOpening:
 			s.prove(x, from)
 			return s.obstacle // its record waits for apply
-		case sessionClosed:
-			return x.code
 		}
 		return wire.RefusalNone
+	}
+	if over := s.endedByToken(p.Token); over != nil {
+		return over.code // it comes late: that session was open
 	}
 	if s.obstacle != wire.RefusalNone {
 		return s.obstacle

@@ -21,8 +21,8 @@
 //
 // The tables here are a cache. What they hold is thrown away with leadership and filled again from the service driver,
 // which keeps the truth: a new leader takes client messages only after its driver has applied the leader's own term
-// record and has dumped every session (EgressReady). The driver is also the judge of duplicates; what slips through
-// here changes nothing there.
+// record and has dumped every session, and how the newest ended of those that are over (EgressReady). The driver is also
+// the judge of duplicates; what slips through here changes nothing there.
 //
 // A client's address is proven before any state is made for it: CONNECT is answered with a CHALLENGE whose nonce is a
 // keyed hash of address, token and time, so that nothing has to be remembered, and only the PROVE that brings it back

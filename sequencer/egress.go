@@ -47,6 +47,9 @@ func (s *Sequencer) onEgress(b []byte) bool {
 			x.refused = append(x.refused, refused{e.Correlation, e.Code})
 		}
 		return true
+	case service.EgressEnded:
+		s.noteEnded(e, nil)
+		return true
 	case service.EgressPlace:
 		if x := s.table.find(e.Session); x != nil {
 			x.place(e)
@@ -115,32 +118,40 @@ func (s *Sequencer) opened(x *session, e *service.Egress) {
 	}
 }
 
-// closed ends a session, or refuses to open one.
+// closed ends a session, or refuses to open one. How it ended is remembered; its slot is free once it has been told.
 func (s *Sequencer) closed(x *session, e *service.Egress) bool {
-	if x.state == sessionClosed {
-		return true
-	}
 	if x.state == sessionOpening {
 		if x.proven {
 			s.reject(x.addr, x.token, 0, e.Code)
 		}
-		s.table.release(x.slot)
-		s.meters.sessions.Set(uint64(len(s.table.byID)))
+		s.release(x)
 		return true
 	}
-	x.code = e.Code
-	if e.Code == wire.RefusalNone {
-		x.code = wire.RefusalSessionClosed
+	code := e.Code
+	if code == wire.RefusalNone {
+		code = wire.RefusalSessionClosed
 	}
-	x.applied = max(x.applied, e.Correlation)
-	x.responses = max(x.responses, e.Response)
-	if !s.answerClosed(x) {
+	x.applied, x.responses = max(x.applied, e.Correlation), max(x.responses, e.Response)
+	a := wire.Answer{Kind: wire.AnswerClosed, Code: code, Correlation: x.applied, Response: x.responses}
+	if !s.pack(x, &a, nil) {
 		return false
 	}
-	s.meters.refuse(x.code)
-	x.state, x.closedNs = sessionClosed, s.nowNs
+	s.meters.refuse(code)
+	s.noteEnded(e, x)
+	x.state = sessionClosed
 	s.assemblies.drop(x)
+	s.table.forget(x)
+	s.meters.sessions.Set(uint64(len(s.table.byID)))
+	if x.staged == 0 {
+		s.release(x)
+	}
 	return true
+}
+
+// release frees a session's slot.
+func (s *Sequencer) release(x *session) {
+	s.table.release(x.slot)
+	s.meters.sessions.Set(uint64(len(s.table.byID)))
 }
 
 // response passes a response on, new or replayed; in fragments when it fits no datagram.

@@ -19,6 +19,12 @@ func (s *Sequencer) onSession(h *wire.Header, body []byte, from transport.Addr) 
 		return
 	}
 	x := s.table.find(id)
+	if x == nil {
+		if over := s.endedByID(id); over != nil {
+			s.onEnded(over, from)
+			return
+		}
+	}
 	switch {
 	case x == nil || x.state == sessionOpening:
 		s.meters.dropped[wire.DropSession].Inc()
@@ -31,9 +37,6 @@ func (s *Sequencer) onSession(h *wire.Header, body []byte, from transport.Addr) 
 		return
 	case x.addr != from:
 		s.meters.dropped[wire.DropAddress].Inc()
-		return
-	case x.state == sessionClosed:
-		s.answerClosed(x)
 		return
 	case x.state == sessionClosing:
 		return

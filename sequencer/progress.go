@@ -83,10 +83,10 @@ func (s *Sequencer) reach(a *ack, level wire.Level) {
 	}
 }
 
-// session returns the session of a, if it is still the one in its slot.
+// session returns the session of a, if it is still the one in its slot and not over.
 func (s *Sequencer) session(a *ack) *session {
 	x := &s.table.slots[a.slot]
-	if x.id != a.session {
+	if x.id != a.session || x.state == sessionClosed {
 		return nil
 	}
 	return x

@@ -13,6 +13,7 @@ type Sequencer struct {
 	log        Appender
 	challenger challenger
 	table      table
+	ended      endings
 	acks       acks
 	assemblies assemblies
 	timers     *service.Timers // pending, as far as the service has said
@@ -58,6 +59,7 @@ func New(o Options) (*Sequencer, error) {
 		log:        Appender{ring: o.Ring},
 		challenger: newChallenger(o.Key),
 		table:      newTable(o.Limits.Sessions, o.MaxPayload),
+		ended:      newEndings(),
 		acks:       newAcks(o.Limits.Acks),
 		assemblies: newAssemblies(o.Limits.Assemblies, int(o.MaxMessage)),
 		timers:     service.NewTimers(o.Limits.Timers),
@@ -96,6 +98,7 @@ func (s *Sequencer) forget() {
 	s.dirty, s.owed, s.held, s.packed, s.scan = s.dirty[:0], s.owed[:0], nil, 0, 0
 	if !simbug.On(simbug.KeepTables) {
 		s.table.reset()
+		s.ended.reset()
 	}
 	s.acks.reset()
 	s.assemblies.reset()
@@ -240,18 +243,10 @@ func (s *Sequencer) lookForSilence() {
 	}
 }
 
-// lookAtSession closes a session whose client has been silent for too long, and forgets one that was closed long ago.
+// lookAtSession closes a session whose client has been silent for too long.
 func (s *Sequencer) lookAtSession(x *session) {
-	switch x.state {
-	case sessionOpen:
-		if s.nowNs-x.heardNs > s.o.Limits.SessionNs && s.appendClose(x, wire.RefusalExpired) {
-			s.meters.expired.Inc()
-		}
-	case sessionClosed:
-		if s.nowNs-x.closedNs > s.o.Limits.ClosedNs && x.staged == 0 {
-			s.table.release(x.slot)
-			s.meters.sessions.Set(uint64(len(s.table.byID)))
-		}
+	if x.state == sessionOpen && s.nowNs-x.heardNs > s.o.Limits.SessionNs && s.appendClose(x, wire.RefusalExpired) {
+		s.meters.expired.Inc()
 	}
 }
 

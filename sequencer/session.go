@@ -21,7 +21,7 @@ const (
 	sessionOpening              // its session-open record is appended, not yet applied
 	sessionOpen                 // messages are taken
 	sessionClosing              // its session-close record is appended, not yet applied
-	sessionClosed               // over; kept for a while to say how it ended
+	sessionClosed               // over, and known by no id any more: its last answers are to leave
 )
 
 // session is what the leader caches about one client.
@@ -34,7 +34,6 @@ type session struct {
 	listed bool // in Sequencer.dirty
 	owing  bool // in Sequencer.owed
 	slot   int32
-	code   wire.Refusal
 	window uint32
 	addr   transport.Addr
 
@@ -60,7 +59,6 @@ type session struct {
 	busyNs   int64 // when it was last told BUSY
 	replayNs int64 // when a replay was last asked for it
 	owedNs   int64 // since when it is to be told what is committed
-	closedNs int64
 
 	out           []byte // ANSWERS being packed: room for headers, then answers up to staged; nil while there are none
 	staged        int    // 0: nothing
@@ -238,7 +236,7 @@ func (t *table) reset() {
 	}
 }
 
-// find returns a session in any state but free, or nil.
+// find returns a session that is not over, or nil.
 func (t *table) find(id wire.SessionID) *session {
 	if i, ok := t.byID[id]; ok {
 		return &t.slots[i]
@@ -254,24 +252,13 @@ func (t *table) findToken(token uint64) *session {
 	return nil
 }
 
-// take returns a free slot's number, giving up the memory of the session closed longest ago if there is no other;
-// ok is false when every slot has a session that is not closed. Cold.
+// take returns a free slot's number; ok is false when there is none.
 func (t *table) take() (slot int32, ok bool) {
-	if len(t.free) == 0 {
-		oldest := int32(-1)
-		for i := range t.slots {
-			x := &t.slots[i]
-			if x.state == sessionClosed && (oldest < 0 || x.closedNs < t.slots[oldest].closedNs) {
-				oldest = int32(i)
-			}
-		}
-		if oldest < 0 {
-			return 0, false
-		}
-		t.release(oldest)
+	last := len(t.free) - 1
+	if last < 0 {
+		return 0, false
 	}
-	slot = t.free[len(t.free)-1]
-	t.free = t.free[:len(t.free)-1]
+	slot, t.free = t.free[last], t.free[:last]
 	return slot, true
 }
 
@@ -284,13 +271,20 @@ func (t *table) begin(slot int32, id wire.SessionID, token uint64, window uint32
 	return x
 }
 
+// forget takes a session's names away: it is found no more.
+func (t *table) forget(x *session) {
+	if slot, ok := t.byID[x.id]; ok && slot == x.slot {
+		delete(t.byID, x.id)
+	}
+	if slot, ok := t.byToken[x.token]; ok && slot == x.slot {
+		delete(t.byToken, x.token)
+	}
+}
+
 // release makes a slot free.
 func (t *table) release(slot int32) {
 	x := &t.slots[slot]
-	delete(t.byID, x.id)
-	if t.byToken[x.token] == slot {
-		delete(t.byToken, x.token)
-	}
+	t.forget(x)
 	t.unpack(x)
 	x.leave()
 	t.free = append(t.free, slot)

@@ -152,6 +152,7 @@ func (d *Driver) applyOpen(r *wire.Record, payload []byte) {
 	}
 	var open wire.SessionOpen
 	ok := open.Decode(payload)
+	over := d.closed.find(open.Token)
 	head := d.header(EgressClosed, r.Session)
 	switch {
 	case !ok || r.Session == 0 || len(open.Name) > wire.MaxName:
@@ -161,6 +162,11 @@ func (d *Driver) applyOpen(r *wire.Record, payload []byte) {
 		return
 	case d.passing:
 		head.Code, head.Token = wire.RefusalSkipped, open.Token
+		d.stage.add(&head, nil)
+		return
+	case over != nil && !simbug.On(simbug.ForgetClosed):
+		d.meters.refused.Inc() // it comes late: that session was open, and is over
+		head.Code, head.Token = over.reason(), open.Token
 		d.stage.add(&head, nil)
 		return
 	case d.table.full():
@@ -215,6 +221,10 @@ func (d *Driver) closeSession(s *session, code wire.Refusal) {
 	head.Token, head.Code = s.token, code
 	head.Correlation, head.Response, head.Acked = s.correlation, s.kept.last, s.kept.acked
 	d.stage.add(&head, nil)
+	d.closed.add(&closedSession{
+		id: s.id, token: s.token, correlation: s.correlation, response: s.kept.last,
+		timestamp: d.record.Timestamp, code: code,
+	})
 	d.table.close(s)
 	d.meters.sessions.Set(uint64(d.table.count()))
 	d.tellServices(head.Session, false)

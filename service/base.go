@@ -93,6 +93,7 @@ func (d *Driver) appliedIn(b *base) (first wire.Position, found bool) {
 // have seen nothing. After an error the driver must not be used.
 func (d *Driver) restore(b *base) (err error) {
 	d.table.reset()
+	d.closed.reset()
 	d.timers.Reset()
 	d.stage.reset()
 	d.places.count = 0

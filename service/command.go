@@ -9,8 +9,8 @@ type CommandKind uint8
 const (
 	// CommandLead (Term, Position): this node leads Term, and its own term record ends at Position. When that is
 	// applied, the driver dumps all sessions in ascending order of their ids (EgressSession, each followed by its
-	// EgressRefused), where the newest messages stand (EgressPlace) and all timers (EgressTimer), then writes EgressReady,
-	// then whatever it applies.
+	// EgressRefused), the newest sessions that are over (EgressEnded), where the newest messages stand (EgressPlace) and
+	// all timers (EgressTimer), then writes EgressReady, then whatever it applies.
 	CommandLead CommandKind = 1 + iota
 	// CommandResign: nobody reads the egress any more; what was not yet written is dropped.
 	CommandResign

@@ -21,7 +21,7 @@
 //	message        the session's next correlation: the service's Apply; any other changes nothing
 //	               service None: takes its correlation, nothing else
 //	session-open   a session, if there is room and the id is new
-//	session-close  its end
+//	session-close  its end; how it ended is remembered of the newest ClosedSessions, and none is opened with their tokens
 //	acks           responses up to Acked are dropped (as with Acked of a message that is applied)
 //	timer          the service's OnTimer, if that timer is pending with that deadline; else nothing
 //	skip           nothing in its turn: it was read ahead, and the record it names was passed over

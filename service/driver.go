@@ -93,10 +93,12 @@ type Driver struct {
 	status   status
 	inForce  atomic.Uint32 // behaviour version, for Status
 
-	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, sessions, timers.
+	// What a snapshot holds, beside the services: where apply stands in the log, the chained hash, sessions
+	// and those that are over, timers.
 	cursor // chain: of the last record applied; record: the one being applied
 	hash   uint64
 	table  *table
+	closed closedSessions
 	timers *Timers
 	history
 
@@ -147,6 +149,7 @@ func NewDriver(o Options) (*Driver, error) {
 		o: o, ring: o.Ring, progress: o.Progress, commands: o.Commands, egress: o.Egress,
 		meters:  newMeters(o.Counters),
 		table:   newTable(o.Limits),
+		closed:  newClosedSessions(),
 		timers:  NewTimers(o.Limits.Timers),
 		stage:   newStage(),
 		closing: make([]*session, 0, o.Limits.Sessions),

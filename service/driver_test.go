@@ -40,6 +40,9 @@ func short(list []received) string {
 		case service.EgressSession:
 			fmt.Fprintf(&b, "session s=%d token=%d window=%d c=%d n=%d acked=%d %q\n",
 				e.Session, e.Token, e.Window, e.Correlation, e.Response, e.Acked, e.payload)
+		case service.EgressEnded:
+			fmt.Fprintf(&b, "ended s=%d token=%d code=%v c=%d n=%d at=%d\n",
+				e.Session, e.Token, e.Code, e.Correlation, e.Response, e.Timestamp)
 		case service.EgressPlace:
 			fmt.Fprintf(&b, "place s=%d c=%d at=%d\n", e.Session, e.Correlation, e.Sequence)
 		case service.EgressReady:
@@ -193,6 +196,7 @@ func TestDumpAfterTheOwnTermRecord(t *testing.T) {
 		`session s=10 token=1010 window=16 c=2 n=2 acked=1 "client"`,
 		`session s=20 token=1020 window=16 c=0 n=0 acked=0 "client"`,
 		`session s=30 token=1030 window=16 c=0 n=0 acked=0 "client"`,
+		`ended s=40 token=1040 code=none c=0 n=0 at=8`,
 		`place s=10 c=1 at=5`,
 		`place s=10 c=2 at=6`,
 		fmt.Sprintf(`ready term=7 at=%d`, own),

@@ -40,6 +40,9 @@ const (
 	// EgressReady ends the dump: from here on the ingress's tables are complete. Position (end of the last record
 	// applied).
 	EgressReady
+	// EgressEnded is a session that is over, in the dump: the newest ones, in the order in which they ended. Session, Token,
+	// Code, Correlation (last applied), Response (last given out), Timestamp (of the record that closed it).
+	EgressEnded
 )
 
 // Egress is the header of a message from the driver to the ingress. Position is the one of the record's header (its

@@ -1,6 +1,9 @@
 package service
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // leading is what a driver does for the ingress of a leader.
 //
@@ -16,6 +19,7 @@ type leading struct {
 	dumping bool
 	dump    []*session // what is still to be dumped
 	refusal uint64     // of the first of them: the next of its messages without effect, if it is dumped itself
+	ended   uint64     // the next session that is over to be dumped
 	place   uint64     // the next place to be dumped
 	timer   int        // the next timer to be dumped
 	opened  bool       // the first of them is dumped itself
@@ -84,7 +88,10 @@ func (d *Driver) startDump() {
 	d.stage.reset() // what was applied before the dump is in it
 	d.dumping = true
 	d.dump = d.table.ascending()
-	d.place = d.places.first()
+	d.place, d.ended = d.places.first(), d.closed.first()
+	if simbug.On(simbug.ForgetClosed) {
+		d.ended = d.closed.count
+	}
 }
 
 func (d *Driver) startReplay(c *Command) {
@@ -143,7 +150,7 @@ func (d *Driver) sendStage() bool {
 	return true
 }
 
-// sendDump writes the sessions that are left to dump, then that the dump is complete.
+// sendDump writes what is left to dump: sessions, those that are over, places, timers, and that the dump is complete.
 func (d *Driver) sendDump() bool {
 	for len(d.dump) > 0 {
 		if !d.sendSession(d.dump[0]) {
@@ -151,7 +158,7 @@ func (d *Driver) sendDump() bool {
 		}
 		d.dump, d.opened = d.dump[1:], false
 	}
-	if !d.sendPlaces() || !d.sendTimers() {
+	if !d.sendClosed() || !d.sendPlaces() || !d.sendTimers() {
 		return false
 	}
 	b := d.claim(0)

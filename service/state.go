@@ -23,6 +23,9 @@ func (d *Driver) digest() uint64 {
 		h = Mix(Mix(Mix(h, s.correlation), s.kept.acked), s.kept.last)
 		h = MixBytes(Mix(h, s.refused.count), s.name)
 	}
+	if !simbug.On(simbug.ForgetClosed) {
+		h = d.closed.hash(h)
+	}
 	return Mix(Mix(h, uint64(d.timers.Len())), d.timers.sum())
 }
 
@@ -95,6 +98,7 @@ func (d *Driver) writeSessions(w *chunkWriter) {
 		w.refused(&s.refused)
 		w.kept(&s.kept)
 	}
+	w.closed(&d.closed)
 	w.end()
 }
 
@@ -145,7 +149,7 @@ func (d *Driver) writeTimers(w *chunkWriter) {
 // read replaces the state behind the head, which has been read, by that of a snapshot. The driver's state is as of
 // nothing before; after an error it must not be used.
 func (d *Driver) read(r *chunkReader, h *SnapshotHead) error {
-	d.readSessions(r)
+	d.readSessions(r, h.Chain.Timestamp)
 	d.readTimers(r)
 	for i, s := range &d.o.Services {
 		if s != nil && r.err == nil && r.enter(sectionService, uint16(i)) == nil {
@@ -179,7 +183,7 @@ func (d *Driver) readService(r *chunkReader, number uint16, s Service) {
 	}
 }
 
-func (d *Driver) readSessions(r *chunkReader) {
+func (d *Driver) readSessions(r *chunkReader, last uint64) {
 	r.enter(sectionSessions, None)
 	n := r.uint32()
 	if n > uint32(d.o.Limits.Sessions) {
@@ -191,6 +195,7 @@ func (d *Driver) readSessions(r *chunkReader) {
 			return
 		}
 	}
+	r.closed(d, last)
 	r.leave()
 }
 

@@ -489,8 +489,21 @@ static void on_answer(ls_client *c, const wire_answer *x, int64_t now) {
   }
 }
 
+// What a leader says of a session that was to be resumed and is over: whatever its term, nothing else counts then.
+static bool resumed_too_late(ls_client *c, size_t from, const uint8_t *b, size_t n) {
+  uint64_t session, committed;
+  wire_answer x;
+  size_t at = WIRE_ANSWERS;
+  if (c->state != PROVING || from != c->at || c->session == 0) return false;
+  if (!wire_check_answers(b, n, &session, &committed) || session != c->session) return false;
+  if (!wire_next_answer(b, n, &at, &x) || x.kind != ANSWER_CLOSED) return false;
+  end(c, x.code);
+  return true;
+}
+
 static void on_answers(ls_client *c, size_t from, const wire_header *h, const uint8_t *b, size_t n, int64_t now) {
   uint64_t session, committed;
+  if (resumed_too_late(c, from, b, n)) return;
   bool fits = wire_check_answers(b, n, &session, &committed) && c->state == ONLINE && from == c->at &&
               session == c->session && h->term == c->term && committed < c->next;
   if (!fits) {

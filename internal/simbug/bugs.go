@@ -88,6 +88,9 @@ const (
 	AckBeforeCommit
 	// StampByWallClock: stamps follow the wall clock back.
 	StampByWallClock
+	// ForgetClosed: which sessions are over is forgotten, so that a request to open one that comes late opens it anew. The
+	// leader's table and apply both know: both are broken.
+	ForgetClosed
 	// AnswersOfAnySession: a client takes answers to an earlier session of its address.
 	AnswersOfAnySession
 	// RepeatResponses: a client hands responses out again.
@@ -187,6 +190,7 @@ var names = [NumBugs]string{
 	AcceptBeforeCommit:      "accept-before-commit",
 	AckBeforeCommit:         "ack-before-commit",
 	StampByWallClock:        "stamp-by-wall-clock",
+	ForgetClosed:            "forget-closed",
 	AnswersOfAnySession:     "answers-of-any-session",
 	RepeatResponses:         "repeat-responses",
 	NoResend:                "no-resend",
