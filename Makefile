@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
+.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
 
 all: build
 
@@ -71,6 +71,12 @@ sim: ## fresh worlds of the simulator (SEEDS=n), or one world again (SEED=n)
 
 sim-short: ## what CI runs of it: the same worlds every time, so that a failure is the change's
 	@$(MAKE) --no-print-directory sim SEEDS=1000 FROM=1
+
+LEVELS  ?= 100
+
+sim-levels: ## what acknowledgements of each level are worth, by fault (LEVELS=n worlds of each); `make unit` has a few
+	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim
+	@$(SIM) -levels $(LEVELS) -from 1
 
 soak: ## the simulator for HOURS=n
 	@$(CGO) $(GO) build -trimpath -o $(SIM) ./cmd/lockstep-sim

@@ -54,15 +54,21 @@ func (n *Node) serveRecover(w http.ResponseWriter, r *http.Request) {
 	if err == nil && o.Cluster != ClusterString(n.identity.Cluster) {
 		err = fmt.Errorf("cluster %q: this node is of cluster %s", o.Cluster, ClusterString(n.identity.Cluster))
 	}
-	request := replica.OperatorRequest{Kind: replica.OperatorRecover}
+	var request replica.OperatorRequest
 	if err == nil {
-		request.Order, err = o.order()
+		request, err = o.Request()
 	}
 	if err != nil {
 		n.answer(w, http.StatusBadRequest, Operation{Error: fmt.Sprintf("want an order to recover, as JSON: %v", err)})
 		return
 	}
 	n.operate(w, r, request)
+}
+
+// Request is the order as an operator's request of the core thread. An error: it is malformed.
+func (o *RecoverOrder) Request() (replica.OperatorRequest, error) {
+	order, err := o.order()
+	return replica.OperatorRequest{Kind: replica.OperatorRecover, Order: order}, err
 }
 
 // order is the order as the core thread takes it.

@@ -1,6 +1,9 @@
 package sequencer
 
-import "lockstep/wire"
+import (
+	"lockstep/internal/simbug"
+	"lockstep/wire"
+)
 
 // ack is one message whose acknowledgements are not all given, in log order.
 type ack struct {
@@ -45,7 +48,7 @@ func (s *Sequencer) OnProgress(nowNs int64, replicated, durable, commit wire.Pos
 	q := &s.acks
 	for ; q.replicated < q.tail; q.replicated++ {
 		a := &q.slots[q.replicated&q.mask]
-		if a.end > s.replicated && a.levels.Has(wire.LevelReplicated) {
+		if a.end > s.replicated && a.levels.Has(wire.LevelReplicated) && !simbug.On(simbug.AckUnreplicated) {
 			break
 		}
 		s.reach(a, wire.LevelReplicated)

@@ -1,5 +1,5 @@
-// Command lockstep-sim runs the deterministic simulator: seeds in a row, one seed again, or planted bugs until they are
-// caught.
+// Command lockstep-sim runs the deterministic simulator: seeds in a row, one seed again, planted bugs until they are caught,
+// or the table of guarantee levels.
 package main
 
 import (
@@ -29,6 +29,7 @@ func main() {
 		within = flag.Int("within", 1000, "with -bugs: seeds within which a bug must be caught")
 		only   = flag.String("only", "", "with -bugs: this bug alone")
 	)
+	levels := flag.Int("levels", 0, "play so many worlds of each commit rule and fault, and print what acknowledgements were worth")
 	profile := flag.String("profile", "any", "worlds of this profile alone: any, unrest, disk, behind, store")
 	flag.Parse()
 	kind, ok := sim.ParseProfile(*profile)
@@ -40,6 +41,9 @@ func main() {
 	debug.SetMemoryLimit(3 << 30)
 	if *seed != 0 {
 		os.Exit(again(*seed, kind, *lines))
+	}
+	if *levels > 0 {
+		os.Exit(table(*from, *levels, *workers))
 	}
 	if *bugs {
 		os.Exit(hunt(*from, *within, *workers, *only))
@@ -73,6 +77,23 @@ func again(seed uint64, kind sim.Profile, lines int) int {
 		return 1
 	}
 	return 0
+}
+
+// table plays the table of guarantee levels: the exit code says whether everything promised stood, and something that is
+// not promised fell in every cell.
+func table(from uint64, worlds, workers int) int {
+	var t sim.LevelTable
+	t.Run(from, worlds, workers)
+	fmt.Printf("seeds from %d\n", from)
+	t.Print(os.Stdout)
+	wrong := append(t.Broken(), t.Tame()...)
+	for _, err := range t.Failed {
+		wrong = append(wrong, err.Error())
+	}
+	for _, what := range wrong {
+		fmt.Println(what)
+	}
+	return min(len(wrong), 1)
 }
 
 func report(r *sim.Result, lines int) {

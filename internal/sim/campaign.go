@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"lockstep/wire"
 )
 
 // Campaign is many worlds, several at once.
@@ -89,6 +91,9 @@ func (c *Counts) add(o *Counts) {
 	for i := range c.Stored {
 		c.Stored[i] += o.Stored[i]
 	}
+	for i := range c.Refused {
+		c.Refused[i] += o.Refused[i]
+	}
 	for i := range c.Sometimes {
 		c.Sometimes[i] += o.Sometimes[i]
 	}
@@ -123,7 +128,13 @@ func (t *Totals) Print(out io.Writer) {
 	x := &c.Network
 	fmt.Fprintf(out, "\ndatagrams: sent %d lost %d cut %d duplicated %d reordered %d replayed %d corrupted %d clogged %d "+
 		"overrun %d\n", x.Sent, x.Lost, x.Cut, x.Duplicated, x.Reordered, x.Replayed, x.Corrupted, x.Clogged, x.Overrun)
-	fmt.Fprint(out, "sometimes:")
+	fmt.Fprint(out, "refused:")
+	for r, n := range c.Refused {
+		if n > 0 {
+			fmt.Fprintf(out, " %s %d", wire.Refusal(r).Name(), n)
+		}
+	}
+	fmt.Fprint(out, "\nsometimes:")
 	for i, n := range c.Sometimes {
 		fmt.Fprintf(out, " %s %d", sometimesNames[i], n)
 	}

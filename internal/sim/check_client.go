@@ -150,7 +150,9 @@ func (c *checker) final() {
 		}
 	}
 	for _, s := range c.w.sessions {
-		c.finalSession(s)
+		if !s.owner.dead {
+			c.finalSession(s)
+		}
 	}
 }
 
@@ -187,6 +189,9 @@ func (c *checker) finalSession(s *session) {
 func (c *checker) unanswered() string {
 	for _, s := range c.w.sessions {
 		for i := range s.sent {
+			if s.owner.dead {
+				break
+			}
 			if n, done := c.deeds[deed{s.id, uint64(i + 1)}]; !s.closed && done && s.sent[i].answered == 0 &&
 				c.log[n].Service == service.Echo {
 				return fmt.Sprintf("client %d has no echo of message %d", s.owner.number, i+1)
@@ -228,6 +233,9 @@ const (
 func (c *checker) history() {
 	var ops []history.Op
 	for _, s := range c.w.sessions {
+		if s.owner.dead {
+			continue // what it was told is counted, not judged by this
+		}
 		for i := range s.sent {
 			x := &s.sent[i]
 			n, done := c.deeds[deed{s.id, uint64(i + 1)}]

@@ -48,6 +48,7 @@ type session struct {
 	responses uint64
 	closed    bool
 	event     client.Event // that closed it
+	acks      []client.Ack // all of them, in worlds that count what survives
 }
 
 // load is a client of the cluster: it has one session at a time.
@@ -63,6 +64,8 @@ type load struct {
 	sendNs  int64 // when the next is due
 	dueNs   int64
 	stopped bool
+	dead    bool        // its process is gone: it sends nothing again
+	only    wire.Levels // that it asks for; 0: whatever is drawn
 }
 
 // newSession begins a session.
@@ -92,7 +95,7 @@ func (l *load) schedule(atNs int64) {
 
 // turn sends what is due and polls.
 func (l *load) turn(e *event) {
-	if e.atNs != l.dueNs {
+	if e.atNs != l.dueNs || l.dead {
 		return
 	}
 	l.dueNs = -1
@@ -173,10 +176,20 @@ var levelMixes = [3][]wire.Levels{
 		wire.LevelsOf(wire.LevelReplicated, wire.LevelDurable), wire.LevelsOf(wire.LevelDurable), wire.LevelsOf(wire.LevelApplied)},
 }
 
-func (l *load) levels() wire.Levels { return pick(l.rng, levelMixes[l.w.o.Clients.Levels]...) }
+func (l *load) levels() wire.Levels {
+	if l.only != 0 {
+		return l.only
+	}
+	return pick(l.rng, levelMixes[l.w.o.Clients.Levels]...)
+}
 
 // OnAck implements client.Handler.
-func (s *session) OnAck(a client.Ack) { s.owner.w.check.onAck(s, a) }
+func (s *session) OnAck(a client.Ack) {
+	if s.owner.only != 0 {
+		s.acks = append(s.acks, a)
+	}
+	s.owner.w.check.onAck(s, a)
+}
 
 // OnResponse implements client.Handler.
 func (s *session) OnResponse(r client.Response) { s.owner.w.check.onResponse(s, r) }

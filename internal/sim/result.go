@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
+
+	"lockstep/wire"
 )
 
 // The things that must happen now and then, or the worlds are too tame.
@@ -104,11 +105,9 @@ func (w *World) collect(p *process) {
 			w.count.Sometimes[i] += p.in.Counters.Counter(name, "").Load()
 		}
 	}
-	p.in.Counters.Each(func(name, _ string, value uint64) {
-		if strings.HasPrefix(name, "lockstep_sequencer_refused_total{reason=\"busy") {
-			w.count.Sometimes[sometimesBusy] += value
-		}
-	})
+	for r := wire.RefusalNone + 1; r < wire.NumRefusals; r++ {
+		w.count.Refused[r] += p.in.Counters.Counter(`lockstep_sequencer_refused_total{reason="`+r.Name()+`"}`, "").Load()
+	}
 }
 
 // counter is a node's own.

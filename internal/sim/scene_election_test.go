@@ -160,7 +160,7 @@ func TestE4PartialMesh(t *testing.T) {
 			for _, m := range s.others(bridge) {
 				s.part(m, s.others(bridge, m)...)
 			}
-			s.await("the bridge leads", patience, func() bool { return s.serving(bridge) && !leader.leads() })
+			s.await("the bridge leads", patience, func() bool { return s.serves(bridge) && !leader.leads() })
 			term := s.term()
 			s.never("leadership does not stay", 1e9, func() bool { return s.leader() != bridge || s.term() != term })
 			s.goesOn(100)

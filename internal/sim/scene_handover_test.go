@@ -42,7 +42,7 @@ func TestE9TransferLosesNothingThatIsInFlight(t *testing.T) {
 			if answer := s.answered(s.handOver(leader, target.id)); answer.Err != nil {
 				s.wrong("%v", answer.Err)
 			}
-			s.await("the target leads", patience, func() bool { return s.serving(target) && !leader.leads() })
+			s.await("the target leads", patience, func() bool { return s.serves(target) && !leader.leads() })
 			s.goesOn(50)
 		}
 	})

@@ -17,7 +17,7 @@ func TestTimersFireOnceAcrossFailover(t *testing.T) {
 			s.await("timers to fire", patience, func() bool { return len(s.check.fires) > fired+10 })
 			s.await("a timer about to fire", patience, func() bool { return len(leader.alarm.pending) > 3 })
 			leader.crash(true)
-			s.await("another leader", patience, func() bool { return s.leader() != nil && s.serving(s.leader()) })
+			s.await("another leader", patience, func() bool { return s.leader() != nil && s.serves(s.leader()) })
 		}
 	})
 }

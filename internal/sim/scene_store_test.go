@@ -110,7 +110,7 @@ func TestL6CutTailDoesNotComeBackBehindASnapshot(t *testing.T) {
 		for _, m := range others {
 			s.part(old, m)
 		}
-		s.await("another one leads", patience, func() bool { l := s.leader(); return l != nil && l != old && s.serving(l) })
+		s.await("another one leads", patience, func() bool { l := s.leader(); return l != nil && l != old && s.serves(l) })
 		cuts := s.count.Cuts
 		s.join()
 		s.await("the tail is cut", patience, func() bool { return s.count.Cuts > cuts })

@@ -50,6 +50,7 @@ func TestScenariosCatchWhatTheySayTheyCatch(t *testing.T) {
 		{"TestShouldNotAcceptSessionsThatAreNotCommitted", "accept-before-commit"},
 		{"TestShouldCatchUpAfterFollowerMissesOneMessage", "ignore-nak"},
 		{"TestE10StalledLeaderServesNothingWhenItGoesOn", "skip-step-down"},
+		{"TestLevelsSurviveWhatTheyPromise", "ack-unreplicated ack-before-sync"},
 		{"TestTimersFireOnceAcrossFailover", "forget-timers"},
 		{"TestL13FollowerBehindTheLogsBeginningInstallsASnapshot", "skip-install-mark"},
 		{"TestL13LeaderDropsLogWhileAFollowerFetches", "ignore-pins drop-too-much"},

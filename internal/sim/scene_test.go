@@ -114,20 +114,9 @@ func (s *scene) await(what string, limitNs int64, done func() bool) {
 // passes lets so much time pass, less if done before; done is asked after every event.
 func (s *scene) passes(limitNs int64, done func() bool) bool {
 	s.t.Helper()
-	for endNs := s.nowNs + limitNs; ; {
-		s.hold()
-		if done() {
-			return true
-		}
-		if s.queue.heap[0].atNs > endNs {
-			s.nowNs = endNs
-			return false
-		}
-		e := s.queue.pop()
-		s.nowNs = e.atNs
-		s.count.Events++
-		s.handle(&e)
-	}
+	is := s.World.passes(limitNs, done)
+	s.hold()
+	return is
 }
 
 // elapse lets time pass.
@@ -144,15 +133,6 @@ func (s *scene) never(what string, ns int64, bad func() bool) {
 // patience is far beyond what anything takes here.
 const patience = int64(10e9)
 
-// serving says whether a node leads and has committed its own term record: a majority follows it.
-func (s *scene) serving(m *member) bool {
-	if !m.leads() {
-		return false
-	}
-	c := m.process.in.Core
-	return c.Durable() > 0 || s.o.Rule == "replicated" && c.Replicated() > 0
-}
-
 // lead waits for a leader that serves, and is the newest.
 func (s *scene) lead() *member {
 	s.t.Helper()
@@ -164,7 +144,7 @@ func (s *scene) leadBut(not *member) (leader *member) {
 	s.t.Helper()
 	s.await("a leader serves", patience, func() bool {
 		leader = s.leader()
-		return leader != nil && leader != not && s.serving(leader)
+		return leader != nil && leader != not && s.serves(leader)
 	})
 	return leader
 }

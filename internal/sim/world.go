@@ -46,6 +46,7 @@ type Counts struct {
 	Network                                                                                           NetworkCounts
 	VirtualNs                                                                                         int64
 	Sometimes                                                                                         [numSometimes]uint64
+	Refused                                                                                           [wire.NumRefusals]uint64 // to clients, by reason
 }
 
 // newWorld makes a cluster and its clients, everything at its beginning.
@@ -210,6 +211,24 @@ func (w *World) until(endNs int64, done func() bool) bool {
 	return false
 }
 
+// passes lets so much time pass, less if done before; done is asked after every event. It ends with a failure as well.
+func (w *World) passes(limitNs int64, done func() bool) bool {
+	for endNs := w.nowNs + limitNs; w.failure == nil; {
+		if done() {
+			return true
+		}
+		if w.queue.heap[0].atNs > endNs {
+			w.nowNs = endNs
+			return false
+		}
+		e := w.queue.pop()
+		w.nowNs = e.atNs
+		w.count.Events++
+		w.handle(&e)
+	}
+	return false
+}
+
 func (w *World) handle(e *event) {
 	switch e.kind {
 	case eventPacket:
@@ -262,6 +281,15 @@ func (w *World) leader() *member {
 	return best
 }
 
+// serves says whether a node leads and has committed its own term record: a majority follows it.
+func (w *World) serves(m *member) bool {
+	if m == nil || !m.leads() {
+		return false
+	}
+	c := m.process.in.Core
+	return c.Durable() > 0 || w.o.Rule == "replicated" && c.Replicated() > 0
+}
+
 func (w *World) settled() bool { return w.unsettled() == "" }
 
 // unsettled says what is missing to peace.
@@ -291,7 +319,7 @@ func (w *World) unsettled() string {
 		}
 	}
 	for _, l := range w.loads {
-		if c := l.session.client; c.Open() > 0 && !c.Closed() {
+		if c := l.session.client; c.Open() > 0 && !c.Closed() && !l.dead {
 			return fmt.Sprintf("client %d has %d open messages", l.number, c.Open())
 		}
 	}

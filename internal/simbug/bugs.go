@@ -86,6 +86,8 @@ const (
 	AcceptBeforeCommit
 	// AckBeforeCommit: a message is acknowledged as durable when it is sequenced.
 	AckBeforeCommit
+	// AckUnreplicated: a message is acknowledged as replicated when the leader alone holds it.
+	AckUnreplicated
 	// StampByWallClock: stamps follow the wall clock back.
 	StampByWallClock
 	// ForgetClosed: which sessions are over is forgotten, so that a request to open one that comes late opens it anew. The
@@ -189,6 +191,7 @@ var names = [NumBugs]string{
 	ClientsBeforeApplied:    "clients-before-applied",
 	AcceptBeforeCommit:      "accept-before-commit",
 	AckBeforeCommit:         "ack-before-commit",
+	AckUnreplicated:         "ack-unreplicated",
 	StampByWallClock:        "stamp-by-wall-clock",
 	ForgetClosed:            "forget-closed",
 	AnswersOfAnySession:     "answers-of-any-session",
