@@ -1,6 +1,8 @@
 package sequencer
 
 import (
+	"math"
+
 	"lockstep/internal/simbug"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -188,6 +190,7 @@ func (s *Sequencer) accept(x *session) {
 	a := wire.Accept{
 		Token: x.token, Session: x.id, Correlation: x.committed, Response: x.responses,
 		Leader: s.o.Identity.Node, Term: s.term, Window: x.window, MaxMessage: s.o.MaxMessage,
+		SilenceMs: uint32(min(s.o.Limits.SessionNs/1e6, math.MaxUint32)),
 	}
 	s.send(wire.DatagramAccept, b, a.Put(b[wire.DatagramHeaderSize:]), x.addr)
 }

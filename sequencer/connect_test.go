@@ -148,7 +148,8 @@ func TestAcceptAfterTheRecordIsApplied(t *testing.T) {
 	l.cycle()
 	first := l.one(addr(2))
 	if first.kind != wire.DatagramAccept || first.accept.Term != 1 || first.accept.Leader != 1 ||
-		first.accept.Window != 32 || first.accept.MaxMessage != testMaxMessage || first.accept.Correlation != 0 {
+		first.accept.Window != 32 || first.accept.MaxMessage != testMaxMessage || first.accept.Correlation != 0 ||
+		first.accept.SilenceMs != 10_000 {
 		t.Fatalf("%+v", first)
 	}
 	l.prove(addr(2), l.proof(addr(2), 7, 0))

@@ -18,7 +18,7 @@ func NewRedirector(identity Identity, sender *transport.Sender) *Redirector {
 }
 
 // Redirect answers a client's datagram with REDIRECT: the leader of term and where it is reached, or leader 0 when
-// nobody is known to lead. Whoever asks gets one datagram of 72 bytes, so that forged senders multiply next to nothing.
+// nobody is known to lead. Whoever asks gets one datagram of 80 bytes, so that forged senders multiply next to nothing.
 // When the transmit side is full the client is left to ask again.
 func (r *Redirector) Redirect(h *wire.Header, body []byte, from transport.Addr,
 	leader wire.NodeID, at transport.Addr, term wire.Term) {
@@ -33,9 +33,11 @@ func (r *Redirector) Redirect(h *wire.Header, body []byte, from transport.Addr,
 	var p wire.Prove
 	switch {
 	case h.Kind == wire.DatagramConnect && c.Decode(body):
-		answer.Token = c.Token
+		answer.Token, answer.Session = c.Token, c.Session
 	case h.Kind == wire.DatagramProve && p.Decode(body):
-		answer.Token = p.Token
+		answer.Token, answer.Session = p.Token, p.Session
+	case h.Kind != wire.DatagramConnect && h.Kind != wire.DatagramProve:
+		answer.Session = wire.SessionID(h.Sender)
 	}
 	r.identity.redirect(r.sender, &answer, from)
 }
@@ -53,12 +55,18 @@ func (i *Identity) redirect(sender *transport.Sender, answer *wire.Redirect, to 
 	return true
 }
 
+// farewell is a client to be told that this node leads no more.
+type farewell struct {
+	to      transport.Addr
+	session wire.SessionID
+}
+
 // noteClients keeps where the clients are whose sessions this leader served.
 func (s *Sequencer) noteClients() {
 	s.clients = s.clients[:0]
 	for i := range s.table.slots {
 		if x := &s.table.slots[i]; x.state != sessionFree && x.proven {
-			s.clients = append(s.clients, x.addr)
+			s.clients = append(s.clients, farewell{x.addr, x.id})
 		}
 	}
 }
@@ -68,7 +76,9 @@ func (s *Sequencer) noteClients() {
 func (s *Sequencer) Farewell(leader wire.NodeID, at transport.Addr, term wire.Term) bool {
 	answer := wire.Redirect{Leader: leader, Term: term, IP: at.IP, Port: at.Port}
 	for n := len(s.clients); n > 0; n = len(s.clients) {
-		if !s.o.Identity.redirect(s.o.Sender, &answer, s.clients[n-1]) {
+		x := &s.clients[n-1]
+		answer.Session = x.session
+		if !s.o.Identity.redirect(s.o.Sender, &answer, x.to) {
 			return false
 		}
 		s.clients = s.clients[:n-1]

@@ -40,8 +40,7 @@ func TestHeldLeaderTakesNothing(t *testing.T) {
 // TestFarewellTellsEveryClientOnce has a leader that resigned say where the next one is.
 func TestFarewellTellsEveryClientOnce(t *testing.T) {
 	l := newLeader(t, Limits{}, 0)
-	l.open(addr(2), 7)
-	l.open(addr(3), 8)
+	ids := map[transport.Addr]wire.SessionID{addr(2): l.open(addr(2), 7), addr(3): l.open(addr(3), 8)}
 	l.s.Resign()
 	there := transport.Addr{IP: [4]byte{10, 1, 0, 9}, Port: 7400}
 	giveBack := l.takeAllFrames()
@@ -57,7 +56,7 @@ func TestFarewellTellsEveryClientOnce(t *testing.T) {
 	}
 	for _, at := range []transport.Addr{addr(2), addr(3)} {
 		g := l.one(at)
-		if r := g.redirect; r.Leader != 2 || r.IP != there.IP || r.Port != there.Port || r.Term != 5 || r.Token != 0 {
+		if r := g.redirect; r.Leader != 2 || r.IP != there.IP || r.Port != there.Port || r.Term != 5 || r.Token != 0 || r.Session != ids[at] {
 			t.Errorf("%s hears %+v, want node 2 at %s in term 5", at, r, there)
 		}
 	}
@@ -67,4 +66,29 @@ func TestFarewellTellsEveryClientOnce(t *testing.T) {
 	}
 	l.sender.Flush()
 	l.nothing(addr(2))
+}
+
+// TestRedirectNamesWhomItSpeaksOf has a node that does not lead repeat token and session of what it answers.
+func TestRedirectNamesWhomItSpeaksOf(t *testing.T) {
+	l := newLeader(t, Limits{}, 0)
+	r := NewRedirector(l.s.o.Identity, l.sender)
+	b := make([]byte, 256)
+	c := wire.Connect{Token: 7, Session: 8, Protocol: wire.Protocol, Name: []byte("x")}
+	p := wire.Prove{Token: 7, Session: 8, Protocol: wire.Protocol, Name: []byte("x")}
+	l.join(addr(5))
+	for kind, n := range map[wire.DatagramKind]func() int{
+		wire.DatagramConnect:   func() int { return c.Put(b) },
+		wire.DatagramProve:     func() int { return p.Put(b) },
+		wire.DatagramKeepalive: func() int { return (&wire.Messages{}).Put(b) },
+	} {
+		r.Redirect(&wire.Header{Kind: kind, Sender: 8}, b[:n()], addr(5), 2, addr(9), 3)
+		g := l.one(addr(5))
+		token := c.Token
+		if kind == wire.DatagramKeepalive {
+			token = 0
+		}
+		if g.redirect.Session != 8 || g.redirect.Token != token || g.redirect.Leader != 2 {
+			t.Errorf("%v is answered with %+v", kind, g.redirect)
+		}
+	}
 }

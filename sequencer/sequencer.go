@@ -3,7 +3,6 @@ package sequencer
 import (
 	"lockstep/internal/simbug"
 	"lockstep/service"
-	"lockstep/transport"
 	"lockstep/wire"
 )
 
@@ -33,12 +32,12 @@ type Sequencer struct {
 	durable    wire.Position
 	syncTo     wire.Position
 
-	dirty   []int32          // slots with answers packed
-	owed    []int32          // slots to be told what is committed
-	clients []transport.Addr // of the leadership before, to be told who leads now
-	scan    int              // slot to be looked at next for silence
-	held    []byte           // egress message that found no room in a datagram
-	packed  int              // bytes of its payload that have left in fragments
+	dirty   []int32    // slots with answers packed
+	owed    []int32    // slots to be told what is committed
+	clients []farewell // of the leadership before, to be told who leads now
+	scan    int        // slot to be looked at next for silence
+	held    []byte     // egress message that found no room in a datagram
+	packed  int        // bytes of its payload that have left in fragments
 	egress  service.Egress
 	command service.Command
 	payload [wire.MaxConfigSize + wire.SessionOpenSize + wire.MaxName]byte // of our own records, while being built
@@ -66,7 +65,7 @@ func New(o Options) (*Sequencer, error) {
 		meters:     m,
 		dirty:      make([]int32, 0, o.Limits.Sessions),
 		owed:       make([]int32, 0, o.Limits.Sessions),
-		clients:    make([]transport.Addr, 0, o.Limits.Sessions),
+		clients:    make([]farewell, 0, o.Limits.Sessions),
 	}, nil
 }
 
