@@ -29,7 +29,7 @@ enum {
   ACK_RESPONSES = 32,    // or when there are so many,
   ACK_BYTES = 32 << 10,  // or so many bytes of them
   HOLE_MS = 5,           // between two requests for the same missing response
-  GAP_MS = 3,            // a gap asked for again within this time was asked for before it was filled
+  GAP_MS = 3,            // between two answers to gap: the same one again may have left before the first was filled
   CLOSE_MS = 50,         // DISCONNECT is sent again
   BUSY_MIN_MS = 1,       // pause after a busy; doubled while nothing gets on
   BUSY_MAX_MS = 200,
@@ -83,7 +83,7 @@ struct ls_client {
   uint64_t committed;
   int64_t progress_at, resend_ms;
   int64_t hold_until, busy_ms; // a busy cluster
-  uint64_t gap;
+  uint64_t gap; // asked for, to be sent again from gap_at on; 0: none is
   int64_t gap_at;
   uint16_t busy_code; // last told
 
@@ -91,6 +91,7 @@ struct ls_client {
   uint32_t received_bytes;          // since it was told
   int64_t received_at;              // first since it was told
   int64_t hole_at;                  // a response is missing: ask for it then; 0: none is
+  int64_t asked_at;                 // when it was asked for last
   uint8_t *assembly;                // response received + 1, when it comes in fragments
   uint32_t assembly_total, assembly_have;
 
@@ -294,6 +295,12 @@ static message *held(ls_client *c, uint64_t correlation) {
 // settled says whether a message has nothing to wait for but its commitment.
 static bool settled(const message *m) { return m->refused || m->levels >> m->reached <= 1; }
 
+// progress puts off sending again what is on its way.
+static void progress(ls_client *c, int64_t now) {
+  c->progress_at = now;
+  c->resend_ms = RESEND_MS;
+}
+
 // release forgets messages from the first on that are committed and settled.
 static void release(ls_client *c, int64_t now) {
   uint64_t before = c->first;
@@ -303,8 +310,7 @@ static void release(ls_client *c, int64_t now) {
     c->send_offset = 0;
   }
   if (c->first == before) return;
-  c->progress_at = now;
-  c->resend_ms = RESEND_MS;
+  progress(c, now);
   c->busy_ms = BUSY_MIN_MS;
   c->busy_code = 0;
 }
@@ -399,6 +405,7 @@ static void reach(ls_client *c, message *m, const wire_answer *x, uint8_t level)
 }
 
 static void deliver(ls_client *c, const wire_answer *x, const uint8_t *payload, size_t length, int64_t now) {
+  progress(c, now);
   c->received++;
   c->assembly_have = 0;
   c->hole_at = 0;
@@ -425,12 +432,14 @@ static void on_response(ls_client *c, const wire_answer *x, int64_t now) {
   }
   if (c->assembly_have == 0) c->assembly_total = x->total;
   if (!next || x->total != c->assembly_total || x->offset > c->assembly_have) {
-    if (c->hole_at == 0) c->hole_at = now;
+    int64_t ask = c->asked_at + HOLE_MS * MS > now ? c->asked_at + HOLE_MS * MS : now;
+    if (c->hole_at == 0 || ask < c->hole_at) c->hole_at = ask;
     return;
   }
-  if (x->offset < c->assembly_have) return;
-  memcpy(c->assembly + x->offset, x->payload, x->length);
-  c->assembly_have += (uint32_t)x->length;
+  uint32_t end = x->offset + (uint32_t)x->length;
+  if (end <= c->assembly_have) return;
+  memcpy(c->assembly + x->offset, x->payload, x->length); // it may be cut otherwise than when it was sent before
+  c->assembly_have = end;
   c->hole_at = now + 4 * HOLE_MS * MS; // should the rest not come
   if (c->assembly_have == c->assembly_total) deliver(c, x, c->assembly, c->assembly_total, now);
 }
@@ -447,10 +456,17 @@ static void on_busy(ls_client *c, const wire_answer *x, int64_t now) {
 
 static void on_gap(ls_client *c, const wire_answer *x, int64_t now) {
   if (held(c, x->correlation) == NULL || x->correlation > c->send) return;
-  if (c->gap == x->correlation && now - c->gap_at < GAP_MS * MS) return;
   c->gap = x->correlation;
-  c->gap_at = now;
-  rewind_to(c, x->correlation);
+  if (c->gap_at < now) c->gap_at = now;
+}
+
+// fill_gap sends again from a gap on that was asked for.
+static void fill_gap(ls_client *c, int64_t now) {
+  if (c->gap == 0 || now < c->gap_at) return;
+  if (c->gap >= c->first) rewind_to(c, c->gap);
+  c->gap = 0;
+  c->gap_at = now + GAP_MS * MS;
+  progress(c, now);
 }
 
 static void refuse(ls_client *c, message *m, const wire_answer *x) {
@@ -597,6 +613,7 @@ static void tick(ls_client *c, int64_t now) {
     c->progress_at = now;
     c->resend_ms = c->resend_ms * 2 < RESEND_MAX_MS ? c->resend_ms * 2 : RESEND_MAX_MS;
   }
+  fill_gap(c, now);
   flush(c, now);
   if (c->closing && c->first == c->next) {
     if (now < c->act_at) return;
@@ -607,7 +624,10 @@ static void tick(ls_client *c, int64_t now) {
   bool hole = c->hole_at != 0 && now >= c->hole_at;
   bool many = c->received - c->received_told >= ACK_RESPONSES || c->received_bytes >= ACK_BYTES;
   bool late = c->received_at != 0 && now - c->received_at >= ACK_MS * MS;
-  if (hole) c->hole_at = now + HOLE_MS * MS;
+  if (hole) {
+    c->asked_at = now;
+    c->hole_at = now + 4 * HOLE_MS * MS; // should that be lost
+  }
   if (hole || many || late || now - c->sent_at >= idle_ns(c)) send_bare(c, KIND_KEEPALIVE, now);
 }
 
@@ -620,6 +640,7 @@ int64_t ls_due(const ls_client *c) {
   if (c->owed_since != 0) due = earlier(due, c->owed_since + c->o.silence_ms * MS + 1);
   if (c->first < c->send) due = earlier(due, c->progress_at + c->resend_ms * MS);
   if (c->hole_at != 0) due = earlier(due, c->hole_at);
+  if (c->gap != 0) due = earlier(due, c->gap_at);
   if (c->received_at != 0) due = earlier(due, c->received_at + ACK_MS * MS);
   if (c->closing && c->first == c->next) due = earlier(due, c->act_at);
   if (may_send(c)) due = earlier(due, c->hold_until);
