@@ -47,12 +47,14 @@ type Client struct {
 	node       int // index of the node to be tried next
 	hops       int // redirects followed since a node was last tried in turn
 	nonce      uint64
+	tries      int            // nodes tried since a session went on
+	severedNs  int64          // since when it has not
 	attemptNs  int64          // when the peer began to be tried
 	retryNs    int64          // CONNECT, PROVE or DISCONNECT is due again
+	waitNs     int64          // from one CONNECT or PROVE to the next, to one node
 	probeNs    int64          // not before this is another node asked who leads
-	silent     bool           // the leader that was last known has fallen silent
+	silentNs   int64          // when the leader that was last known fell silent; 0: it did not
 	gone       transport.Addr // where that was
-	spared     int            // times that it was not tried for that
 	startingNs int64          // pause before a leader that is not ready yet is asked again; 0: none so far
 	closingNs  int64
 
@@ -66,6 +68,9 @@ type Client struct {
 	pausedNs   int64  // no message is sent before
 	owedNs     int64  // since when the leader owes an answer; 0: it does not
 	sentNs     int64  // when the leader was last sent anything
+	idleNs     int64  // between signs of life, at most: the cluster's wish
+	beatNs     int64  // from what was last sent to the next sign of life
+	doubted    uint64 // messages up to this one that are still open have been reported
 
 	// What is received.
 	received uint64 // last response handed out
@@ -92,6 +97,8 @@ func newClient(o *Options, h Handler, p *port) *Client {
 		maxMessage: min(maxMessage, wire.MaxMessage),
 		cursor:     1,
 		resendNs:   o.ResendNs,
+		idleNs:     idleNs,
+		beatNs:     beatNs,
 	}
 	for c.token == 0 {
 		c.token = c.rng.Uint64()
@@ -115,8 +122,9 @@ func (c *Client) Send(nowNs int64, service uint16, levels wire.Levels, payload [
 	if c.window.oldest == c.window.next {
 		c.movedNs = nowNs
 	}
+	c.beatNs = beatNs
 	c.mark()
-	return c.window.push(service, levels, payload), nil
+	return c.window.push(nowNs, service, levels, payload), nil
 }
 
 // Void settles an open message: what is sent from now on in its place asks the cluster to sequence nothing under its
@@ -153,8 +161,10 @@ func (c *Client) Poll(nowNs int64) (work int) {
 
 // turn does what is due at nowNs, but to take what has arrived and to flush.
 func (c *Client) turn() {
+	c.doubt()
 	switch c.state {
 	case stateIdle:
+		c.severedNs = c.nowNs
 		c.tryNext()
 	case stateConnecting, stateProving:
 		c.connect()

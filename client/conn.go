@@ -167,10 +167,10 @@ func (k *Conn) pollLocked(nowNs int64) int {
 func (k *Conn) patienceNs() int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.client.Connected() && k.client.Open() == 0 {
-		return 10e6
+	if len(k.client.port.transport.Fds()) == 0 {
+		return 1e6 // nothing tells when a datagram arrives
 	}
-	return 1e6
+	return min(max(k.client.DueNs()-k.clock.NowNs(), 0), 1e9)
 }
 
 // Submit sends a message to a service and returns when the cluster has acknowledged it at the level. With LevelNone it

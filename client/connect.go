@@ -7,10 +7,25 @@ import (
 	"lockstep/wire"
 )
 
-// tryNext tries the next node, round robin.
+// tryNext tries the next node, round robin: at once as long as there are some that were not tried, and then after a
+// pause.
 func (c *Client) tryNext() {
+	if c.tries >= len(c.o.Nodes) {
+		c.pause(c.nextNode(), c.backOffNs())
+		return
+	}
 	c.hops = 0
+	c.tries++
 	c.try(c.nextNode())
+}
+
+// backOffNs is the pause before the next node is tried: somebody is about to be elected, or nobody is there. It is twice
+// as long after every further time that all were tried, and drawn, so that many clients do not come in step.
+func (c *Client) backOffNs() int64 {
+	rounds := min(c.tries/len(c.o.Nodes), 32)
+	half := min(c.o.ResendNs/4<<max(rounds-1, 0), c.o.ResendMaxNs/2)
+	c.tries++
+	return half + c.rng.Int64N(half+1)
 }
 
 // nextNode is the next node in turn, other than the one just tried if there is one, and other than the leader that has
@@ -19,8 +34,7 @@ func (c *Client) nextNode() transport.Addr {
 	for range 3 {
 		next := c.o.Nodes[c.node]
 		c.node = (c.node + 1) % len(c.o.Nodes)
-		if c.silent && next == c.gone && c.spared < 4*len(c.o.Nodes) {
-			c.spared++
+		if next == c.gone && c.silenceIsNews() {
 			continue
 		}
 		if next != c.peer {
@@ -30,37 +44,54 @@ func (c *Client) nextNode() transport.Addr {
 	return c.peer
 }
 
+// silenceIsNews says whether the leader that was last known fell silent so lately that others may not know yet.
+func (c *Client) silenceIsNews() bool { return c.silentNs != 0 && c.nowNs-c.silentNs < c.o.SilenceNs/2 }
+
 // try asks a node for the session, from now on.
 func (c *Client) try(peer transport.Addr) {
 	c.state, c.peer, c.startingNs = stateConnecting, peer, 0
-	c.attemptNs = c.nowNs
+	c.attemptNs, c.waitNs = c.nowNs, c.o.ResendNs
 	c.sendConnect()
 }
 
-// pause has the peer asked after a while: a longer one each time when the cluster is full.
-func (c *Client) pause(peer transport.Addr, full bool) {
-	c.peer, c.hops = peer, 0
-	c.state = stateConnecting
-	half := c.o.ResendNs / 4 // somebody is about to be elected
-	if full {
-		c.busyNs = min(max(2*c.busyNs, c.o.ResendNs), c.o.ResendMaxNs)
-		half = c.busyNs / 2
-	}
-	c.retryNs = c.nowNs + half + c.rng.Int64N(half+1)
-	c.attemptNs = c.retryNs
+// pause has a node asked after a while.
+func (c *Client) pause(peer transport.Addr, ns int64) {
+	c.state, c.peer, c.hops = stateConnecting, peer, 0
+	c.later(ns)
 }
 
-// soon asks the peer again in a moment: it has only just begun to lead, or is about to say who does. An address that was
-// proven stays so.
+// full has the leader asked again when it may have room: after a longer while each time.
+func (c *Client) full() {
+	c.busyNs = min(max(2*c.busyNs, c.o.ResendNs), c.o.ResendMaxNs)
+	c.hops = 0
+	c.later(c.busyNs/2 + c.rng.Int64N(c.busyNs/2+1))
+}
+
+// soon asks the peer again in a moment: it has only just begun to lead, or is about to say who does. The moments grow,
+// at first faster than the time that this has taken so far.
 func (c *Client) soon() {
-	c.startingNs = min(max(2*c.startingNs, c.o.ResendNs/128), c.o.ResendNs/2)
-	c.retryNs = c.nowNs + c.startingNs
-	c.attemptNs = c.retryNs
+	switch first := c.o.ResendNs / 128; {
+	case c.startingNs < first:
+		c.startingNs = first
+	case c.startingNs < c.o.ResendNs/2:
+		c.startingNs *= 2
+	default:
+		c.startingNs = min(c.startingNs+c.startingNs/2, c.o.ResendMaxNs)
+	}
+	c.later(c.startingNs - c.rng.Int64N(c.startingNs/4+1))
+}
+
+// later has the peer asked after a while. An address that was proven stays so.
+func (c *Client) later(ns int64) {
+	c.retryNs = c.nowNs + ns
+	c.attemptNs, c.waitNs = c.retryNs, c.o.ResendNs
 }
 
 // connect looks after an attempt under way.
 func (c *Client) connect() {
 	switch {
+	case c.nowNs >= c.giveUpNs():
+		c.closed(Event{})
 	case c.nowNs-c.attemptNs >= c.o.ConnectTimeoutNs:
 		c.tryNext()
 	case c.nowNs < c.retryNs:
@@ -71,8 +102,14 @@ func (c *Client) connect() {
 	}
 }
 
+// again notes when CONNECT or PROVE is due if there is no answer: each time later, and not in step with other clients.
+func (c *Client) again() {
+	c.retryNs = c.nowNs + c.waitNs - c.rng.Int64N(c.waitNs/4+1)
+	c.waitNs = min(2*c.waitNs, c.o.ResendMaxNs)
+}
+
 func (c *Client) sendConnect() {
-	c.retryNs = c.nowNs + c.o.ResendNs
+	c.again()
 	b := c.buffer()
 	if b == nil {
 		return
@@ -85,7 +122,7 @@ func (c *Client) sendConnect() {
 }
 
 func (c *Client) sendProve() {
-	c.retryNs = c.nowNs + c.o.ResendNs
+	c.again()
 	b := c.buffer()
 	if b == nil {
 		return
@@ -104,7 +141,7 @@ func (c *Client) onChallenge(body []byte) {
 		c.stats.Stale++
 		return
 	}
-	c.state, c.nonce = stateProving, m.Nonce
+	c.state, c.nonce, c.waitNs = stateProving, m.Nonce, c.o.ResendNs
 	c.sendProve()
 }
 
@@ -127,7 +164,12 @@ func (c *Client) onAccept(body []byte) {
 	c.session, c.leader, c.term = m.Session, m.Leader, m.Term
 	c.granted = min(uint64(c.o.Window), uint64(max(m.Window, 1)))
 	c.maxMessage = min(c.maxMessage, int(m.MaxMessage))
-	c.state, c.hops, c.startingNs, c.silent = stateConnected, 0, 0, false
+	c.state, c.hops, c.tries, c.startingNs, c.silentNs = stateConnected, 0, 0, 0, 0
+	c.idleNs = idleNs
+	if m.SilenceMs != 0 {
+		c.idleNs = int64(m.SilenceMs) * 1e6 / 4
+	}
+	c.idleNs -= c.rng.Int64N(c.idleNs/8 + 1) // many clients do not beat in step
 	c.window.commit(m.Correlation)
 	c.window.advance()
 	c.window.again(c.window.oldest, c.window.next)
@@ -144,7 +186,7 @@ func (c *Client) onAccept(body []byte) {
 // onRedirect goes where a node says that the leader is.
 func (c *Client) onRedirect(body []byte) {
 	var m wire.Redirect
-	if !m.Decode(body) || m.Term < c.term || !c.answersNow(m.Token) {
+	if !m.Decode(body) || m.Term < c.term || !c.answersNow(m.Token) || m.Session != c.session && m.Session != 0 {
 		c.stats.Stale++
 		return
 	}
@@ -154,9 +196,9 @@ func (c *Client) onRedirect(body []byte) {
 	}
 	c.lost()
 	at := transport.Addr{IP: m.IP, Port: m.Port}
-	gone := c.silent && m.Leader == c.leader && m.Term == c.term // who says so has not noticed yet
+	gone := c.silenceIsNews() && m.Leader == c.leader && m.Term == c.term // who says so has not noticed yet
 	if m.Leader == 0 || at.Port == 0 || gone || c.hops > len(c.o.Nodes) {
-		c.pause(c.nextNode(), false)
+		c.pause(c.nextNode(), c.backOffNs())
 		return
 	}
 	c.hops++
@@ -200,7 +242,7 @@ func (c *Client) onReject(body []byte) {
 	case c.state == stateClosing: // asked again, or given up
 	case m.Code == wire.RefusalNotLeader:
 		c.lost()
-		c.pause(c.nextNode(), false)
+		c.pause(c.nextNode(), c.backOffNs())
 	case m.Code == wire.RefusalBadNonce:
 		c.lost()
 		c.try(c.peer)
@@ -211,7 +253,7 @@ func (c *Client) onReject(body []byte) {
 		c.stats.Busy++
 		c.stats.BusyCode = m.Code
 		c.lost()
-		c.pause(c.peer, true)
+		c.full()
 	}
 }
 
@@ -229,7 +271,7 @@ func (c *Client) lost() {
 	if c.state != stateConnected {
 		return
 	}
-	c.state = stateConnecting
+	c.state, c.severedNs = stateConnecting, c.nowNs
 	c.stats.Disconnects++
 	c.event(Event{Kind: EventDisconnected})
 }

@@ -42,10 +42,12 @@
 // An acknowledgement includes all lower levels: once one is handed out, lower ones of the same message are not any
 // more. One of an older term than the current leader's is ignored.
 //
-// When the outcome is not known within the time given, Submit returns ErrUnknown: the message may or may not take
-// effect, and it is never taken back or moved to another session. Client.Void settles such a message.
+// When the outcome is not known within the time given (Options.OutcomeNs), EventUnknown says so, and Submit returns
+// ErrUnknown: the message may or may not take effect, and it is never taken back or moved to another session. Client.Void
+// settles such a message.
 //
-// When the session itself is lost (the cluster closed it, or knows it no longer), EventClosed says so, names the
+// When the session itself is lost (the cluster closed it or knows it no longer, or no node has let it go on for
+// Options.GiveUpNs), EventClosed says so, names the
 // messages whose outcome is open, and nothing more is sent. What to do with them is for the application to decide.
 //
 // # Finding the leader
@@ -60,7 +62,8 @@
 // same happens when the leader falls silent while something is due from it. The session goes on where it stopped.
 //
 // Before that, from a quarter of the silence allowed on, other nodes are asked in passing: one that knows of a later term
-// ends the wait. A leader that hands over says at once where the next one is.
+// ends the wait. A leader that hands over says at once where the next one is. While nobody leads, or the leader has no room,
+// the pauses between attempts grow, and are drawn, so that many clients do not come in step.
 //
 // # Thread ownership
 //

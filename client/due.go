@@ -10,9 +10,9 @@ func (c *Client) DueNs() int64 {
 	case stateIdle:
 		return 0
 	case stateConnecting, stateProving:
-		return min(c.retryNs, c.attemptNs+c.o.ConnectTimeoutNs)
+		return min(c.retryNs, c.attemptNs+c.o.ConnectTimeoutNs, c.doubtNs(), c.giveUpNs())
 	case stateConnected:
-		return c.connectedDueNs()
+		return min(c.connectedDueNs(), c.doubtNs())
 	case stateClosing:
 		return min(c.retryNs, c.closingNs+c.o.SilenceNs+1)
 	}
@@ -24,7 +24,7 @@ func (c *Client) connectedDueNs() int64 {
 	if c.received-c.told >= ackEvery {
 		return 0
 	}
-	due := c.sentNs + c.o.KeepaliveNs
+	due := c.sentNs + c.keepaliveNs()
 	if c.owedNs != 0 {
 		due = min(due, c.owedNs+c.o.SilenceNs, max(c.owedNs+c.o.SilenceNs/4, c.probeNs))
 	}

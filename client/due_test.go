@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"lockstep/client"
@@ -10,8 +11,22 @@ import (
 	"lockstep/wire"
 )
 
+// diary writes down what happens, and when.
+type diary struct {
+	w     *world
+	pages strings.Builder
+}
+
+func (d *diary) OnAck(a client.Ack) { fmt.Fprintf(&d.pages, "%d %+v\n", d.w.nowNs, a) }
+
+func (d *diary) OnResponse(r client.Response) {
+	fmt.Fprintf(&d.pages, "%d response %d to %d %q\n", d.w.nowNs, r.Number, r.Correlation, r.Payload)
+}
+
+func (d *diary) OnEvent(e client.Event) { fmt.Fprintf(&d.pages, "%d %+v\n", d.w.nowNs, e) }
+
 // A client that is polled only when a datagram has come, when it was given something to send, and when DueNs says so,
-// does just what one does that is polled all the time.
+// does just what one does that is polled all the time, and when.
 func TestDueNsMissesNothing(t *testing.T) {
 	always, alwaysPolls := dueStory(t, false)
 	due, duePolls := dueStory(t, true)
@@ -32,21 +47,27 @@ func dueStory(t *testing.T, whenDue bool) (story string, polls int) {
 		arrived = arrived || taken && to == addrOf(101)
 		return taken
 	})
-	c := w.newTester(101, client.Options{Window: 64})
-	w.clients = nil
+	d := &diary{w: w}
+	c, err := client.New(client.Options{
+		Cluster: clusterID, Nodes: []transport.Addr{addrOf(1), addrOf(2), addrOf(3)}, Name: "due", Seed: 5,
+		Transport: w.join(addrOf(101)), Window: 64, OutcomeNs: 250e6, GiveUpNs: 3e9,
+	}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
 	run := func(ns int64) {
 		for end := w.nowNs + ns; w.nowNs < end; {
 			w.step()
-			if !whenDue || arrived || w.nowNs >= c.client.DueNs() {
+			if !whenDue || arrived || w.nowNs >= c.DueNs() {
 				arrived = false
-				c.client.Poll(w.nowNs)
+				c.Poll(w.nowNs)
 				polls++
 			}
 		}
 	}
 	talk := func(n int) {
 		for i := range n {
-			_, err := c.client.Send(w.nowNs, service.Echo, wire.LevelsOf(wire.LevelReceived, wire.LevelApplied), number(uint64(i)))
+			_, err := c.Send(w.nowNs, service.Echo, wire.LevelsOf(wire.LevelReceived, wire.LevelApplied), number(uint64(i)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +96,12 @@ func dueStory(t *testing.T, whenDue bool) (story string, polls int) {
 	run(1500e6)
 	w.lead(2)
 	run(500e6)
-	c.client.Close(w.nowNs)
-	run(300e6)
-	return fmt.Sprintf("%+v\n%+v\n%v\n%q\n%v", c.client.Stats(), c.events, c.acks, c.payloads, count), polls
+	talk(1)
+	w.resign()
+	run(4e9) // until it gives up
+	fmt.Fprintf(&d.pages, "%+v, %d datagrams", c.Stats(), count)
+	if !c.Closed() {
+		t.Error("the client has not given up")
+	}
+	return d.pages.String(), polls
 }

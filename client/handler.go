@@ -41,10 +41,14 @@ const (
 	// EventLeaderChanged: the session goes on with another Leader, or in a later Term, than before. It follows
 	// EventConnected.
 	EventLeaderChanged
-	// EventClosed: the session is over, for Code (RefusalNone: closed here, and the cluster did not confirm it). The
-	// messages First to Last, if First is not 0, have an unknown outcome; with Settled, those up to Applied took
-	// effect, and those beyond never will.
+	// EventClosed: the session is over, for Code. RefusalNone: it was closed here and the cluster did not confirm it, or
+	// no node has let it go on for Options.GiveUpNs. The messages First to Last, if First is not 0, have an unknown
+	// outcome; with Settled, those up to Applied took effect, and those beyond never will.
 	EventClosed
+	// EventUnknown: the messages First to Last have been open for Options.OutcomeNs, and nobody can tell yet what
+	// becomes of them. Each is reported once. The client goes on sending them: acknowledgements may still come, and
+	// Void settles them.
+	EventUnknown
 )
 
 // String is the event's name.
@@ -58,6 +62,8 @@ func (k EventKind) String() string {
 		return "leader-changed"
 	case EventClosed:
 		return "closed"
+	case EventUnknown:
+		return "unknown"
 	}
 	return "unknown event"
 }

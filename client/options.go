@@ -45,13 +45,22 @@ type Options struct {
 	// up to ResendMaxNs while nothing moves. Defaults 20 ms and 500 ms.
 	ResendNs, ResendMaxNs int64
 	// ConnectTimeoutNs is how long a node may take to answer while a session is opened or resumed before the next
-	// node is tried. Default 100 ms.
+	// node is tried. Default 100 ms. When all have been tried there is a pause before each, which grows up to
+	// ResendMaxNs.
 	ConnectTimeoutNs int64
 	// SilenceNs is how long the leader may owe an answer before the other nodes are tried. Default 200 ms.
 	SilenceNs int64
-	// KeepaliveNs is the longest time without a datagram to the leader. Default 500 ms. The cluster closes a session
-	// that it has not heard of for 10 s.
+	// KeepaliveNs is the longest time without a datagram to the leader, which answers each. By default it is 500 ms
+	// while messages are open or responses come, and twice as long each time when nothing does. It is never longer than
+	// a quarter of the silence after which the cluster closes a session, as the cluster told (10 s if its configuration
+	// says nothing else).
 	KeepaliveNs int64
+	// OutcomeNs is how long a message may be open before EventUnknown says so. Default 10 s; negative: never. The
+	// client goes on sending it.
+	OutcomeNs int64
+	// GiveUpNs is how long the session may be without a node that lets it go on before EventClosed ends it. Default
+	// 60 s; negative: the nodes are asked for ever.
+	GiveUpNs int64
 	// SubmitTimeoutNs bounds Submit beside its context. Default 10 s. Conn only.
 	SubmitTimeoutNs int64
 
@@ -76,7 +85,8 @@ func (o *Options) check() error {
 	orDefault(&o.ResendMaxNs, 500e6)
 	orDefault(&o.ConnectTimeoutNs, 100e6)
 	orDefault(&o.SilenceNs, 200e6)
-	orDefault(&o.KeepaliveNs, 500e6)
+	orDefault(&o.OutcomeNs, 10e9)
+	orDefault(&o.GiveUpNs, 60e9)
 	orDefault(&o.SubmitTimeoutNs, 10e9)
 	switch {
 	case o.Transport == nil:

@@ -157,6 +157,7 @@ func (c *Client) onResponse(a *wire.Answer, payload []byte) {
 		return
 	}
 	c.received++
+	c.beatNs = beatNs // if the next one gets lost, the cluster is asked soon
 	c.stats.Responses++
 	last := a.Level == wire.LevelApplied
 	c.handler.OnResponse(Response{

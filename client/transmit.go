@@ -11,7 +11,7 @@ func (c *Client) watch() {
 	switch owed := c.nowNs - c.owedNs; {
 	case c.owedNs == 0:
 	case owed >= c.o.SilenceNs:
-		c.silent, c.gone, c.spared = true, c.peer, 0
+		c.silentNs, c.gone = c.nowNs, c.peer
 		c.lost()
 		c.tryNext()
 		return
@@ -23,9 +23,31 @@ func (c *Client) watch() {
 		c.resendNs = min(2*c.resendNs, c.o.ResendMaxNs)
 		c.cursor = c.window.oldest
 	}
-	if c.nowNs-c.sentNs >= c.o.KeepaliveNs || c.received-c.told >= ackEvery {
+	if c.nowNs-c.sentNs >= c.keepaliveNs() || c.received-c.told >= ackEvery {
+		if c.window.oldest == c.window.next && c.owedNs == 0 {
+			c.beatNs = min(2*c.beatNs, c.idleNs)
+		}
 		c.sendKeepalive()
 	}
+}
+
+// The longest time between signs of life where nothing else is said: while something is going on, and without.
+const (
+	beatNs = int64(500e6)
+	idleNs = int64(2500e6)
+)
+
+// keepaliveNs is after what time without a datagram to the leader one is due. One that is not answered is repeated: a
+// datagram that got lost is not yet a leader that did.
+func (c *Client) keepaliveNs() int64 {
+	ns := min(c.beatNs, c.idleNs)
+	if c.o.KeepaliveNs != 0 {
+		ns = min(c.o.KeepaliveNs, c.idleNs)
+	}
+	if c.owedNs != 0 {
+		ns = min(ns, c.o.SilenceNs/4)
+	}
+	return ns
 }
 
 // probe asks another node, in turn, while the leader owes an answer: it says who leads, and by a later term than the

@@ -4,6 +4,7 @@ import "lockstep/wire"
 
 // message is one kept message.
 type message struct {
+	bornNs  int64 // when it was given to Send
 	sentNs  int64 // when it was last put into a datagram; 0: it is to be sent
 	length  uint32
 	service uint16
@@ -41,21 +42,26 @@ func newWindow(limit uint32, maxMessage int) window {
 func (w *window) full() bool { return w.next-w.oldest >= w.limit }
 
 // push keeps a message and returns its correlation.
-func (w *window) push(service uint16, levels wire.Levels, payload []byte) uint64 {
+func (w *window) push(nowNs int64, service uint16, levels wire.Levels, payload []byte) uint64 {
 	c := w.next
 	i := c & w.mask
-	w.slots[i] = message{length: uint32(len(payload)), service: service, kind: wire.MessageData, waiting: levels}
+	w.slots[i] = message{
+		bornNs: nowNs, length: uint32(len(payload)), service: service, kind: wire.MessageData, waiting: levels,
+	}
 	copy(w.memory[int(i)*w.stride:], payload)
 	w.next++
 	return c
 }
+
+// at returns a message from oldest to next-1.
+func (w *window) at(correlation uint64) *message { return &w.slots[correlation&w.mask] }
 
 // open returns an open message, or nil.
 func (w *window) open(correlation uint64) *message {
 	if correlation < w.oldest || correlation >= w.next {
 		return nil
 	}
-	m := &w.slots[correlation&w.mask]
+	m := w.at(correlation)
 	if correlation <= w.committed && m.waiting == 0 {
 		return nil
 	}

@@ -212,8 +212,11 @@ func (s *Sequencer) put(x *session, m *wire.Message, to uint16, payload []byte, 
 	return wire.RefusalNone
 }
 
-// repeat answers a message that was sequenced before with what is true of it by now; of one in fragments, the last.
+// repeat answers a message that was sequenced before with what is true of it by now; of one in fragments, the last. If
+// there is nothing new it does so with an empty datagram: its client is to know that the leader is there, however long a
+// majority takes.
 func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
+	s.begin(x)
 	if m.Kind == wire.MessageFragment && !m.Fragment.Ends(len(payload)) {
 		return
 	}
