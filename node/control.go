@@ -24,6 +24,8 @@ const (
 	pathMetrics = "/metrics"
 	pathLog     = "/log"
 
+	pathSessions = "/sessions"
+
 	headerCommit = "Lockstep-Commit" // the server's commit position
 	headerTerm   = "Lockstep-Term"   // its term
 )
@@ -41,6 +43,8 @@ func (n *Node) startControl() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, n.serveStatus)
 	mux.HandleFunc("GET "+pathLog, n.serveLog)
+	mux.HandleFunc("GET "+pathSessions, n.serveSessions)
+	mux.HandleFunc("GET "+pathSessions+"/{id}", n.serveSession)
 	mux.HandleFunc("GET "+pathSnapshots, n.serveSnapshots)
 	mux.HandleFunc("GET "+pathSnapshots+"/{position}/data", n.serveSnapshotData)
 	mux.HandleFunc("POST "+TransferPath, n.serveTransfer)

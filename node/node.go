@@ -20,6 +20,7 @@ import (
 	"lockstep/journal/snapshot"
 	"lockstep/replica"
 	"lockstep/ringbuf"
+	"lockstep/sequencer"
 	"lockstep/service"
 	"lockstep/transport"
 	"lockstep/tuning"
@@ -59,6 +60,7 @@ type Node struct {
 	port       *journal.Port
 	votePort   *replica.VotePort
 	operator   *replica.Operator
+	sequencer  *sequencer.Sequencer // the core thread's
 	durable    *counters.Counter
 	idle       agent.IdleKind
 	idleWhy    string

@@ -149,7 +149,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		return nil, err
 	}
 	core := n.makeCore()
-	n.core = core
+	n.core, n.sequencer = core, seq
 	var parker *agent.Parker // of the vote's thread
 	if !n.machine.Inline {
 		if parker, err = agent.NewParker(); err != nil {

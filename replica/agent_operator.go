@@ -19,6 +19,7 @@ const (
 	OperatorSkip                         // Position: of the record that apply is to pass over
 	OperatorRecover                      // Order: lead without votes, when a majority may have forgotten
 	OperatorSnapshot                     // Leader: have snapshots taken, by the leader, too, or by the others only
+	OperatorLook                         // Look: call it on the core thread, once a duty cycle, until it says that it is done
 	numOperatorKinds
 )
 
@@ -29,6 +30,7 @@ type OperatorRequest struct {
 	Position wire.Position
 	Order    RecoverOrder
 	Leader   bool
+	Look     func(nowNs int64) (done bool) // bounded: the cluster waits for it
 }
 
 // OperatorAnswer is what came of a request. Err nil: it was done.
@@ -115,6 +117,7 @@ var operators = [numOperatorKinds]func(a *Agent, call *OperatorCall, first bool)
 	OperatorSkip:     (*Agent).operateSkip,
 	OperatorRecover:  (*Agent).operateRecover,
 	OperatorSnapshot: (*Agent).operateSnapshot,
+	OperatorLook:     (*Agent).operateLook,
 }
 
 // pollOperator looks into the mailbox.
@@ -167,6 +170,11 @@ func (a *Agent) operateHandOver(call *OperatorCall, first bool) bool {
 			ErrRefused), "")
 	}
 	return a.answer(call, nil, fmt.Sprintf("node %d leads term %d", leader, a.core.Term()))
+}
+
+// operateLook lets somebody look at what belongs to the core thread.
+func (a *Agent) operateLook(call *OperatorCall, _ bool) bool {
+	return call.request.Look(a.nowNs) && a.answer(call, nil, "looked")
 }
 
 // operateSkip appends a skip record, and answers when it is committed: apply then reads it ahead on every node.

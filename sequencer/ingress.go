@@ -295,7 +295,7 @@ func (s *Sequencer) reached(level wire.Level, end wire.Position) bool {
 
 // busy has the client send everything from its next message on again, later.
 func (s *Sequencer) busy(x *session, code wire.Refusal) {
-	x.busy, x.busyNs = true, s.nowNs
+	x.busy, x.why, x.busyNs = true, code, s.nowNs
 	s.meters.refuse(code)
 	s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: x.next, Code: code}, nil)
 }

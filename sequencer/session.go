@@ -29,10 +29,11 @@ type session struct {
 	id     wire.SessionID
 	token  uint64
 	state  sessionState
-	proven bool // addr is the client's
-	busy   bool // BUSY was answered and its message has not come again yet
-	listed bool // in Sequencer.dirty
-	owing  bool // in Sequencer.owed
+	proven bool         // addr is the client's
+	busy   bool         // BUSY was answered and its message has not come again yet
+	why    wire.Refusal // what that BUSY said
+	listed bool         // in Sequencer.dirty
+	owing  bool         // in Sequencer.owed
 	slot   int32
 	window uint32
 	addr   transport.Addr

@@ -116,6 +116,8 @@ type Driver struct {
 	passing  bool   // the record being applied is passed over: no service hears of it
 	closing  []*session
 
+	inspections inspections
+
 	ahead   ahead
 	quiet   wire.Position // records below were applied before, in this run: nobody is told of them again
 	written int           // egress messages, in this DoWork
@@ -197,7 +199,7 @@ func (d *Driver) DoWork(nowNs int64) (work int, err error) {
 	if d.paused && d.to == nil {
 		d.measurePause(nowNs)
 	}
-	work = d.takeCommands()
+	work = d.takeCommands() + d.inspect()
 	if d.status.halted() {
 		d.due = false
 		var looked int
