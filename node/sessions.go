@@ -24,7 +24,8 @@ import (
 type Session struct {
 	ID        string       `json:"id"`
 	Name      string       `json:"name"`
-	State     string       `json:"state"` // open; of a leader also opening, closing, closed
+	State     string       `json:"state"`            // open, or closed; of a leader also opening and closing
+	Closed    string       `json:"closed,omitempty"` // how it ended
 	Window    uint32       `json:"window"`
 	Applied   uint64       `json:"applied"`        // correlation of the newest message applied
 	NoEffect  uint64       `json:"no_effect"`      // messages that were refused for good or voided
@@ -40,11 +41,10 @@ type LeadSession struct {
 	Address   string `json:"address,omitempty"` // of the client; none until it has proven one to this leader
 	Sequenced uint64 `json:"sequenced"`         // correlation of the newest message in the log
 	Committed uint64 `json:"committed"`
-	Open      uint64 `json:"open"`             // messages in the log whose records are not committed
-	Received  uint64 `json:"received"`         // last response that the client says it has
-	HeardMs   int64  `json:"heard_ms"`         // since the client was last heard
-	Busy      string `json:"busy,omitempty"`   // what it was told when its next message was not taken; none since one was
-	Closed    string `json:"closed,omitempty"` // why
+	Open      uint64 `json:"open"`           // messages in the log whose records are not committed
+	Received  uint64 `json:"received"`       // last response that the client says it has
+	HeardMs   int64  `json:"heard_ms"`       // since the client was last heard
+	Busy      string `json:"busy,omitempty"` // what it was told when its next message was not taken; none since one was
 }
 
 // Sessions is what /sessions and /sessions/ID answer.
@@ -98,7 +98,7 @@ func (n *Node) answerSessions(w http.ResponseWriter, r *http.Request, one wire.S
 	case err != nil:
 		answer.Error, code = err.Error(), http.StatusServiceUnavailable
 	case one != 0 && len(list) == 0:
-		answer.Error, code = fmt.Sprintf("%v: %s (closed long ago, or never there)", ErrNoSession, SessionString(one)), http.StatusNotFound
+		answer.Error, code = fmt.Sprintf("%v: %s (closed too long ago, or never there)", ErrNoSession, SessionString(one)), http.StatusNotFound
 	}
 	n.encodeSessions(w, code, &answer)
 }
@@ -177,6 +177,11 @@ func joinSessions(applied []service.SessionInfo, led []sequencer.SessionInfo) []
 	for i := range applied {
 		x := &applied[i]
 		at[x.Session] = len(list)
+		if x.Closed != wire.RefusalNone {
+			list = append(list, Session{ID: SessionString(x.Session), State: "closed", Closed: x.Closed.Name(), Applied: x.Applied,
+				Responses: x.Responses})
+			continue
+		}
 		list = append(list, Session{ID: SessionString(x.Session), Name: x.Name, State: "open", Window: x.Window,
 			Applied: x.Applied, NoEffect: x.Refused, Responses: x.Responses, Acked: x.Acked, Kept: x.Kept, KeptBytes: x.KeptBytes})
 	}
@@ -201,9 +206,6 @@ func leadSession(x *sequencer.SessionInfo) *LeadSession {
 	}
 	if x.Busy != wire.RefusalNone {
 		l.Busy = x.Busy.Name()
-	}
-	if x.Code != wire.RefusalNone {
-		l.Closed = x.Code.Name()
 	}
 	return l
 }

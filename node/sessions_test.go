@@ -73,26 +73,40 @@ func TestNodesDescribeSessions(t *testing.T) {
 	}
 	c.client.Close(c.clock.NowNs())
 	c.until("the session is closed", 10_000, 1_000_000, func() bool { return c.client.Closed() })
-	if code, s := c.sessionsAt(leader, "/sessions/"+id); code == http.StatusOK && s.Sessions[0].State != "closed" {
-		t.Errorf("a closed session: %d %+v", code, s)
+	for i := range c.nodes {
+		c.until("all nodes have applied it", 10_000, 100_000, func() bool {
+			return c.nodes[i].progress.Applied() == c.nodes[leader].progress.Applied()
+		})
+		code, s := c.sessionsAt(i, "/sessions/"+id)
+		if code != http.StatusOK || s.Sessions[0].State != "closed" || s.Sessions[0].Closed != "session-closed" ||
+			s.Sessions[0].Applied != 3 || s.Sessions[0].Responses != 3 {
+			t.Errorf("node %d, a session that is over: %d %+v", i+1, code, s)
+		}
+		if code, s := c.sessionsAt(i, "/sessions"); code != http.StatusOK || len(s.Sessions) != 0 {
+			t.Errorf("node %d, with no session open: %d %+v", i+1, code, s)
+		}
 	}
 }
 
 func TestSessionsOfLogAndLeaderAreJoined(t *testing.T) {
 	list := joinSessions(
-		[]service.SessionInfo{{Session: 9, Name: "nine"}, {Session: 3, Name: "three", Applied: 7}},
+		[]service.SessionInfo{{Session: 9, Name: "nine"}, {Session: 3, Name: "three", Applied: 7},
+			{Session: 6, Closed: wire.RefusalExpired, Applied: 4}},
 		[]sequencer.SessionInfo{
 			{Session: 9, State: "open", Sequenced: 8, Committed: 5, HeardNs: 2e9, Busy: wire.RefusalBusyWindow,
 				Addr: transport.Addr{IP: [4]byte{10, 0, 0, 1}, Port: 5}},
-			{Session: 5, State: "closed", Code: wire.RefusalExpired, Applied: 4},
+			{Session: 5, State: "opening"},
 		})
-	if len(list) != 3 || list[0].ID != SessionString(3) || list[0].State != "open" || list[0].Lead != nil {
+	if len(list) != 4 || list[0].ID != SessionString(3) || list[0].State != "open" || list[0].Lead != nil {
 		t.Fatalf("%+v", list)
 	}
-	if x := list[1]; x.State != "closed" || x.Applied != 4 || x.Lead.Closed != "expired" || x.Lead.Address != "" {
-		t.Errorf("one that is over: %+v %+v", x, x.Lead)
+	if x := list[1]; x.State != "opening" || x.Lead.Address != "" {
+		t.Errorf("one that is not open yet: %+v %+v", x, x.Lead)
 	}
-	if x := list[2]; x.Name != "nine" || x.Lead.Open != 3 || x.Lead.HeardMs != 2000 || x.Lead.Busy != "busy-window" ||
+	if x := list[2]; x.State != "closed" || x.Closed != "expired" || x.Applied != 4 {
+		t.Errorf("one that is over: %+v", x)
+	}
+	if x := list[3]; x.Name != "nine" || x.Lead.Open != 3 || x.Lead.HeardMs != 2000 || x.Lead.Busy != "busy-window" ||
 		x.Lead.Address != "10.0.0.1:5" {
 		t.Errorf("one that is open: %+v %+v", x, x.Lead)
 	}

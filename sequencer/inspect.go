@@ -8,8 +8,7 @@ import (
 // SessionInfo is what a leader knows of a session beyond the log.
 type SessionInfo struct {
 	Session   wire.SessionID
-	State     string         // opening, open, closing, or closed
-	Code      wire.Refusal   // why it was closed
+	State     string         // opening, open, or closing
 	Addr      transport.Addr // of its client; zero until the client has proven it to this leader
 	Window    uint32
 	Sequenced uint64       // correlation of the newest message in the log
@@ -32,7 +31,7 @@ func (x sessionState) String() string { return sessionStates[x] }
 func (s *Sequencer) Sessions(nowNs int64, from, most int, out []SessionInfo) (next int, _ []SessionInfo) {
 	until := min(from+most, len(s.table.slots))
 	for i := from; i < until && s.leading; i++ {
-		if x := &s.table.slots[i]; x.state != sessionFree {
+		if x := &s.table.slots[i]; x.state != sessionFree && x.state != sessionClosed {
 			out = append(out, x.info(nowNs))
 		}
 	}
@@ -53,7 +52,7 @@ func (s *Sequencer) Session(nowNs int64, id wire.SessionID) (SessionInfo, bool) 
 
 func (x *session) info(nowNs int64) SessionInfo {
 	i := SessionInfo{
-		Session: x.id, State: x.state.String(), Code: x.code, Window: x.window, Sequenced: x.next - 1,
+		Session: x.id, State: x.state.String(), Window: x.window, Sequenced: x.next - 1,
 		Committed: x.committed, Applied: x.applied, Responses: x.responses, Received: x.received, HeardNs: nowNs - x.heardNs,
 	}
 	if x.proven {

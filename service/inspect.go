@@ -8,9 +8,10 @@ import (
 	"lockstep/wire"
 )
 
-// SessionInfo is what the log says about an open session, as far as this node has applied it.
+// SessionInfo is what the log says about a session, as far as this node has applied it.
 type SessionInfo struct {
 	Session   wire.SessionID
+	Closed    wire.Refusal // how it ended, if it has; then only Applied and Responses are known beside it
 	Name      string
 	Window    uint32
 	Applied   uint64 // correlation of the last message applied
@@ -41,7 +42,7 @@ type inspection struct {
 // inspections is where the question of the moment stands; it costs one atomic load a DoWork.
 type inspections struct{ slot atomic.Pointer[inspection] }
 
-// Sessions describes the open sessions, or one of them: none when it is not open. Those that open or close meanwhile may
+// Sessions describes the open sessions, or one, which may be over if it is one of those remembered. Those that open or close meanwhile may
 // be in it or not. Any goroutine. Errors: ErrInspecting, and that of ctx.
 func (d *Driver) Sessions(ctx context.Context, one wire.SessionID) ([]SessionInfo, error) {
 	q := &inspection{one: one, done: make(chan []SessionInfo, 1)}
@@ -72,6 +73,8 @@ func (d *Driver) inspect() (work int) {
 	for _, id := range q.left[:n] {
 		if s := d.table.find(id); s != nil {
 			q.found = append(q.found, s.info())
+		} else if x := d.closed.byID(id); x != nil && q.one != 0 {
+			q.found = append(q.found, SessionInfo{Session: id, Closed: x.reason(), Applied: x.correlation, Responses: x.response})
 		}
 	}
 	if q.left = q.left[n:]; len(q.left) == 0 {
@@ -91,6 +94,16 @@ func (d *Driver) sessionIDs(one wire.SessionID) []wire.SessionID {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// byID finds a session that is over, nil when it is not remembered. Cold: it looks at all of them.
+func (c *closedSessions) byID(id wire.SessionID) *closedSession {
+	for n := c.count; n > c.first(); n-- {
+		if x := c.at(n - 1); x.id == id {
+			return x
+		}
+	}
+	return nil
 }
 
 // info describes a session.

@@ -16,8 +16,10 @@ import (
 
 // Exit codes: scripts rely on them.
 const (
-	exitFailed = 1 // the work failed, or what was checked does not hold
-	exitUsage  = 2 // something for the user to mend: flags, config, directory, privileges, a port in use
+	exitFailed  = 1 // the work failed, or what was checked does not hold
+	exitRefused = 3 // of lockstep client: the cluster refused a message or the session
+	exitUnknown = 4 // of lockstep client: the outcome of a message is unknown
+	exitUsage   = 2 // something for the user to mend: flags, config, directory, privileges, a port in use
 )
 
 // errUsage marks errors of flags and arguments.
@@ -31,8 +33,13 @@ func main() {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "lockstep:", err)
-	if errors.Is(err, errUsage) || errors.Is(err, node.ErrConfig) {
+	switch {
+	case errors.Is(err, errUsage) || errors.Is(err, node.ErrConfig):
 		os.Exit(exitUsage)
+	case errors.Is(err, errUnknown):
+		os.Exit(exitUnknown)
+	case errors.Is(err, errRefused):
+		os.Exit(exitRefused)
 	}
 	os.Exit(exitFailed)
 }
@@ -54,7 +61,7 @@ Start with:  lockstep demo`,
 	})
 	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), leaderCommand(),
 		snapshotCommand(), recoverCommand(),
-		orderCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
+		clientToolsCommand(), orderCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
 }

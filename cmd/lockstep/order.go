@@ -54,11 +54,7 @@ order is taken off the book. --hold keeps the session open; order session sends 
 	}
 	group(parent)
 	p := parent.PersistentFlags()
-	p.StringSliceVar(&f.nodes, "nodes", splitList(os.Getenv(envNodes)), "data addresses of the nodes (also "+envNodes+")")
-	p.StringVar(&f.cluster, "cluster", os.Getenv(envCluster), "the cluster's id (also "+envCluster+")")
-	p.StringVar(&f.transport, "transport", "udp", "udp (kernel sockets) or xdp (AF_XDP)")
-	p.StringVar(&f.device, "interface", "", "own interface, for xdp")
-	p.StringVar(&f.xdpMode, "xdp-mode", "auto", "native, generic, zero-copy, or auto")
+	f.registerReach(p)
 	p.StringVar(&f.name, "name", "lockstep order", "what operators see the session as")
 	p.StringVar(&f.level, "level", "applied",
 		"acknowledgement to wait for: received, sequenced, replicated, durable or applied")
@@ -66,6 +62,18 @@ order is taken off the book. --hold keeps the session open; order session sends 
 	p.DurationVar(&f.hold, "hold", 0, "keep the session open for so long afterwards, and print what is reported meanwhile")
 	parent.AddCommand(orderNewCommand(&f), orderCancelCommand(&f), orderSessionCommand(&f))
 	return parent
+}
+
+// registerReach has the flags that say where the cluster is.
+func (f *orderFlags) registerReach(p interface {
+	StringVar(p *string, name, value, usage string)
+	StringSliceVar(p *[]string, name string, value []string, usage string)
+}) {
+	p.StringSliceVar(&f.nodes, "nodes", splitList(os.Getenv(envNodes)), "data addresses of the nodes (also "+envNodes+")")
+	p.StringVar(&f.cluster, "cluster", os.Getenv(envCluster), "the cluster's id (also "+envCluster+")")
+	p.StringVar(&f.transport, "transport", "udp", "udp (kernel sockets) or xdp (AF_XDP)")
+	p.StringVar(&f.device, "interface", "", "own interface, for xdp")
+	p.StringVar(&f.xdpMode, "xdp-mode", "auto", "native, generic, zero-copy, or auto")
 }
 
 // splitList takes a list with commas apart; an empty one has no members.
