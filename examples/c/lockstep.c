@@ -123,6 +123,14 @@ static void end(ls_client *c, uint16_t code) {
   tell(c, LS_CLOSED, code);
 }
 
+// ended is the end as the cluster tells it: with the last message that was applied.
+static void ended(ls_client *c, const wire_answer *x) {
+  ls_event e = {.kind = LS_CLOSED, .session = c->session, .term = c->term, .leader = c->leader, .code = x->code,
+                .settled = true, .applied = x->correlation};
+  c->state = CLOSED;
+  if (c->o.handlers.event != NULL) c->o.handlers.event(c->o.handlers.context, &e);
+}
+
 // transmit seals the n bytes of c->out and sends them to the node at c->at. What the socket does not take is lost on
 // the way like any other datagram.
 static bool transmit(ls_client *c, uint8_t kind, size_t n, int64_t now) {
@@ -135,8 +143,7 @@ static bool transmit(ls_client *c, uint8_t kind, size_t n, int64_t now) {
 }
 
 static wire_hello hello(const ls_client *c) {
-  return (wire_hello){.token = c->token, .session = c->session, .received = c->received, .nonce = c->nonce,
-                      .window = c->o.window, .name = c->name, .name_length = c->name_length};
+  return (wire_hello){c->token, c->session, c->received, c->nonce, c->o.window, c->name, c->name_length};
 }
 
 static void send_connect(ls_client *c, int64_t now) {
@@ -249,13 +256,12 @@ static void on_reject(ls_client *c, size_t from, const uint8_t *b, size_t n, int
     c->dropped++;
     return;
   }
-  const char *name = ls_code_name(x.code);
   if (x.code == CODE_NOT_LEADER) {
     if (c->state == ONLINE) lose(c, now);
     seek_next(c, now);
   } else if (x.code == CODE_BAD_NONCE) {
     seek(c, c->at, now);
-  } else if (strncmp(name, "busy-", 5) == 0) {
+  } else if (wire_code_busy(x.code)) {
     if (c->busy_code != x.code) tell(c, LS_BUSY, x.code);
     c->busy_code = x.code;
     if (c->state == ONLINE) lose(c, now);
@@ -498,32 +504,30 @@ static void on_answer(ls_client *c, const wire_answer *x, int64_t now) {
     on_gap(c, x, now);
     break;
   case ANSWER_CLOSED:
-    end(c, x->code);
+    ended(c, x);
     break;
   default:
     break; // wire_check_answers lets no other through
   }
 }
 
-// What a leader says of a session that was to be resumed and is over: whatever its term, nothing else counts then.
-static bool resumed_too_late(ls_client *c, size_t from, const uint8_t *b, size_t n) {
-  uint64_t session, committed;
+// on_answers_late takes what a leader says to PROVE when the session is closed; anything else comes too late, or early.
+static void on_answers_late(ls_client *c, size_t from, const uint8_t *b, size_t n) {
   wire_answer x;
-  size_t at = WIRE_ANSWERS;
-  if (c->state != PROVING || from != c->at || c->session == 0) return false;
-  if (!wire_check_answers(b, n, &session, &committed) || session != c->session) return false;
-  if (!wire_next_answer(b, n, &at, &x) || x.kind != ANSWER_CLOSED) return false;
-  end(c, x.code);
-  return true;
+  for (size_t at = WIRE_ANSWERS; c->state == PROVING && from == c->at && wire_next_answer(b, n, &at, &x);)
+    if (x.kind == ANSWER_CLOSED) ended(c, &x);
+  if (c->state != CLOSED) c->dropped++;
 }
 
 static void on_answers(ls_client *c, size_t from, const wire_header *h, const uint8_t *b, size_t n, int64_t now) {
   uint64_t session, committed;
-  if (resumed_too_late(c, from, b, n)) return;
-  bool fits = wire_check_answers(b, n, &session, &committed) && c->state == ONLINE && from == c->at &&
-              session == c->session && h->term == c->term && committed < c->next;
-  if (!fits) {
+  bool fits = wire_check_answers(b, n, &session, &committed) && session == c->session && session != 0;
+  if (!fits || committed >= c->next) {
     c->dropped++;
+    return;
+  }
+  if (c->state != ONLINE || from != c->at || h->term != c->term) {
+    on_answers_late(c, from, b, n);
     return;
   }
   c->owed_since = 0;
@@ -793,12 +797,4 @@ uint64_t ls_session(const ls_client *c) { return c->session; }
 uint64_t ls_dropped(const ls_client *c) { return c->dropped; }
 bool ls_is_closed(const ls_client *c) { return c->state == CLOSED; }
 
-const char *ls_code_name(uint16_t code) {
-  static const char *const names[] = {
-      "none", "malformed", "protocol-version", "bad-name", "bad-nonce", "not-leader", "unknown-session",
-      "session-closed", "expired", "slow-consumer", "too-long", "unknown-service", "voided", "busy-window",
-      "busy-log", "busy-sessions", "busy-acks", "busy-disk", "busy-starting", "busy-halted", "busy-diverged",
-      "skipped", "busy-hand-over", "busy-connecting", "busy-rate", "busy-kept", "busy-assemblies",
-  };
-  return code < sizeof names / sizeof *names ? names[code] : "unknown";
-}
+const char *ls_code_name(uint16_t code) { return wire_code_name(code); }

@@ -52,7 +52,7 @@ typedef enum {
   LS_CONNECTED = 1, // session, term, leader are set; also after every fail-over
   LS_LOST,          // the leader is silent or gone: looking for one; what is open stays open
   LS_BUSY,          // the cluster takes nothing at present, for `code`; it is tried again by itself
-  LS_CLOSED,        // the end: for `code`. What was open and not acknowledged has an unknown outcome
+  LS_CLOSED,        // the end: for `code`. What was open and not acknowledged has an unknown outcome, unless settled
 } ls_event_kind;
 
 typedef struct {
@@ -60,6 +60,8 @@ typedef struct {
   uint64_t session;
   uint32_t term, leader;
   uint16_t code;
+  bool settled;     // of LS_CLOSED: the messages up to `applied` took effect, those beyond never will
+  uint64_t applied; // a correlation
 } ls_event;
 
 // Handlers are called from ls_poll. They may call ls_send, ls_void and ls_close. Any may be null.

@@ -199,3 +199,15 @@ bool wire_check_answers(const uint8_t *b, size_t n, uint64_t *session, uint64_t 
     if (!wire_next_answer(b, n, &at, &x)) return false;
   return true;
 }
+
+const char *wire_code_name(uint16_t code) {
+  static const char *const names[] = {
+      "none", "malformed", "protocol-version", "bad-name", "bad-nonce", "not-leader", "unknown-session",
+      "session-closed", "expired", "slow-consumer", "too-long", "unknown-service", "voided", "busy-window",
+      "busy-log", "busy-sessions", "busy-acks", "busy-disk", "busy-starting", "busy-halted", "busy-diverged",
+      "skipped", "busy-hand-over", "busy-connecting", "busy-rate", "busy-kept", "busy-assemblies",
+  };
+  return code < sizeof names / sizeof *names ? names[code] : "unknown";
+}
+
+bool wire_code_busy(uint16_t code) { return strncmp(wire_code_name(code), "busy-", 5) == 0; }

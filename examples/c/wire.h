@@ -139,4 +139,8 @@ bool wire_check_answers(const uint8_t *b, size_t n, uint64_t *session, uint64_t 
 // first lies at WIRE_ANSWERS.
 bool wire_next_answer(const uint8_t *b, size_t n, size_t *at, wire_answer *x);
 
+// wire_code_name is the name of a refusal; wire_code_busy says whether the same can be tried again later.
+const char *wire_code_name(uint16_t code);
+bool wire_code_busy(uint16_t code);
+
 #endif
