@@ -107,7 +107,9 @@ type ThreadsConfig struct {
 
 // LimitsConfig bounds what clients can take.
 type LimitsConfig struct {
-	Window int `toml:"window"`
+	Window       int `toml:"window"`
+	AdmitPerS    int `toml:"admit_per_s"`
+	MessagesPerS int `toml:"messages_per_s"`
 }
 
 // Defaults is a config with everything but the node, its directory and the cluster's nodes.
@@ -122,7 +124,7 @@ func Defaults() Config {
 		Retention: RetentionConfig{Bytes: 4 << 30},
 		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
 		Threads:   ThreadsConfig{Layout: "shared", Idle: "auto"},
-		Limits:    LimitsConfig{Window: 4096},
+		Limits:    LimitsConfig{Window: 4096, AdmitPerS: 10_000},
 	}
 }
 
@@ -163,7 +165,7 @@ func Merge(c *Config, text string) error {
 // Validate says what is wrong with a config, naming the key.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{c.checkCluster, c.checkTransport, c.checkJournal, c.checkRetention,
-		c.checkElection, c.checkThreads} {
+		c.checkElection, c.checkThreads, c.checkLimits} {
 		if err := check(); err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
@@ -330,8 +332,19 @@ func (c *Config) checkThreads() error {
 		return fmt.Errorf(`key "threads.cores" lists %d cores: layout %s wants %d, or none (not pinned)`,
 			len(c.Threads.Cores), c.Threads.Layout, want)
 	}
-	if c.Limits.Window < 1 || c.Limits.Window > 4096 {
-		return fmt.Errorf(`key "limits.window" is %d: want 1 to 4096`, c.Limits.Window)
+	return nil
+}
+
+func (c *Config) checkLimits() error {
+	l := &c.Limits
+	if l.Window < 1 || l.Window > 4096 {
+		return fmt.Errorf(`key "limits.window" is %d: want 1 to 4096`, l.Window)
+	}
+	if l.AdmitPerS < 10 || l.AdmitPerS > 10_000_000 {
+		return fmt.Errorf(`key "limits.admit_per_s" is %d: want 10 to 10000000`, l.AdmitPerS)
+	}
+	if l.MessagesPerS < 0 || l.MessagesPerS > 10_000_000 {
+		return fmt.Errorf(`key "limits.messages_per_s" is %d: want 1 to 10000000, or 0: as many as go`, l.MessagesPerS)
 	}
 	return nil
 }

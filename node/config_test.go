@@ -181,6 +181,8 @@ func TestValidationNamesTheKey(t *testing.T) {
 		{"threads.idle", func(c *Config) { c.Threads.Idle = "sleep" }},
 		{"threads.cores", func(c *Config) { c.Threads.Cores = []int{1, 2} }},
 		{"limits.window", func(c *Config) { c.Limits.Window = 5000 }},
+		{"limits.admit_per_s", func(c *Config) { c.Limits.AdmitPerS = 1 }},
+		{"limits.messages_per_s", func(c *Config) { c.Limits.MessagesPerS = -1 }},
 	}
 	for _, c := range cases {
 		config := three()

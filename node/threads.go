@@ -196,6 +196,8 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 		Limits: n.machine.Limits.Sequencer,
 	}
 	o.Limits.Window = uint32(n.config.Limits.Window)
+	o.Limits.AdmitPerS = cmp.Or(o.Limits.AdmitPerS, n.config.Limits.AdmitPerS)
+	o.Limits.MessagesPerS = cmp.Or(o.Limits.MessagesPerS, n.config.Limits.MessagesPerS)
 	o.Limits.Sessions = max(o.Limits.Sessions, n.serviceLimits().Sessions)
 	copy(o.Key[:], secret[32:])
 	seq, err := sequencer.New(o)

@@ -32,6 +32,9 @@ func (s *Sequencer) onConnect(h *wire.Header, body []byte, from transport.Addr) 
 		s.meters.dropped[wire.DropBody].Inc()
 		return
 	}
+	if !s.admits(h.Kind, c.Token, c.Session, from) {
+		return
+	}
 	if code := s.judgeConnect(h, c.Token, c.Protocol, c.Name); code != wire.RefusalNone {
 		s.reject(from, c.Token, c.Session, code)
 		return
@@ -67,6 +70,9 @@ func (s *Sequencer) onProve(h *wire.Header, body []byte, from transport.Addr) {
 	var p wire.Prove
 	if !p.Decode(body) {
 		s.meters.dropped[wire.DropBody].Inc()
+		return
+	}
+	if !s.admits(h.Kind, p.Token, p.Session, from) {
 		return
 	}
 	code := s.judgeConnect(h, p.Token, p.Protocol, p.Name)

@@ -27,6 +27,8 @@
 // A client's address is proven before any state is made for it: CONNECT is answered with a CHALLENGE whose nonce is a
 // keyed hash of address, token and time, so that nothing has to be remembered, and only the PROVE that brings it back
 // opens or resumes a session. From then on the session listens to that address alone; others may have the same one.
+// CONNECT and PROVE are looked at at a rate only, PROVE first: clients that come all at once, as after a change of leader,
+// are told to come later, and do not hold up those that are there.
 //
 // # Thread ownership
 //

@@ -172,6 +172,8 @@ func (s *Sequencer) put(x *session, m *wire.Message, to uint16, payload []byte, 
 		return wire.RefusalBusyWindow
 	case s.acks.full():
 		return wire.RefusalBusyAcks
+	case !s.keepsPace(x):
+		return wire.RefusalBusyRate
 	}
 	if busy := s.log.Admits(len(payload)); busy != wire.RefusalNone {
 		return busy
@@ -187,6 +189,7 @@ func (s *Sequencer) put(x *session, m *wire.Message, to uint16, payload []byte, 
 		position: r.Position, end: end, sequence: r.Sequence, timestamp: r.Timestamp, levels: m.Levels, code: code,
 	}
 	x.next++
+	x.rateNs = max(x.rateNs, s.nowNs) + s.rate.everyNs
 	x.logged = x.received
 	x.busy = false
 	s.assemblies.drop(x)

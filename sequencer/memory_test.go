@@ -28,7 +28,9 @@ func heap() int64 {
 func (l *leader) openMany(n int) (ids []wire.SessionID) {
 	for token := range uint64(n) {
 		l.prove(addr(2), l.proof(addr(2), token+1, 0))
-		if token%64 == 63 || int(token) == n-1 {
+		if token%admitPerCycle == admitPerCycle-1 || int(token) == n-1 {
+			l.nowNs += 1e6
+			l.wallNs += 1e6
 			l.cycle()
 			for _, g := range l.received(addr(2)) {
 				if g.kind == wire.DatagramAccept {

@@ -11,7 +11,8 @@ import (
 type meters struct {
 	messages, repeats, gaps, acks      *counters.Counter
 	sessions, opened, resumed, expired *counters.Counter
-	challenges, replays, replaysHeld   *counters.Counter
+	challenges, unanswered             *counters.Counter
+	replays, replaysHeld               *counters.Counter
 	datagrams, acksLost, sendFull      *counters.Counter
 	fragments, assembled               *counters.Counter
 	stale, clamps, timers              *counters.Counter
@@ -20,7 +21,7 @@ type meters struct {
 }
 
 // numMeters is how many there are at most.
-const numMeters = 21 + wire.NumRefusals + wire.NumDrops
+const numMeters = 26 + wire.NumRefusals + wire.NumDrops
 
 func newMeters(f *counters.File) (meters, error) {
 	if f == nil {
@@ -40,7 +41,9 @@ func newMeters(f *counters.File) (meters, error) {
 		resumed:    f.Counter("lockstep_sequencer_sessions_resumed_total", "Sessions resumed from a proven address"),
 		expired:    f.Counter("lockstep_sequencer_sessions_expired_total", "Sessions closed after too long a silence"),
 		challenges: f.Counter("lockstep_sequencer_challenges_total", "Challenges sent"),
-		replays:    f.Counter("lockstep_sequencer_replays_total", "Replays of kept responses asked of the service driver"),
+		unanswered: f.Counter("lockstep_sequencer_connects_unanswered_total",
+			"CONNECT and PROVE beyond the rate at which clients are admitted or told to come later"),
+		replays: f.Counter("lockstep_sequencer_replays_total", "Replays of kept responses asked of the service driver"),
 		replaysHeld: f.Counter("lockstep_sequencer_replays_held_total",
 			"Replays not asked for because the last one was too recent"),
 		datagrams: f.Counter("lockstep_sequencer_answers_total", "Datagrams with answers sent"),

@@ -58,6 +58,8 @@ type Limits struct {
 	HeaderNs       int64  // from a commit to the datagram that says so when nothing else does, at most: 1 ms
 	SessionNs      int64  // of silence after which a session is closed: 10 s
 	ClosedNs       int64  // for which it can be asked how a closed session ended: 60 s
+	AdmitPerS      int    // CONNECT and PROVE looked at in a second, 64 at once and 8 in a cycle: 10,000
+	MessagesPerS   int    // of a session in a second, a tenth of that at once; 0: no limit
 	EgressPerCycle int    // egress messages taken in one DoWork at most: 1024
 }
 
@@ -94,10 +96,11 @@ func (l *Limits) defaults() error {
 	orDefault(&l.HeaderNs, 1e6)
 	orDefault(&l.SessionNs, 10e9)
 	orDefault(&l.ClosedNs, 60e9)
+	orDefault(&l.AdmitPerS, 10_000)
 	orDefault(&l.EgressPerCycle, 1024)
 	switch {
 	case l.Sessions < 0 || l.Assemblies < 0 || l.Timers < 0 || l.GapNs < 0 || l.ReplayNs < 0 || l.HeaderNs < 0 || l.SessionNs < 0 ||
-		l.ClosedNs < 0 || l.EgressPerCycle < 0:
+		l.ClosedNs < 0 || l.EgressPerCycle < 0 || l.AdmitPerS < 0 || l.MessagesPerS < 0:
 		return fmt.Errorf("%w: limits %+v: none may be negative", ErrOptions, *l)
 	case l.Acks < 0 || l.Acks&(l.Acks-1) != 0:
 		return fmt.Errorf("%w: %d acknowledgements outstanding: want a power of two", ErrOptions, l.Acks)

@@ -13,6 +13,8 @@ type Sequencer struct {
 	challenger challenger
 	table      table
 	ended      endings
+	admission  admission
+	rate       bucket // what a session's messages have to pass; its state is in each session
 	acks       acks
 	assemblies assemblies
 	timers     *service.Timers // pending, as far as the service has said
@@ -59,6 +61,8 @@ func New(o Options) (*Sequencer, error) {
 		challenger: newChallenger(o.Key),
 		table:      newTable(o.Limits.Sessions, o.MaxPayload),
 		ended:      newEndings(),
+		admission:  newAdmission(o.Limits.AdmitPerS),
+		rate:       newBucket(max(1, o.Limits.MessagesPerS), max(1, o.Limits.MessagesPerS/10)),
 		acks:       newAcks(o.Limits.Acks),
 		assemblies: newAssemblies(o.Limits.Assemblies, int(o.MaxMessage)),
 		timers:     service.NewTimers(o.Limits.Timers),
@@ -163,6 +167,7 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 	if !s.leading {
 		return 0
 	}
+	s.admission.inCycle = 0
 	s.noticePause(nowNs)
 	s.nowNs = nowNs
 	s.lookAtApply()

@@ -59,6 +59,7 @@ type session struct {
 	gapNs    int64 // when it was last asked to fill a gap
 	busyNs   int64 // when it was last told BUSY
 	replayNs int64 // when a replay was last asked for it
+	rateNs   int64 // when it may send a whole burst of messages again
 	owedNs   int64 // since when it is to be told what is committed
 
 	out           []byte // ANSWERS being packed: room for headers, then answers up to staged; nil while there are none
