@@ -28,7 +28,8 @@ type JournalPlan struct {
 	Bytes    int64         // what a round of appending writes, a multiple of 1 MiB
 	Measure  time.Duration // how long a round of durable records lasts
 	Buffered bool          // write and fdatasync even where direct I/O works
-	Core     int           // that the journal thread is pinned to; agent.NoCPU: none
+	Pinned   bool          // the journal thread runs on Core alone
+	Core     int           //
 }
 
 // journalRing is the size of the log ring: room for four of the largest batches, so that who appends is not so far ahead
@@ -116,14 +117,14 @@ func startJournal(p *JournalPlan, segmentBytes int64) (r *journalRun, err error)
 		return r, err
 	}
 	r.ring = ringbuf.NewLogRing(r.mapping.Bytes(), journalRing, true)
-	if err = r.startAgents(p.Core); err != nil {
+	if err = r.startAgents(p); err != nil {
 		return r, err
 	}
 	err = r.prepared(segmentBytes)
 	return r, err
 }
 
-func (r *journalRun) startAgents(core int) error {
+func (r *journalRun) startAgents(p *JournalPlan) error {
 	writer, err := r.j.Agent(r.ring, r.port)
 	if err != nil {
 		return err
@@ -139,9 +140,11 @@ func (r *journalRun) startAgents(core int) error {
 		return err
 	}
 	options := agent.RunnerOptions{CPU: agent.NoCPU, Idle: agent.NoIdle{}, Clock: agent.System{}}
-	pinned := options
-	pinned.CPU = core
-	w, m := agent.NewRunner(writer, pinned), agent.NewRunner(marker, options)
+	m := agent.NewRunner(marker, options)
+	if p.Pinned {
+		options.CPU = p.Core
+	}
+	w := agent.NewRunner(writer, options)
 	if err := w.Start(); err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lockstep/agent"
 	"lockstep/bench"
 	"lockstep/journal"
 	"lockstep/node"
@@ -42,6 +41,7 @@ func benchJournalCommand() *cobra.Command {
 					errUsage, wire.MaxMessage)
 			}
 			f.plan.Bytes, f.plan.Measure = f.mib<<20, seconds(f.seconds)
+			f.plan.Pinned = c.Flags().Changed("core")
 			return runBenchJournal(c.Context(), &f, c.OutOrStdout())
 		},
 	}
@@ -52,7 +52,8 @@ func benchJournalCommand() *cobra.Command {
 	flags.Float64Var(&f.seconds, "seconds", 2, "time of a round of durable records")
 	flags.IntVar(&f.rounds, "rounds", 3, "rounds; a last line of each series has the medians")
 	flags.BoolVar(&f.plan.Buffered, "buffered", false, "write and fdatasync even where direct I/O works")
-	flags.IntVar(&f.plan.Core, "core", agent.NoCPU, "pin the journal thread to this core: the one that takes the disk's interrupts wakes it soonest")
+	flags.IntVar(&f.plan.Core, "core", 0,
+		"pin the journal thread to this core: the one that takes the disk's interrupts wakes it soonest")
 	flags.StringVar(&f.jsonFile, "json", "", "write one JSON line a series to this file (- for standard output)")
 	return c
 }
