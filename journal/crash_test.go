@@ -12,13 +12,28 @@ import (
 )
 
 // powerCuts calls check with what power cuts at this point may leave of m: the least, the most (which is the death of
-// the process alone), and some between.
+// the process alone), and some between; one of these with -short.
 func powerCuts(m *vfs.Mem, rng *rand.Rand, check func(name string, after *vfs.Mem)) {
+	if testing.Short() {
+		which := rng.IntN(5)
+		image := [...]func(int) int{vfs.LoseAll, vfs.KeepAll, rng.IntN, rng.IntN, rng.IntN}[which]
+		check(fmt.Sprint("short ", which), m.Crash(image))
+		return
+	}
 	check("lose all", m.Crash(vfs.LoseAll))
 	check("keep all", m.Crash(vfs.KeepAll))
 	for i := range 3 {
 		check(fmt.Sprint("some ", i), m.Crash(rng.IntN))
 	}
+}
+
+// thin has one of five cases remain with -short, which is for the race detector: it has nothing to see in them, and they
+// take it minutes.
+func thin(stride int) int {
+	if testing.Short() {
+		return 5 * stride
+	}
+	return stride
 }
 
 // crashTrace is a journal under work, and what it has promised so far.

@@ -78,7 +78,7 @@ func TestP4FlippedBitBelowTheWatermark(t *testing.T) {
 	im := newImage(t)
 	defer im.close()
 	outcomes := map[Outcome]int{}
-	for at := wire.Position(3); at < im.chain.Position; at += 631 {
+	for at := wire.Position(3); at < im.chain.Position; at += wire.Position(thin(631)) {
 		_, j, rec := im.opened(func(m *vfs.Mem) {
 			file, offset := where(at)
 			if err := m.Rot(file, offset, 1<<(at%8)); err != nil {
@@ -104,7 +104,7 @@ func TestP4FlippedBitInAHeader(t *testing.T) {
 	im := newImage(t)
 	defer im.close()
 	for _, first := range []wire.Position{0, MinSegmentBytes, 2 * MinSegmentBytes} {
-		for offset := int64(0); offset < headerBytes; offset += 61 {
+		for offset := int64(0); offset < headerBytes; offset += int64(thin(61)) {
 			if offset >= 8 && offset < 12 {
 				continue // another format version: refused
 			}
@@ -135,7 +135,7 @@ func TestP4FlippedBitAboveTheWatermark(t *testing.T) {
 		im.append(1, 150)
 	}
 	im.sync()
-	for at := start; at < im.chain.Position; at += 7 {
+	for at := start; at < im.chain.Position; at += wire.Position(thin(7)) {
 		_, j, rec := im.opened(func(m *vfs.Mem) {
 			file, offset := where(at)
 			if err := m.Rot(file, offset, 0x10); err != nil {
@@ -348,11 +348,7 @@ func TestP3TornTail(t *testing.T) {
 	}
 	im.sync()
 	end := im.chain.Position
-	stride := wire.Position(1)
-	if testing.Short() {
-		stride = 8
-	}
-	for tear := start; tear <= end; tear += stride {
+	for tear := start; tear <= end; tear += wire.Position(thin(1)) {
 		_, j, rec := im.opened(func(m *vfs.Mem) { im.put(m, tear, make([]byte, end-tear)) })
 		j.Close()
 		want := start
