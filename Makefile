@@ -44,10 +44,10 @@ generate-check: ## generated files are up to date (where the compilers are the o
 	@scripts/generate-check
 
 unit:
-	@$(CGO) $(GO) test $(PKGS)
+	@$(CGO) $(GO) test -timeout 30m $(PKGS)
 
 race: ## the packages that share memory between threads
-	@$(GO) test -race -short ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
+	@$(GO) test -race -short -timeout 30m ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
 
 client-c: deps ## builds the client in C (examples/c) and passes its own tests
 	@$(MAKE) --no-print-directory -C examples/c all check

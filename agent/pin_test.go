@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // play runs a part in a process of its own and returns what it wrote.
 func play(t *testing.T, part, godebug string) (output string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "one", "two words")
 	cmd.Env = append(os.Environ(), partVariable+"="+part, "GODEBUG="+godebug)

@@ -16,6 +16,9 @@ import (
 	"lockstep/wire"
 )
 
+// patience is for what is expected to come, on a machine as busy as it may be.
+const patience = 2 * time.Minute
+
 // live runs a world in real time in the background until the test ends. With the lock held, the world stands still.
 func live(t *testing.T, w *world) *sync.Mutex {
 	var mu sync.Mutex
@@ -47,10 +50,10 @@ func dial(t *testing.T, w *world, host byte, o client.Options) *client.Conn {
 		o.Nodes = append(o.Nodes, addrOf(byte(n.id)))
 	}
 	// A loaded machine must not look like a silent leader.
-	if o.ConnectTimeoutNs = 1e9; o.SilenceNs == 0 {
+	if o.ConnectTimeoutNs, o.SubmitTimeoutNs = 1e9, patience.Nanoseconds(); o.SilenceNs == 0 {
 		o.SilenceNs = 5e9
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	k, err := client.Dial(ctx, o)
 	if err != nil {
@@ -126,13 +129,30 @@ func TestSubmitFromManyGoroutines(t *testing.T) {
 	if n := len(w.sink.applied[k.Session()]); n != 320 {
 		t.Errorf("%d messages applied", n)
 	}
-	for end := time.Now().Add(10 * time.Second); unasked.Load() < 256 && time.Now().Before(end); {
+	for end := time.Now().Add(patience); unasked.Load() < 256 && time.Now().Before(end); {
 		mu.Unlock()
 		time.Sleep(time.Millisecond)
 		mu.Lock()
 	}
 	if unasked.Load() != 256 {
 		t.Errorf("%d responses that no Submit waited for, want 256", unasked.Load())
+	}
+}
+
+// overdue is a context whose deadline comes when the test says so.
+type overdue struct {
+	context.Context
+	done chan struct{}
+}
+
+func (o *overdue) Done() <-chan struct{} { return o.done }
+
+func (o *overdue) Err() error {
+	select {
+	case <-o.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }
 
@@ -145,8 +165,13 @@ func TestSubmitUnknownOutcome(t *testing.T) {
 	mu.Lock()
 	w.holdReplicated, w.holdDurable = true, true
 	mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
+	ctx := &overdue{context.Background(), make(chan struct{})}
+	go func() { // the deadline comes when the message is under way
+		defer close(ctx.done)
+		for k.Stats().Sent == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}()
 	_, err := k.Submit(ctx, service.Echo, wire.LevelDurable, nil)
 	if !errors.Is(err, client.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no answer in time: %v", err)
@@ -244,7 +269,7 @@ func TestDialOverKernelUDP(t *testing.T) {
 	w.nodes[0] = w.newNodeOver(1, u, sequencer.Limits{})
 	w.lead(1)
 	live(t, w)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	k, err := client.Dial(ctx, client.Options{
 		Cluster: clusterID, Nodes: []transport.Addr{u.Local()}, Name: "udp", SilenceNs: 5e9, ConnectTimeoutNs: 1e9,

@@ -211,6 +211,9 @@ func TestP7LostWrite(t *testing.T) {
 	r.j.Close()
 }
 
+// patience is for what is expected to come, on a machine as busy as it may be.
+const patience = 2 * time.Minute
+
 // TestE6HungSync hangs a write: nothing is reported as durable, the hang shows at the port, and it goes on afterwards.
 func TestE6HungSync(t *testing.T) {
 	m := vfs.NewMem()
@@ -226,11 +229,12 @@ func TestE6HungSync(t *testing.T) {
 	before := c.durable
 	c.append(100)
 	c.port.Want(c.chain.Position, c.chain.Position)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for c.port.WritingSinceNs() == 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("the hanging write does not show")
 		}
+		time.Sleep(time.Millisecond)
 	}
 	c.poll()
 	if c.durable != before {
@@ -339,8 +343,8 @@ func (c *core) wait() {
 	c.t.Helper()
 	select {
 	case <-c.wake:
-	case <-time.After(20 * time.Second):
-		c.t.Fatalf("no report for 20 s: durable %d of %d", c.durable, c.chain.Position)
+	case <-time.After(patience):
+		c.t.Fatalf("no report for %v: durable %d of %d", patience, c.durable, c.chain.Position)
 	}
 	c.poll()
 }
@@ -432,7 +436,7 @@ func TestQuietJournalSleeps(t *testing.T) {
 	c.append(10)
 	c.await(c.chain.Position)
 	// It comes to rest: no operation for a while, both threads blocked without a time-out.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for before := -1; before != f.Ops() || !c.j.writeSleep.untimed() || !c.j.markSleep.untimed(); {
 		if time.Now().After(deadline) {
 			t.Fatal("a journal without work does not come to rest")

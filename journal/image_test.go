@@ -267,7 +267,7 @@ func (im *diskImage) start(t *testing.T, buffered bool) {
 		_ = im.child.Process.Kill()
 		_ = im.child.Wait() // it was killed
 	})
-	for deadline := time.Now().Add(30 * time.Second); readTold(t, im.tell()).durable == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); readTold(t, im.tell()).durable == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the journal does not get going")
 		}
@@ -353,7 +353,7 @@ func (im *diskImage) ioCounts(t *testing.T) string {
 
 func (im *diskImage) await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 30 s: %s", what)
 		}

@@ -72,7 +72,7 @@ func TestKilledProcess(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		watchdog := time.AfterFunc(time.Minute, func() { child.Process.Kill() })
+		watchdog := time.AfterFunc(2*patience, func() { child.Process.Kill() })
 		durable := before
 		lines := bufio.NewScanner(out)
 		for n := 0; lines.Scan(); n++ {

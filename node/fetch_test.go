@@ -10,12 +10,15 @@ import (
 	"lockstep/wire"
 )
 
-// fetchFrom fetches from a server of the test's, with a short limit for one request.
-func fetchFrom(t *testing.T, serve http.HandlerFunc) (got int, err error) {
+// patience is for what is expected to come, on a machine as busy as it may be.
+const patience = 2 * time.Minute
+
+// fetchFrom fetches from a server of the test's, with a limit for one request.
+func fetchFrom(t *testing.T, limit time.Duration, serve http.HandlerFunc) (got int, err error) {
 	t.Helper()
 	server := httptest.NewServer(serve)
 	defer server.Close()
-	n := &Node{client: &http.Client{Timeout: 200 * time.Millisecond}}
+	n := &Node{client: &http.Client{Timeout: limit}}
 	n.config.Cluster.Nodes = []NodeConfig{{ID: 2, Control: strings.TrimPrefix(server.URL, "http://")}}
 	ended := make(chan struct{})
 	go func() {
@@ -27,7 +30,7 @@ func fetchFrom(t *testing.T, serve http.HandlerFunc) (got int, err error) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the fetch does not end")
 	}
 	return got, err
@@ -51,7 +54,7 @@ func TestFetchEnds(t *testing.T) {
 		},
 		"the server refuses": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusConflict) },
 	} {
-		if got, err := fetchFrom(t, serve); err == nil {
+		if got, err := fetchFrom(t, 200*time.Millisecond, serve); err == nil {
 			t.Errorf("%s: %d bytes and no error", what, got)
 		}
 	}
@@ -60,15 +63,15 @@ func TestFetchEnds(t *testing.T) {
 // A server that has nothing more is given up after a while, not asked for ever.
 func TestFetchGivesUpOnAServerWithNothing(t *testing.T) {
 	asked := 0
-	got, err := fetchFrom(t, func(http.ResponseWriter, *http.Request) { asked++ })
+	got, err := fetchFrom(t, patience, func(http.ResponseWriter, *http.Request) { asked++ })
 	if err == nil || !strings.Contains(err.Error(), "nothing beyond") || got != 0 || asked < 2 {
 		t.Errorf("%d bytes, asked %d times: %v", got, asked, err)
 	}
-	got, err = fetchFrom(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20+100)) })
+	got, err = fetchFrom(t, patience, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20+100)) })
 	if err != nil || got != 1<<20 {
 		t.Errorf("a server that sends too much: %d bytes of %d: %v", got, 1<<20, err)
 	}
-	got, err = fetchFrom(t, func(w http.ResponseWriter, r *http.Request) {
+	got, err = fetchFrom(t, patience, func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("from") == "0" {
 			_, _ = w.Write(make([]byte, 1<<20))
 		}

@@ -20,7 +20,7 @@ func (r *trio) turn() {
 	}
 }
 
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // collect receives n datagrams at t and returns copies of them.
 func (r *trio) collect(t *testing.T, at Transport, n int) []Received {

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds every wait; it is far beyond what a working system needs.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // needNamespaces skips a test where network namespaces and XDP are not to be had.
 func needNamespaces(t testing.TB) {

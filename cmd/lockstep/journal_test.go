@@ -179,7 +179,7 @@ func TestTailFollowsUntilInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	watchdog := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	watchdog := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer watchdog.Stop()
 	lines := bufio.NewScanner(out)
 	for next := uint64(1); next < 400; l.Flow(1, 50, next) {

@@ -291,7 +291,7 @@ func (f *following) want(t *testing.T, first, last uint64) {
 			}
 		case err := <-f.ended:
 			t.Fatalf("it ended before record %d: %v", next, err)
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("record %d does not come", next)
 		}
 	}

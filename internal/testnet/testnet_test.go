@@ -124,7 +124,7 @@ func send(t *testing.T, from *net.UDPConn, to netip.AddrPort, text string) {
 func expect(t *testing.T, at *net.UDPConn, text string) {
 	t.Helper()
 	buf := make([]byte, 100)
-	if err := at.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := at.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	n, _, err := at.ReadFromUDPAddrPort(buf)
@@ -389,7 +389,7 @@ func TestEverythingDiesWithItsHolder(t *testing.T) {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain: %s", what)
 		}
