@@ -90,6 +90,7 @@ type deed struct {
 // modelSession is what the log says about a session.
 type modelSession struct {
 	next   uint64
+	token  uint64
 	closed bool
 }
 
@@ -107,6 +108,7 @@ type checker struct {
 	byAt     map[wire.Position]int
 	deeds    map[deed]int // index in log
 	model    map[wire.SessionID]*modelSession
+	over     map[uint64]bool // tokens of sessions that were closed
 	byID     map[wire.SessionID]*session
 	states   map[wire.Position]uint64
 	hashes   map[wire.Position]uint64
@@ -124,7 +126,7 @@ func (c *checker) init(w *World) {
 	*c = checker{w: w, leaders: map[wire.Term]leadership{}, votes: map[ballot]transport.Addr{},
 		reports: map[reporter]progress{}, shown: map[uint64]wire.Term{}, places: map[place]uint32{},
 		byAt: map[wire.Position]int{}, deeds: map[deed]int{}, model: map[wire.SessionID]*modelSession{},
-		byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{},
+		over: map[uint64]bool{}, byID: map[wire.SessionID]*session{}, states: map[wire.Position]uint64{}, hashes: map[wire.Position]uint64{},
 		fires: map[uint64]uint64{}, digests: map[wire.Position]uint64{}, said: map[wire.Position]uint64{},
 		points:   map[wire.Position]map[wire.NodeID]bool{},
 		verified: map[wire.Position]uint64{}}

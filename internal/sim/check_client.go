@@ -19,12 +19,13 @@ func (c *checker) apply(r *wire.Record, payload []byte) {
 			c.w.fail("session %x is opened again at %d", r.Session, r.Position)
 			return
 		}
-		if c.openSessions() < limits.Service.Sessions {
-			c.model[r.Session] = &modelSession{next: 1}
+		var open wire.SessionOpen
+		if open.Decode(payload) && !c.over[open.Token] && c.openSessions() < c.w.o.Sessions {
+			c.model[r.Session] = &modelSession{next: 1, token: open.Token}
 		}
 	case wire.RecordSessionClose:
 		if s != nil {
-			s.closed = true
+			s.closed, c.over[s.token] = true, true
 		}
 	case wire.RecordSnapshot:
 		c.onVerified(r, payload)
@@ -80,6 +81,7 @@ func (c *checker) onAck(s *session, a client.Ack) {
 	}
 	x.acked |= wire.LevelsOf(a.Level)
 	x.code = a.Code
+	c.onVoid(x, a)
 	p := promise{a.Level, a, x.restarts}
 	if c.final1(a.Level) {
 		c.keep(s, &p, true)
@@ -89,6 +91,18 @@ func (c *checker) onAck(s *session, a client.Ack) {
 		return
 	}
 	x.promises = append(x.promises, p)
+}
+
+// onVoid looks at what became of a message that was to have no effect: one of two things, and it says which.
+func (c *checker) onVoid(x *sent, a client.Ack) {
+	switch {
+	case a.Code == wire.RefusalVoided && !x.voided:
+		c.w.fail("message %d is voided, and nobody asked for that", a.Correlation)
+	case a.Code == wire.RefusalVoided:
+		c.w.sometimes(sometimesVoided)
+	case x.voided && a.Level == wire.LevelApplied:
+		c.w.sometimes(sometimesVoidedLate)
+	}
 }
 
 // final1 says whether an acknowledgement at a level means that the message is committed.

@@ -28,6 +28,7 @@ type sent struct {
 	invokeNs int64
 	returnNs int64 // when it was acknowledged for good; 0: not
 	answered int   // responses
+	voided   bool  // its client asked for it to have no effect
 	restarts uint64
 	promises []promise
 }
@@ -138,14 +139,23 @@ func (l *load) send(now int64) {
 			s.client.Close(clientEpochNs + now)
 			return
 		}
-		if l.rng.IntN(100) == 0 && s.client.Void(uint64(len(s.sent))) == nil {
-			s.sent[len(s.sent)-1].levels |= wire.LevelsOf(wire.LevelApplied)
-			l.w.count.Voids++
+		if l.rng.IntN(100) == 0 {
+			l.void(s)
 		}
 		if l.burst--; l.burst <= 0 {
 			l.burst = 1 + l.rng.IntN(l.w.o.Clients.Burst)
 			l.sendNs = now + l.rng.Int64N(2*l.w.o.Clients.PauseNs)
 		}
+	}
+}
+
+// void has one of the newest messages have no effect, if that is not too late.
+func (l *load) void(s *session) {
+	n := len(s.sent) - l.rng.IntN(min(len(s.sent), 8))
+	x := &s.sent[n-1]
+	if !x.acked.Has(wire.LevelApplied) && s.client.Void(uint64(n)) == nil {
+		x.levels, x.voided = x.levels|wire.LevelsOf(wire.LevelApplied), true
+		l.w.count.Voids++
 	}
 }
 
@@ -209,6 +219,9 @@ func (s *session) OnEvent(e client.Event) {
 		}
 	case client.EventClosed:
 		s.closed, s.event = true, e
+		if e.Settled {
+			w.sometimes(sometimesEnded)
+		}
 		w.count.SessionsClosed++
 	}
 	w.trace.add(w, "session", s.owner.number, -1, uint64(e.Kind), uint64(e.Code), uint64(e.Term))

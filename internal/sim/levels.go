@@ -11,15 +11,15 @@ import (
 
 // The faults of the table of guarantee levels: what each level's acknowledgement promises is said of these.
 const (
-	lossLeader        = iota // the leader's process ends
-	lossHolder               // and another node that holds the message begins again with what its disk has
+	lossLeader        = iota // the leader's process ends, and begins again when another one leads
+	lossHolder               // and another holder begins again with what its disk has: or the leader, before another one leads
 	lossProcesses            // a majority of processes ends at once, the leader's among them
 	lossMinorityDisks        // as many disks are lost as a majority can spare, the leader's among them
 	lossMajorityDisks        // one more
 	numLosses
 )
 
-var lossNames = [numLosses]string{"leader killed", "and a holder restarted", "majority killed", "minority of disks lost",
+var lossNames = [numLosses]string{"leader gone", "and a holder restarted", "majority killed", "minority of disks lost",
 	"majority of disks lost"}
 
 // levelRules are the commit rules of the table.
@@ -49,6 +49,7 @@ func levelOptions(rule string, loss int, r *rand.Rand) Options {
 		Nodes: pick(r, 3, 5), Rule: rule, SafetyNs: 1, MTU: 1472, IdleTickNs: 4e6, BusyTickNs: 20e3,
 		TimeoutMinMs: 50, TimeoutMaxMs: 100, HeartbeatMs: 10,
 		SegmentBytes: 128 << 10, RingBytes: 128 << 10, SyncIntervalUs: 1000, Window: 64, SessionNs: 60e9,
+		Sessions: 12, Acks: 1024,
 		Network: NetworkOptions{DelayMinNs: 100e3, DelayMeanNs: pick[int64](r, 50e3, 400e3), Capacity: inboxSlots},
 		Disk:    DiskOptions{DelayNs: pick[int64](r, 500e3, 4e6, 8e6), Direct: r.IntN(2) == 0},
 		Clients: ClientOptions{Clients: len(askedLevels), Messages: 1 << 30, PauseNs: 1e6, Burst: 4, Window: 64, Payload: 100},
@@ -177,9 +178,13 @@ func (w *levelWorld) strikeLevels() {
 	majority := w.o.Nodes/2 + 1
 	switch w.loss {
 	case lossLeader:
-		w.down(w.holders[0], between(w.rng, 1e6, 600e6))
+		w.gone(w.holders[0])
 	case lossHolder:
-		w.down(w.holders[0], 800e6) // another one leads by then
+		if w.rng.IntN(4) == 0 {
+			w.down(w.holders[0], between(w.rng, 1e6, 20e6))
+			return
+		}
+		w.gone(w.holders[0])
 		w.down(w.holders[1], between(w.rng, 1e6, 20e6))
 	case lossProcesses:
 		for _, m := range w.holders {
@@ -192,12 +197,31 @@ func (w *levelWorld) strikeLevels() {
 	}
 }
 
-// down ends a process, with its power or without, for so long.
-func (w *levelWorld) down(m *member, forNs int64) {
+// end ends a process, with its power or without.
+func (w *levelWorld) end(m *member) {
 	m.impaired = m.impaired || w.crashForgets()
 	m.starting = true // not by itself
 	m.crash(w.rng.IntN(2) == 0)
+}
+
+// down ends a process for so long.
+func (w *levelWorld) down(m *member, forNs int64) {
+	w.end(m)
 	w.startAfter(m, forNs)
+}
+
+// gone ends a process until another one leads.
+func (w *levelWorld) gone(m *member) {
+	w.end(m)
+	var look func()
+	look = func() {
+		if w.serves(w.leader()) {
+			w.startAfter(m, between(w.rng, 1, 300e6))
+		} else {
+			w.later(10e6, look)
+		}
+	}
+	look()
 }
 
 func (w *levelWorld) loseDisks(n int) {
@@ -268,6 +292,7 @@ func (c *checker) giveUp(m *member) {
 	clear(c.byAt)
 	clear(c.deeds)
 	clear(c.model)
+	clear(c.over)
 	for i := range log {
 		c.byAt[log[i].Position] = i
 		c.log, c.payloads, c.end = append(c.log, log[i]), append(c.payloads, payloads[i]), log[i].chain.Position

@@ -30,6 +30,8 @@ type Options struct {
 	SyncIntervalUs                          int64
 	Window                                  int // of sessions, as nodes grant it
 	SessionNs                               int64
+	Sessions                                int // open at once
+	Acks                                    int // acknowledgements outstanding
 }
 
 // NetworkOptions are probabilities, and times in nanoseconds.
@@ -75,7 +77,7 @@ type FaultOptions struct {
 // limits are the build's limits in a small world.
 var limits = struct {
 	Service service.Limits
-}{service.Limits{Sessions: 12, KeptResponses: 256, KeptBytes: 64 << 10, Timers: 16, HashEvery: 8 << 10}}
+}{service.Limits{KeptResponses: 256, KeptBytes: 64 << 10, Timers: 16, HashEvery: 8 << 10}}
 
 // Draw draws the options of a seed.
 func Draw(seed uint64) Options { return DrawAs(seed, ProfileAny) }
@@ -101,6 +103,8 @@ func DrawAs(seed uint64, profile Profile) Options {
 	o.HungMs, o.ClockSkewMs = pick[int64](unfit, 0, 100, 500), pick[int64](unfit, 0, 0, 200, 5000)
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
 	o.Store = drawStore(profile, store)
+	table := fork(seed, "table")
+	o.Sessions, o.Acks = pick(table, 12, 12, o.Clients.Clients), pick(table, 1024, 1024, 64)
 	return o
 }
 

@@ -129,6 +129,8 @@ func (m *member) mount(fs *vfs.Mem) {
 
 // machine is what the node is opened on.
 func (m *member) machine() node.Machine {
+	of := limits.Service
+	of.Sessions = m.w.o.Sessions
 	return node.Machine{
 		FS: m.failing, Clock: &m.clock, Random: m.random, Inline: true,
 		Transport: func(node.Config) (transport.Transport, error) { return m.end.reopen(), nil },
@@ -137,9 +139,9 @@ func (m *member) machine() node.Machine {
 		Services: m.addAlarm,
 		Limits: node.MachineLimits{
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
-			Service:      limits.Service,
+			Service:      of,
 			ScrubPauseNs: m.w.o.Store.ScrubPauseNs, PinNs: m.w.o.Store.PinNs,
-			Sequencer: sequencer.Limits{Sessions: 16, Timers: limits.Service.Timers, Acks: 1024, AcksEvery: 16,
+			Sequencer: sequencer.Limits{Sessions: of.Sessions + 4, Timers: of.Timers, Acks: m.w.o.Acks, AcksEvery: 16,
 				SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
 		},
 	}

@@ -26,7 +26,14 @@ const (
 	sometimesSegments
 	sometimesFetches
 	sometimesClamps
-	sometimesBusy
+	sometimesBusyLog
+	sometimesBusyAcks
+	sometimesBusySessions
+	sometimesBusyStarting
+	sometimesBusyHandOver
+	sometimesVoided
+	sometimesVoidedLate
+	sometimesEnded
 	sometimesRingFull
 	sometimesHandOvers
 	sometimesStepDowns
@@ -59,7 +66,8 @@ const (
 var sometimesNames = [numSometimes]string{
 	"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes", "recovering", "repeats",
 	"resumed", "redirects", "expired", "gaps", "replays", "disk-full", "segments", "fetches", "stamp-clamps",
-	"busy", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
+	"busy-log", "busy-acks", "busy-sessions", "busy-starting", "busy-hand-over", "voided", "voided-too-late",
+	"told-how-it-ended", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
 	"timers-fired", "timers-ignored", "timers-refused", "snapshots-asked", "snapshots-taken", "snapshots-aborted",
 	"snapshots-published", "snapshots-verified", "begun-from-snapshots", "installed", "snapshots-fetched",
 	"snapshots-removed", "log-dropped", "snapshots-set-aside", "scrub-passes", "scrub-errors", "mended-bytes",
@@ -79,6 +87,11 @@ var sometimesCounters = [numSometimes]string{
 	sometimesDiskFull:       "lockstep_journal_full_total",
 	sometimesSegments:       "lockstep_journal_segments_total",
 	sometimesClamps:         "lockstep_sequencer_stamp_clamps_total",
+	sometimesBusyLog:        `lockstep_sequencer_refused_total{reason="busy-log"}`,
+	sometimesBusyAcks:       `lockstep_sequencer_refused_total{reason="busy-acks"}`,
+	sometimesBusySessions:   `lockstep_sequencer_refused_total{reason="busy-sessions"}`,
+	sometimesBusyStarting:   `lockstep_sequencer_refused_total{reason="busy-starting"}`,
+	sometimesBusyHandOver:   `lockstep_sequencer_refused_total{reason="busy-hand-over"}`,
 	sometimesRingFull:       "lockstep_ring_full_total",
 	sometimesTimers:         "lockstep_timers_fired_total",
 	sometimesTimersIgnored:  "lockstep_timers_ignored_total",

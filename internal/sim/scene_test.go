@@ -23,6 +23,7 @@ func calm() Options {
 		Nodes: 3, Rule: "durable", SafetyNs: 1, MTU: 1472, IdleTickNs: 1e6, BusyTickNs: 20e3,
 		TimeoutMinMs: 100, TimeoutMaxMs: 200, HeartbeatMs: 10, HungMs: 500, ClockSkewMs: 1000,
 		SegmentBytes: 128 << 10, RingBytes: 128 << 10, SyncIntervalUs: 1000, Window: 64, SessionNs: 60e9,
+		Sessions: 12, Acks: 1024,
 		Network: NetworkOptions{DelayMinNs: 20e3, DelayMeanNs: 20e3, Capacity: inboxSlots},
 		Disk:    DiskOptions{DelayNs: 50e3, Direct: true},
 		Clients: ClientOptions{Clients: 2, Messages: 1 << 30, PauseNs: 2e6, Burst: 4, Window: 32, Payload: 300,
