@@ -63,6 +63,11 @@ var edges = map[string][]string{
 	"internal/opening": {"internal/orderflow", "agent", "wire", "transport", "journal/snapshot", "replica", "service", "client", "node",
 		"bench"},
 
+	// What somebody's own program would import.
+	"examples/call": {"wire", "transport", "client", "service"},
+	"examples/poll": {"agent", "wire", "transport", "client", "service"},
+	"examples/many": {"agent", "wire", "transport", "client", "service"},
+
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",

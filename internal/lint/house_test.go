@@ -29,8 +29,9 @@ func TestEveryPackageHasItsDoc(t *testing.T) {
 		generated[folder] = s.generated && (all || !seen)
 	}
 	for folder, done := range documented {
-		// The commands' package comment stands beside main.
-		if !done && !generated[folder] && !strings.HasPrefix(folder, "cmd/") {
+		// The package comment of commands and examples stands beside main.
+		main := strings.HasPrefix(folder, "cmd/") || strings.HasPrefix(folder, "examples/")
+		if !done && !generated[folder] && !main {
 			t.Errorf("%s has no doc.go with a package comment", folder)
 		}
 	}
