@@ -74,12 +74,13 @@ static uint64_t near(uint64_t x) {
 // make_answer puts one answer that more or less fits the client; it returns its padded length.
 static size_t make_answer(const ls_client *c, uint8_t *b) {
   uint8_t kind = chance(50) ? (uint8_t)any(256) : (uint8_t)(chance(20) ? 3 + any(4) : 1 + any(2));
-  if (chance(5)) kind = ANSWER_FRAGMENT;
+  if (c->assembly_have > 0 ? !chance(20) : chance(10)) kind = ANSWER_FRAGMENT; // a whole one ends what is assembled
   if (kind == ANSWER_CLOSED && !chance(500)) kind = ANSWER_ACK;
   uint64_t correlation = c->first + any(c->next - c->first + 2) - chance(10);
   bool numbered = kind == ANSWER_RESPONSE || kind == ANSWER_FRAGMENT;
   size_t length = numbered ? any(chance(10) ? 1200 : 60) : 0;
-  size_t total = c->assembly_have > 0 ? c->assembly_total : 1 + any(3000), offset = c->assembly_have;
+  size_t total = c->assembly_have > 0 ? c->assembly_total : 1 + any(chance(3) ? LS_MAX_MESSAGE : 3000);
+  size_t offset = c->assembly_have;
   put_le(b, near(correlation), 8);
   for (int i = 8; i < 32; i++) b[i] = (uint8_t)any(256);
   put_le(b + 32, numbered ? near(c->received + 1) : 0, 8);
@@ -88,11 +89,13 @@ static size_t make_answer(const ls_client *c, uint8_t *b) {
   put_le(b + 44, kind == ANSWER_ACK ? (chance(20) ? 12 : 0) : any(30), 2);
   put_le(b + 46, 1, 2);
   if (kind == ANSWER_FRAGMENT) {
-    if (length > total - offset) length = total - offset;
+    length = any(8000);
+    if (length > total - offset && !chance(10)) length = total - offset;
     put_le(b + WIRE_ANSWER, near(total), 4);
     put_le(b + WIRE_ANSWER + 4, near(offset), 4);
     length += WIRE_FRAGMENT;
   }
+  if (chance(60)) length = any((chance(2) && length > 8 ? 8 : length) + 1); // cut off
   put_le(b + 40, chance(60) ? any(65536) : WIRE_ANSWER + length, 2);
   size_t head = kind == ANSWER_FRAGMENT ? WIRE_FRAGMENT : 0;
   for (size_t i = head; i < length; i++) b[WIRE_ANSWER + i] = (uint8_t)any(256);
