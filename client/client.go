@@ -22,8 +22,11 @@ const (
 // messagesRoom is what stands before the first message in a datagram.
 const messagesRoom = wire.DatagramHeaderSize + wire.MessagesHeaderSize
 
-// ackEvery is after how many responses the leader is told that they are here, if no message does so.
-const ackEvery = 32
+// After so many responses, or so many bytes of them, the leader is told that they are here, if no message does so.
+const (
+	ackEvery = 32
+	ackBytes = 64 << 10
+)
 
 // Client is a session with the cluster, moved along by Poll. It belongs to one thread.
 type Client struct {
@@ -61,7 +64,10 @@ type Client struct {
 	// What is sent.
 	granted    uint64 // window
 	maxMessage int
+	whole      int    // longest payload that goes in one piece
+	part       int    // of a longer one, as much as an empty datagram holds
 	cursor     uint64 // next message to look at
+	offset     int    // of it, what is sent already: not 0 when it goes in fragments
 	resendNs   int64  // current wait before messages are sent again
 	movedNs    int64  // since when the oldest message is the oldest, or was last sent again
 	busyNs     int64  // pause after BUSY; 0: none
@@ -73,9 +79,12 @@ type Client struct {
 	doubted    uint64 // messages up to this one that are still open have been reported
 
 	// What is received.
-	received uint64 // last response handed out
-	told     uint64 // received as the leader was last told
-	askedNs  int64  // when a missing response was last asked for
+	received   uint64        // last response handed out
+	told       uint64        // received as the leader was last told
+	untold     int           // bytes of the responses since
+	response   wire.Assembly // the next response, while it comes in fragments
+	assembling uint64        // its number
+	askedNs    int64         // when a missing response was last asked for
 }
 
 // New makes a client. It connects when it is polled.
@@ -88,13 +97,15 @@ func New(o Options, h Handler) (*Client, error) {
 
 // newClient makes a client of options that were checked.
 func newClient(o *Options, h Handler, p *port) *Client {
-	maxMessage := o.Transport.MaxPayload() - messagesRoom - wire.MessageHeaderSize
+	room := o.Transport.MaxPayload() - messagesRoom
 	c := &Client{
 		o: *o, handler: h, name: []byte(o.Name), port: p,
 		rng:        rand.New(rand.NewPCG(o.Seed, o.Cluster)),
-		window:     newWindow(o.Window, maxMessage),
+		window:     newWindow(o.Window, o.WindowBytes),
 		granted:    uint64(o.Window),
-		maxMessage: min(maxMessage, wire.MaxMessage),
+		maxMessage: min(o.WindowBytes, wire.MaxMessage),
+		whole:      room - wire.MessageHeaderSize,
+		part:       wire.MessageFragmentRoom(room),
 		cursor:     1,
 		resendNs:   o.ResendNs,
 		idleNs:     idleNs,
@@ -116,15 +127,17 @@ func (c *Client) Send(nowNs int64, service uint16, levels wire.Levels, payload [
 		return 0, ErrClosed
 	case len(payload) > c.maxMessage || !levels.Valid():
 		return 0, ErrTooLong
-	case c.window.full():
+	}
+	correlation, ok := c.window.push(nowNs, service, levels, payload)
+	if !ok {
 		return 0, ErrWindow
 	}
-	if c.window.oldest == c.window.next {
+	if c.window.oldest == correlation {
 		c.movedNs = nowNs
 	}
 	c.beatNs = beatNs
 	c.mark()
-	return c.window.push(nowNs, service, levels, payload), nil
+	return correlation, nil
 }
 
 // Void settles an open message: what is sent from now on in its place asks the cluster to sequence nothing under its
@@ -140,7 +153,7 @@ func (c *Client) Void(correlation uint64) error {
 	}
 	m.kind, m.length, m.waiting, m.refused = wire.MessageVoid, 0, wire.LevelsOf(wire.LevelApplied), false
 	c.window.again(correlation, correlation+1)
-	c.cursor = min(c.cursor, correlation)
+	c.back(correlation)
 	c.mark()
 	return nil
 }

@@ -266,7 +266,7 @@ func TestDialOverKernelUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { u.Close() })
-	w.nodes[0] = w.newNodeOver(1, u, sequencer.Limits{})
+	w.nodes[0] = w.newNodeOver(1, u, sequencer.Limits{}, wire.MaxMessage)
 	w.lead(1)
 	live(t, w)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -173,7 +173,7 @@ func (c *Client) onAccept(body []byte) {
 	c.window.commit(m.Correlation)
 	c.window.advance()
 	c.window.again(c.window.oldest, c.window.next)
-	c.cursor = c.window.oldest
+	c.cursor, c.offset = c.window.oldest, 0
 	c.resendNs, c.movedNs = c.o.ResendNs, c.nowNs
 	c.busyNs, c.pausedNs, c.owedNs = 0, 0, 0
 	c.sentNs, c.told = c.nowNs, c.received

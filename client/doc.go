@@ -79,10 +79,13 @@
 //
 // Datagrams that are not the cluster's, or not from the node being spoken to, are dropped and counted (Stats). BUSY is
 // answered with patience: everything from the message named is sent again after a growing pause. A message that the
-// cluster refuses for good keeps its place in the order, and its acknowledgement says why (Ack.Code).
+// cluster refuses for good keeps its place in the order, and its acknowledgement says why (Ack.Code). Fragments that are
+// lost either way are asked for, and those that came are kept.
 //
 // # Limits
 //
-// A message fits one datagram (MaxMessage). At most Window messages are open at once; Send then returns ErrWindow.
-// One client, or one Mux, has one transport. All memory is allocated by New.
+// A message and a response are at most wire.MaxMessage long (64 KiB), a message no longer than MaxMessage says, which the
+// cluster and Options.WindowBytes bound; what fits no datagram goes in fragments, unseen. At most Window messages, and
+// WindowBytes of them, are open at once; Send then returns ErrWindow. One client, or one Mux, has one transport. Memory
+// for payloads grows with what is kept, and with the longest response; nothing else is allocated after New.
 package client

@@ -21,7 +21,7 @@ func (c *Client) DueNs() int64 {
 
 // connectedDueNs mirrors watch and transmit.
 func (c *Client) connectedDueNs() int64 {
-	if c.received-c.told >= ackEvery {
+	if c.toTell() {
 		return 0
 	}
 	due := c.sentNs + c.keepaliveNs()

@@ -18,12 +18,11 @@ type Ack struct {
 
 // Response is something that a service answered.
 type Response struct {
-	Number      uint64       // within the session, dense from 1
-	Correlation uint64       // the message that caused it; 0: none of this session
-	Last        bool         // the last one that its message causes
-	Service     uint16       // the service that answered
-	Code        wire.Refusal // RefusalTooLong: it fitted no datagram, and Payload is empty
-	Sequence    uint64       // of the record that caused it
+	Number      uint64 // within the session, dense from 1
+	Correlation uint64 // the message that caused it; 0: none of this session
+	Last        bool   // the last one that its message causes
+	Service     uint16 // the service that answered
+	Sequence    uint64 // of the record that caused it
 	Position    wire.Position
 	Timestamp   uint64
 	Payload     []byte // a view: good during the call only
@@ -93,8 +92,8 @@ type Stats struct {
 	Resent       uint64       // of these, repeats
 	Acks         uint64       // handed to the handler
 	Responses    uint64       // handed to the handler
-	Duplicates   uint64       // responses that had been handed out before
-	Holes        uint64       // responses that came ahead of a missing one, and were dropped until it comes
+	Duplicates   uint64       // responses, and parts of them, that had been handed out before
+	Holes        uint64       // responses, and parts of them, that came ahead of a missing one, and were dropped until it comes
 	Gaps         uint64       // times that the leader missed a message
 	Busy         uint64       // times that the leader was busy
 	BusyCode     wire.Refusal // why it last was

@@ -12,7 +12,7 @@ import (
 var (
 	// ErrOptions says that the options cannot work.
 	ErrOptions = errors.New("client: unusable options")
-	// ErrWindow says that as many messages are open as the window allows: poll, then try again.
+	// ErrWindow says that as many messages, or bytes, are open as the window allows: poll, then try again.
 	ErrWindow = errors.New("client: the window of open messages is full")
 	// ErrTooLong says that a message does not fit what the cluster takes.
 	ErrTooLong = errors.New("client: the message is too long")
@@ -37,6 +37,9 @@ type Options struct {
 	Transport transport.Transport
 	// Window is how many messages may be open at once; default 256, at most 4096. The cluster may grant less.
 	Window uint32
+	// WindowBytes bounds the payloads of the messages open at once, all together; default 1 MiB, at least 1 KiB. It also
+	// bounds how long a message can be: MaxMessage. Memory is taken as it is used.
+	WindowBytes int
 	// Seed makes the session's token and spreads retries: a random number, different for every client.
 	// Dial draws one when it is 0.
 	Seed uint64
@@ -70,9 +73,14 @@ type Options struct {
 	OnEvent    func(Event)
 }
 
-const maxWindow = 4096
+// Bounds of Options.
+const (
+	maxWindow      = 4096
+	minWindowBytes = 1 << 10
+	maxWindowBytes = 1 << 30
+)
 
-func orDefault[T int64 | uint32](v *T, d T) {
+func orDefault[T int | int64 | uint32](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}
@@ -81,6 +89,7 @@ func orDefault[T int64 | uint32](v *T, d T) {
 // check fills in defaults and says what is wrong.
 func (o *Options) check() error {
 	orDefault(&o.Window, 256)
+	orDefault(&o.WindowBytes, 1<<20)
 	orDefault(&o.ResendNs, 20e6)
 	orDefault(&o.ResendMaxNs, 500e6)
 	orDefault(&o.ConnectTimeoutNs, 100e6)
@@ -97,6 +106,9 @@ func (o *Options) check() error {
 		return fmt.Errorf("%w: name %q: want 1 to %d bytes of printable UTF-8", ErrOptions, o.Name, wire.MaxName)
 	case o.Window > maxWindow:
 		return fmt.Errorf("%w: a window of %d messages: want at most %d", ErrOptions, o.Window, maxWindow)
+	case o.WindowBytes < minWindowBytes || o.WindowBytes > maxWindowBytes:
+		return fmt.Errorf("%w: a window of %d bytes: want %d to %d", ErrOptions, o.WindowBytes, minWindowBytes,
+			maxWindowBytes)
 	case o.Seed == 0:
 		return fmt.Errorf("%w: seed 0: want a random number that no other client has", ErrOptions)
 	case o.ResendNs < 0 || o.ResendMaxNs < o.ResendNs:
@@ -104,7 +116,7 @@ func (o *Options) check() error {
 			ErrOptions, o.ResendNs, o.ResendMaxNs)
 	case o.ConnectTimeoutNs < 0 || o.SilenceNs < 0 || o.KeepaliveNs < 0 || o.SubmitTimeoutNs < 0:
 		return fmt.Errorf("%w: time-outs must be positive", ErrOptions)
-	case o.Transport.MaxPayload() < messagesRoom+wire.MessageSize(0):
+	case o.Transport.MaxPayload() < messagesRoom+wire.MessageSize(wire.FragmentHeaderSize+1):
 		return fmt.Errorf("%w: datagrams of %d bytes hold no message: want a transport with a larger MTU",
 			ErrOptions, o.Transport.MaxPayload())
 	}

@@ -85,6 +85,8 @@ func (c *Client) onAnswers(h *wire.Header, body []byte) {
 			c.refused(&a)
 		case wire.AnswerResponse:
 			c.onResponse(&a, payload)
+		case wire.AnswerFragment:
+			c.onFragment(&a, payload)
 		case wire.AnswerBusy:
 			c.onBusy(&a)
 		case wire.AnswerGap:
@@ -141,37 +143,6 @@ func (c *Client) handOut(a *wire.Answer, level wire.Level) {
 	})
 }
 
-// onResponse hands out the next response. One that comes ahead of a missing one is dropped, and that one asked for:
-// the leader then repeats everything from there.
-func (c *Client) onResponse(a *wire.Answer, payload []byte) {
-	switch {
-	case a.Response <= c.received && !(simbug.On(simbug.RepeatResponses) && a.Response == c.received):
-		c.stats.Duplicates++
-		return
-	case a.Response > c.received+1:
-		c.stats.Holes++
-		if c.askedNs == 0 || c.nowNs-c.askedNs >= c.o.ResendNs/4 {
-			c.askedNs = c.nowNs
-			c.sendKeepalive()
-		}
-		return
-	}
-	c.received++
-	c.beatNs = beatNs // if the next one gets lost, the cluster is asked soon
-	c.stats.Responses++
-	last := a.Level == wire.LevelApplied
-	c.handler.OnResponse(Response{
-		Number: a.Response, Correlation: a.Correlation, Last: last, Service: a.Service, Code: a.Code,
-		Sequence: a.Sequence, Position: a.Position, Timestamp: a.Timestamp, Payload: payload,
-	})
-	if last && a.Correlation != 0 {
-		code := a.Code
-		a.Code = wire.RefusalNone // it says something about the response, not about the message
-		c.acknowledge(a, wire.LevelApplied)
-		a.Code = code
-	}
-}
-
 // onBusy waits, longer each time, and then sends everything from the message named again.
 func (c *Client) onBusy(a *wire.Answer) {
 	if c.window.open(a.Correlation) == nil {
@@ -184,16 +155,17 @@ func (c *Client) onBusy(a *wire.Answer) {
 	}
 	c.busyNs = min(max(2*c.busyNs, c.o.ResendNs/16), c.o.ResendMaxNs)
 	c.pausedNs = c.nowNs + c.busyNs/2 + c.rng.Int64N(c.busyNs/2+1)
-	c.window.again(a.Correlation, c.cursor)
-	c.cursor = min(c.cursor, a.Correlation)
+	c.window.again(a.Correlation, c.cursor+1)
+	c.back(a.Correlation)
 }
 
 // onGap sends everything from the message that the leader misses again.
 func (c *Client) onGap(a *wire.Answer) {
-	if c.window.open(a.Correlation) == nil || a.Correlation >= c.cursor {
+	toCome := a.Correlation > c.cursor || a.Correlation == c.cursor && c.offset == 0
+	if c.window.open(a.Correlation) == nil || toCome {
 		return
 	}
 	c.stats.Gaps++
-	c.window.again(a.Correlation, c.cursor)
-	c.cursor = a.Correlation
+	c.window.again(a.Correlation, c.cursor+1)
+	c.back(a.Correlation)
 }

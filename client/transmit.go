@@ -21,9 +21,11 @@ func (c *Client) watch() {
 	if c.window.oldest < c.window.next && c.nowNs-c.movedNs >= c.resendNs && c.nowNs >= c.pausedNs {
 		c.movedNs = c.nowNs
 		c.resendNs = min(2*c.resendNs, c.o.ResendMaxNs)
-		c.cursor = c.window.oldest
+		if c.window.oldest < c.cursor { // else it is being sent just now
+			c.back(c.window.oldest)
+		}
 	}
-	if c.nowNs-c.sentNs >= c.keepaliveNs() || c.received-c.told >= ackEvery {
+	if c.nowNs-c.sentNs >= c.keepaliveNs() || c.toTell() {
 		if c.window.oldest == c.window.next && c.owedNs == 0 {
 			c.beatNs = min(2*c.beatNs, c.idleNs)
 		}
@@ -50,6 +52,9 @@ func (c *Client) keepaliveNs() int64 {
 	return ns
 }
 
+// toTell says whether the leader is to hear what responses are here: it keeps them until then.
+func (c *Client) toTell() bool { return c.received-c.told >= ackEvery || c.untold >= ackBytes }
+
 // probe asks another node, in turn, while the leader owes an answer: it says who leads, and by a later term than the
 // session's that the leader is another one by now. Until then the session stays where it is.
 func (c *Client) probe() {
@@ -70,19 +75,28 @@ func (c *Client) sendKeepalive() {
 	}
 }
 
+// burst is how many datagrams of messages one turn sends, so that a receiver's buffers have a chance; more in the next.
+const burst = 64
+
+// leastPart is how much room there must be for a part of a message, beyond headers; else it goes into the next datagram.
+const leastPart = 64
+
 // transmit packs every message that is to be sent and not yet beyond what the cluster grants.
 func (c *Client) transmit() {
 	if c.state != stateConnected || c.nowNs < c.pausedNs {
 		return
 	}
 	w := &c.window
-	c.cursor = max(c.cursor, w.oldest)
+	if c.cursor < w.oldest {
+		c.cursor, c.offset = w.oldest, 0
+	}
 	until := min(w.next, w.oldest+c.granted)
 	var b []byte
 	used := 0
-	for ; c.cursor < until; c.cursor++ {
+	for left := burst; c.cursor < until && left > 0; {
 		m := w.open(c.cursor)
-		if m == nil || m.sentNs != 0 && c.nowNs-m.sentNs < c.o.ResendNs || m.sent && simbug.On(simbug.NoResend) {
+		if m == nil || c.offset == 0 && !c.dueAgain(m) {
+			c.cursor, c.offset = c.cursor+1, 0
 			continue
 		}
 		if b == nil {
@@ -91,22 +105,21 @@ func (c *Client) transmit() {
 			}
 			used = c.putReceived(b)
 		}
-		n := c.put(b[wire.DatagramHeaderSize+used:], m)
-		if n == 0 {
+		n, all := c.put(b[wire.DatagramHeaderSize+used:], m)
+		used += n
+		if !all {
 			c.send(wire.DatagramMessages, b, used)
 			c.toLeader()
-			if b = c.buffer(); b == nil {
-				return
-			}
-			used = c.putReceived(b)
-			n = c.put(b[wire.DatagramHeaderSize+used:], m)
+			b = nil
+			left--
+			continue
 		}
-		used += n
 		c.stats.Sent++
 		if m.sent {
 			c.stats.Resent++
 		}
 		m.sentNs, m.sent = c.nowNs, true
+		c.cursor, c.offset = c.cursor+1, 0
 	}
 	if b != nil {
 		c.send(wire.DatagramMessages, b, used)
@@ -114,15 +127,48 @@ func (c *Client) transmit() {
 	}
 }
 
-// put packs the message at the cursor.
-func (c *Client) put(b []byte, m *message) int {
+// dueAgain says whether a message is to be sent, at first or once more. Of a long one that only waits for its answer the
+// end is enough: the leader answers it, or asks for all of it.
+func (c *Client) dueAgain(m *message) bool {
+	if m.sentNs != 0 && c.nowNs-m.sentNs < c.o.ResendNs || m.sent && simbug.On(simbug.NoResend) {
+		return false
+	}
+	if m.sentNs != 0 && int(m.length) > c.whole {
+		c.offset = int(m.length) - c.part
+	}
+	return true
+}
+
+// put packs the message at the cursor, or what fits of one in fragments, and says whether that is all of it; if not, the
+// datagram is full.
+func (c *Client) put(b []byte, m *message) (n int, all bool) {
 	head := wire.Message{Correlation: c.cursor, Kind: m.kind, Levels: m.waiting, Service: m.service}
-	return wire.PutMessage(b, &head, c.window.payload(c.cursor, m))
+	payload := c.window.payload(m)
+	if len(payload) <= c.whole {
+		n = wire.PutMessage(b, &head, payload)
+		return n, n > 0
+	}
+	left := len(payload) - c.offset
+	part := min(wire.MessageFragmentRoom(len(b)), left)
+	if part < min(leastPart, c.part, left) {
+		return 0, false
+	}
+	head.Kind, head.Fragment = wire.MessageFragment, wire.Fragment{Total: m.length, Offset: uint32(c.offset)}
+	n = wire.PutMessage(b, &head, payload[c.offset:c.offset+part])
+	c.offset += part
+	return n, part == left
+}
+
+// back has everything from a message on looked at again, from its first byte, unless it is yet to come.
+func (c *Client) back(correlation uint64) {
+	if correlation <= c.cursor {
+		c.cursor, c.offset = correlation, 0
+	}
 }
 
 // toLeader notes that the leader was sent something that it answers.
 func (c *Client) toLeader() {
-	c.sentNs, c.told = c.nowNs, c.received
+	c.sentNs, c.told, c.untold = c.nowNs, c.received, 0
 	if c.owedNs == 0 {
 		c.owedNs = c.nowNs
 	}

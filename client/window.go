@@ -4,8 +4,9 @@ import "lockstep/wire"
 
 // message is one kept message.
 type message struct {
-	bornNs  int64 // when it was given to Send
-	sentNs  int64 // when it was last put into a datagram; 0: it is to be sent
+	bornNs  int64  // when it was given to Send
+	sentNs  int64  // when it was last put into a datagram, all of it; 0: it is to be sent
+	at      uint64 // where its payload begins, in the count of all bytes placed
 	length  uint32
 	service uint16
 	kind    wire.MessageKind
@@ -15,11 +16,13 @@ type message struct {
 }
 
 // window keeps the open messages: those numbered oldest .. next-1. A message is open until its record is committed and
-// every acknowledgement asked for has come. Payloads lie in memory of fixed places.
+// every acknowledgement asked for has come. Payloads lie in a ring of bytes, each in one piece; the ring grows with what
+// is kept, twice as much each time.
 type window struct {
 	slots     []message
 	memory    []byte
-	stride    int
+	most      int    // bytes that memory may have
+	tail      uint64 // where the next payload may begin, in the count of all bytes placed
 	mask      uint64
 	limit     uint64 // messages open at once, at most
 	oldest    uint64
@@ -27,30 +30,72 @@ type window struct {
 	committed uint64
 }
 
-func newWindow(limit uint32, maxMessage int) window {
+// leastMemory is what a window's ring begins with, in bytes, if it may have so many.
+const leastMemory = 4096
+
+func newWindow(limit uint32, bytes int) window {
 	n := 1
 	for n < int(limit) {
 		n *= 2
 	}
-	stride := (maxMessage + 7) &^ 7
 	return window{
-		slots: make([]message, n), memory: make([]byte, n*stride), stride: stride, mask: uint64(n - 1),
+		slots: make([]message, n), memory: make([]byte, min(bytes, leastMemory)), most: bytes, mask: uint64(n - 1),
 		limit: uint64(limit), oldest: 1, next: 1,
 	}
 }
 
-func (w *window) full() bool { return w.next-w.oldest >= w.limit }
-
-// push keeps a message and returns its correlation.
-func (w *window) push(nowNs int64, service uint16, levels wire.Levels, payload []byte) uint64 {
-	c := w.next
-	i := c & w.mask
-	w.slots[i] = message{
-		bornNs: nowNs, length: uint32(len(payload)), service: service, kind: wire.MessageData, waiting: levels,
+// push keeps a message and returns its correlation; ok is false, and nothing is kept, when the window is full.
+func (w *window) push(nowNs int64, service uint16, levels wire.Levels, payload []byte) (correlation uint64, ok bool) {
+	if w.next-w.oldest >= w.limit {
+		return 0, false
 	}
-	copy(w.memory[int(i)*w.stride:], payload)
+	at, ok := w.room(len(payload))
+	for !ok && w.grow(len(payload)) {
+		at, ok = w.room(len(payload))
+	}
+	if !ok {
+		return 0, false
+	}
+	c := w.next
+	m := &w.slots[c&w.mask]
+	*m = message{
+		bornNs: nowNs, at: at, length: uint32(len(payload)), service: service, kind: wire.MessageData, waiting: levels,
+	}
+	copy(w.payload(m), payload)
+	w.tail = at + uint64(len(payload))
 	w.next++
-	return c
+	return c, true
+}
+
+// room finds room for so many bytes in one piece.
+func (w *window) room(n int) (at uint64, ok bool) {
+	size := uint64(len(w.memory))
+	if w.oldest == w.next {
+		return 0, uint64(n) <= size
+	}
+	at = w.tail
+	if left := size - at%size; uint64(n) > left {
+		at += left // from the ring's beginning on
+	}
+	return at, at+uint64(n)-w.slots[w.oldest&w.mask].at <= size
+}
+
+// grow makes the ring larger, for a payload of so many bytes; false when it is as large as it may be.
+func (w *window) grow(n int) bool {
+	size := min(max(2*len(w.memory), n), w.most)
+	if size <= len(w.memory) {
+		return false
+	}
+	memory := make([]byte, size)
+	w.tail = 0
+	for c := w.oldest; c < w.next; c++ {
+		m := &w.slots[c&w.mask]
+		copy(memory[w.tail:], w.payload(m))
+		m.at = w.tail
+		w.tail += uint64(m.length)
+	}
+	w.memory = memory
+	return true
 }
 
 // at returns a message from oldest to next-1.
@@ -68,8 +113,8 @@ func (w *window) open(correlation uint64) *message {
 	return m
 }
 
-func (w *window) payload(correlation uint64, m *message) []byte {
-	from := int(correlation&w.mask) * w.stride
+func (w *window) payload(m *message) []byte {
+	from := int(m.at % uint64(len(w.memory)))
 	return w.memory[from : from+int(m.length)]
 }
 
@@ -87,7 +132,7 @@ func (w *window) advance() bool {
 
 // again has the messages from .. until-1 sent once more, without regard to when they last were.
 func (w *window) again(from, until uint64) {
-	for c := max(from, w.oldest); c < until; c++ {
+	for c := max(from, w.oldest); c < min(until, w.next); c++ {
 		w.slots[c&w.mask].sentNs = 0
 	}
 }

@@ -64,11 +64,12 @@ type node struct {
 }
 
 type config struct {
-	ringBytes int
-	nodes     int
-	net       transport.MemoryOptions
-	limits    sequencer.Limits
-	service   service.Limits
+	ringBytes  int
+	maxMessage uint32
+	nodes      int
+	net        transport.MemoryOptions
+	limits     sequencer.Limits
+	service    service.Limits
 }
 
 func addrOf(host byte) transport.Addr { return transport.Addr{IP: [4]byte{10, 0, 0, host}, Port: 7400} }
@@ -76,6 +77,9 @@ func addrOf(host byte) transport.Addr { return transport.Addr{IP: [4]byte{10, 0,
 func newWorld(t testing.TB, cfg config) *world {
 	if cfg.ringBytes == 0 {
 		cfg.ringBytes = 1 << 20
+	}
+	if cfg.maxMessage == 0 {
+		cfg.maxMessage = 1024
 	}
 	if cfg.service.Sessions == 0 {
 		cfg.service.Sessions = 16
@@ -100,23 +104,23 @@ func newWorld(t testing.TB, cfg config) *world {
 		t.Fatal(err)
 	}
 	for i := range max(cfg.nodes, 1) {
-		w.nodes = append(w.nodes, w.newNode(wire.NodeID(i+1), cfg.limits))
+		w.nodes = append(w.nodes, w.newNode(wire.NodeID(i+1), cfg.limits, cfg.maxMessage))
 	}
 	return w
 }
 
-func (w *world) newNode(id wire.NodeID, limits sequencer.Limits) *node {
-	return w.newNodeOver(id, w.join(addrOf(byte(id))), limits)
+func (w *world) newNode(id wire.NodeID, limits sequencer.Limits, maxMessage uint32) *node {
+	return w.newNodeOver(id, w.join(addrOf(byte(id))), limits, maxMessage)
 }
 
-func (w *world) newNodeOver(id wire.NodeID, tr transport.Transport, limits sequencer.Limits) *node {
+func (w *world) newNodeOver(id wire.NodeID, tr transport.Transport, limits sequencer.Limits, maxMessage uint32) *node {
 	n := &node{id: id, transport: tr}
 	n.validator = wire.Validator{Cluster: clusterID, Self: id}
 	n.sender = transport.NewSender(n.transport, 64)
 	identity := sequencer.Identity{Cluster: clusterID, Node: id, Incarnation: 77, Run: 1}
 	o := sequencer.Options{
 		Identity: identity, Ring: w.ring, Sender: n.sender, MaxPayload: n.transport.MaxPayload(),
-		Egress: w.egress, Commands: w.commands, MaxMessage: 1024,
+		Egress: w.egress, Commands: w.commands, MaxMessage: maxMessage,
 		WallNs: func() int64 { return w.wallNs }, Random: rand.New(rand.NewPCG(uint64(id), 1)),
 		Key: [16]byte{byte(id)}, Limits: limits,
 	}

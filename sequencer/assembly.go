@@ -10,10 +10,8 @@ import (
 type assembly struct {
 	owner   int32 // slot of the session; -1: nobody's
 	service uint16
-	total   uint32
-	have    uint32 // bytes [0, have) are there
-	movedNs int64  // when it last got further
-	bytes   []byte // of the longest message there may be; nil until it is first needed
+	movedNs int64 // when it last got further
+	wire.Assembly
 }
 
 // assemblies are all there are, of all sessions. A session holds one at most (session.assembly).
@@ -65,10 +63,7 @@ func (q *assemblies) take(t *table, x *session, nowNs, idleNs int64) *assembly {
 	q.free = q.free[:len(q.free)-1]
 	x.assembly = i + 1
 	a := &q.all[i]
-	if a.bytes == nil {
-		a.bytes = make([]byte, q.max)
-	}
-	a.owner, a.have, a.movedNs = x.slot, 0, nowNs
+	a.owner, a.movedNs = x.slot, nowNs
 	return a
 }
 
@@ -82,36 +77,34 @@ func (q *assemblies) drop(x *session) {
 }
 
 // fragment takes a part of the session's next message, and sequences the message when it is whole. It returns why that
-// is busy, and gap when something before this part is missing: then nothing was taken.
+// is busy, then nothing was taken, and gap when something before this part is missing.
 func (s *Sequencer) fragment(x *session, m *wire.Message, part []byte) (busy wire.Refusal, gap bool) {
 	a := s.assemblies.of(x)
 	switch {
 	case s.judge(m, int(m.Fragment.Total)) != wire.RefusalNone:
 		return s.sequence(x, m, nil), false
-	case a != nil && (a.total != m.Fragment.Total || a.service != m.Service):
+	case a != nil && (a.Total() != m.Fragment.Total || a.service != m.Service):
 		return s.refuseNext(x, m, wire.RefusalMalformed), false
-	case a == nil && m.Fragment.Offset > 0:
-		return wire.RefusalNone, true
 	case a == nil && s.obstacle != wire.RefusalNone:
 		return s.obstacle, false
 	case a == nil:
 		if a = s.assemblies.take(&s.table, x, s.nowNs, assemblyIdleNs); a == nil {
 			return wire.RefusalBusyAssemblies, false
 		}
-		a.total, a.service = m.Fragment.Total, m.Service
-	}
-	if m.Fragment.Offset > a.have && !simbug.On(simbug.FragmentSkipped) {
-		return wire.RefusalNone, true
+		a.Begin(m.Fragment.Total, s.assemblies.max)
+		a.service = m.Service
 	}
 	s.meters.fragments.Inc()
-	if end := m.Fragment.Offset + uint32(len(part)); end > a.have {
-		copy(a.bytes[m.Fragment.Offset:end], part)
-		a.have, a.movedNs = end, s.nowNs
+	if a.Add(m.Fragment.Offset, part) {
+		a.movedNs = s.nowNs
 	}
-	if a.have < a.total {
-		return wire.RefusalNone, false
+	if simbug.On(simbug.FragmentSkipped) {
+		a.Skip(m.Fragment.Offset, part)
 	}
-	if busy = s.sequence(x, m, a.bytes[:a.total]); busy == wire.RefusalNone {
+	if !a.Whole() {
+		return wire.RefusalNone, m.Fragment.Offset > a.Have()
+	}
+	if busy = s.sequence(x, m, a.Payload()); busy == wire.RefusalNone {
 		s.meters.assembled.Inc()
 	}
 	return busy, false

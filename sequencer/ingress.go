@@ -303,16 +303,60 @@ func (s *Sequencer) busy(x *session, code wire.Refusal) {
 	s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: x.next, Code: code}, nil)
 }
 
-// gap asks for what is missing, once in a while. What follows a message that was told BUSY is no gap: it is dropped,
+// gap asks for what is missing, once in a while: if it was too recently, later. What follows a message that was told BUSY is no gap: it is dropped,
 // and comes again behind that.
 func (s *Sequencer) gap(x *session) {
 	hold := s.o.Limits.GapNs
-	if s.nowNs-x.gapNs < hold || x.busy && s.nowNs-x.busyNs < hold {
-		return
+	switch {
+	case x.busy && s.nowNs-x.busyNs < hold:
+	case s.nowNs-x.gapNs >= hold:
+		s.ask(x)
+	case !x.asking:
+		x.asking = true
+		s.asking = append(s.asking, x.slot)
+		fallthrough
+	default:
+		x.missing = s.missing(x)
 	}
+}
+
+// place is up to where a session's messages are there.
+type place struct {
+	next uint64 // correlation
+	have uint32 // bytes of that message
+}
+
+// missing is what a session's client would be asked for.
+func (s *Sequencer) missing(x *session) place {
+	if a := s.assemblies.of(x); a != nil {
+		return place{x.next, a.Have()}
+	}
+	return place{x.next, 0}
+}
+
+// ask asks the client for everything from the session's next message on.
+func (s *Sequencer) ask(x *session) {
 	x.gapNs = s.nowNs
 	s.meters.gaps.Inc()
 	s.pack(x, &wire.Answer{Kind: wire.AnswerGap, Correlation: x.next}, nil)
+}
+
+// askAgain asks for what was found missing too soon after the last time, if it still is: the client may have nothing else
+// to send that would bring it up again.
+func (s *Sequencer) askAgain() {
+	left := s.asking[:0]
+	for _, slot := range s.asking {
+		x := &s.table.slots[slot]
+		if x.state == sessionOpen && s.nowNs-x.gapNs < s.o.Limits.GapNs {
+			left = append(left, slot)
+			continue
+		}
+		x.asking = false
+		if x.state == sessionOpen && !x.busy && s.missing(x) == x.missing {
+			s.ask(x)
+		}
+	}
+	s.asking = left
 }
 
 // refuse tells that a message is refused for good.

@@ -36,6 +36,7 @@ type Sequencer struct {
 
 	dirty   []int32    // slots with answers packed
 	owed    []int32    // slots to be told what is committed
+	asking  []int32    // slots whose clients are to be asked for what is missing
 	clients []farewell // of the leadership before, to be told who leads now
 	scan    int        // slot to be looked at next for silence
 	held    []byte     // egress message that found no room in a datagram
@@ -69,6 +70,7 @@ func New(o Options) (*Sequencer, error) {
 		meters:     m,
 		dirty:      make([]int32, 0, o.Limits.Sessions),
 		owed:       make([]int32, 0, o.Limits.Sessions),
+		asking:     make([]int32, 0, o.Limits.Sessions),
 		clients:    make([]farewell, 0, o.Limits.Sessions),
 	}, nil
 }
@@ -98,6 +100,7 @@ func (s *Sequencer) forget() {
 	s.leading, s.ready, s.term, s.termEnd = false, false, 0, 0
 	s.replicated, s.durable, s.syncTo = 0, 0, 0
 	s.disputed, s.obstacle = false, wire.RefusalNone
+	s.asking = s.asking[:0]
 	s.dirty, s.owed, s.held, s.packed, s.scan = s.dirty[:0], s.owed[:0], nil, 0, 0
 	if !simbug.On(simbug.KeepTables) {
 		s.table.reset()
@@ -183,6 +186,7 @@ func (s *Sequencer) DoWork(nowNs int64) (work int) {
 		s.fireTimers()
 		s.lookForSilence()
 	}
+	s.askAgain()
 	s.tellCommitted()
 	s.flush()
 	return work

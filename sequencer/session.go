@@ -34,10 +34,12 @@ type session struct {
 	why    wire.Refusal // what that BUSY said
 	listed bool         // in Sequencer.dirty
 	owing  bool         // in Sequencer.owed
+	asking bool         // in Sequencer.asking
 	slot   int32
 	window uint32
 	addr   transport.Addr
 
+	missing  place // where it lacks something, as was last found; if asking
 	assembly int32 // 1 + the number of the assembly that it holds; 0: none
 
 	// Its messages, by correlation: inherited <= applied <= committed < next.
@@ -167,7 +169,8 @@ func (x *session) begin(id wire.SessionID, token uint64, window uint32) {
 	kept := *x
 	*x = session{
 		id: id, token: token, window: window, next: 1, placed: 1, most: mostEntries(window),
-		entries: kept.entries, refused: kept.refused, listed: kept.listed, owing: kept.owing, slot: kept.slot,
+		entries: kept.entries, refused: kept.refused, listed: kept.listed, owing: kept.owing, asking: kept.asking,
+		slot:  kept.slot,
 		gapNs: never, busyNs: never, replayNs: never,
 	}
 }
@@ -175,7 +178,7 @@ func (x *session) begin(id wire.SessionID, token uint64, window uint32) {
 // leave makes a session's slot a free one, with no more memory than that may keep.
 func (x *session) leave() {
 	kept := *x
-	*x = session{listed: kept.listed, owing: kept.owing, slot: kept.slot}
+	*x = session{listed: kept.listed, owing: kept.owing, asking: kept.asking, slot: kept.slot}
 	if len(kept.entries) <= firstEntries {
 		x.entries = kept.entries
 	}
@@ -233,7 +236,7 @@ func (t *table) reset() {
 		x := &t.slots[i]
 		t.unpack(x)
 		x.leave()
-		x.listed, x.owing, x.slot = false, false, int32(i)
+		x.listed, x.owing, x.asking, x.slot = false, false, false, int32(i)
 		t.free = append(t.free, int32(i))
 	}
 }

@@ -80,14 +80,8 @@ func (*printEach) response(s *clientSession, x *client.Response) {
 	if s.flags.asJSON {
 		r := clientRecord{Kind: "response", Message: x.Correlation, Number: x.Number, Service: x.Service, Last: x.Last,
 			Sequence: x.Sequence, Position: uint64(x.Position), Time: stamp(x.Timestamp), Payload: &text}
-		if x.Code != wire.RefusalNone {
-			r.Code, r.Sentence = x.Code.Name(), x.Code.Sentence()
-		}
 		s.encode(&r)
 		return
-	}
-	if x.Code != wire.RefusalNone {
-		text = x.Code.Sentence()
 	}
 	fmt.Fprintf(s.out, "response %d to message %d: %s\n", x.Number, x.Correlation, text)
 }

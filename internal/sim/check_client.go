@@ -150,9 +150,9 @@ func (c *checker) onResponse(s *session, r client.Response) {
 	}
 	x := &s.sent[r.Correlation-1]
 	if x.answered++; x.answered > 1 || !bytes.Equal(r.Payload, x.payload) || c.deeds[deed{s.id, r.Correlation}] != i {
-		c.w.fail("client %d: response %d is a wrong echo of message %d: %d bytes of %d, code %s, record %d of %d, echo %d",
-			s.owner.number, r.Number, r.Correlation, len(r.Payload), len(x.payload), r.Code.Name(),
-			i, c.deeds[deed{s.id, r.Correlation}], x.answered)
+		c.w.fail("client %d: response %d is a wrong echo of message %d: %d bytes of %d, record %d of %d, echo %d",
+			s.owner.number, r.Number, r.Correlation, len(r.Payload), len(x.payload), i,
+			c.deeds[deed{s.id, r.Correlation}], x.answered)
 	}
 }
 
