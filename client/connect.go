@@ -186,7 +186,7 @@ func (c *Client) onAccept(body []byte) {
 // onRedirect goes where a node says that the leader is.
 func (c *Client) onRedirect(body []byte) {
 	var m wire.Redirect
-	if !m.Decode(body) || m.Term < c.term || !c.answersNow(m.Token) || m.Session != c.session && m.Session != 0 {
+	if !m.Decode(body) || m.Term < c.term || !c.answersNow(m.Token) || m.Session != c.session {
 		c.stats.Stale++
 		return
 	}

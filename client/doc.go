@@ -14,8 +14,17 @@
 //	durable     a majority has synced it to disk
 //	applied     the service has processed it; its responses are here
 //
-// There are two ways to use it. Conn is convenient: Dial, then Submit, which returns when the message has reached the
-// level asked for. It may be used from any number of goroutines.
+// # Where to begin
+//
+// There are three ways to use it. They are the same underneath, over the same transports.
+//
+//	         for                                     how                        threads
+//	Conn     a program that waits for answers        Dial, Submit               one of its own, for each Conn
+//	Client   a loop that never blocks, microseconds  New, Send, Poll, Handler   the caller's
+//	Mux      thousands of sessions in one process    NewMux, Add, Poll          the caller's, one for all
+//
+// What is needed is the cluster's id (`lockstep status` prints it), the data addresses of its nodes (some will do: they
+// say where the leader is), and a name for operators to see. A cluster to try things on is `lockstep lab up`.
 //
 //	conn, err := client.Dial(ctx, client.Options{
 //		Cluster: 0x5eed,
@@ -25,11 +34,23 @@
 //	...
 //	result, err := conn.Submit(ctx, service.Echo, wire.LevelApplied, []byte("hello"))
 //
-// Client is for a loop of one's own that never blocks and allocates nothing per message: Send puts a message into the
-// window, Poll moves everything else along, and what happens comes back through a Handler.
+// Submit returns when the message has reached the level asked for. It may be called by any number of goroutines: what
+// they submit is under way at once. Its errors say what is known of the message:
 //
-// Mux polls many clients at once over one transport, on one thread: thousands of sessions in a process cost what they do,
-// not what they are.
+//	*RefusedError    the cluster refused it for good; it takes no effect, and Code says why
+//	ErrUnknown       it was sent, and nobody can tell (yet): it may have taken effect, or still do so
+//	any other        it was not sent
+//
+// Client is for a loop of one's own that never blocks and allocates nothing per message: Send puts a message into the
+// window, Poll moves everything else along, and what happens comes back through a Handler, inside Poll. A message may
+// ask for several levels: sequenced, say, to know early where it stands, and applied for its answer. A loop that wants
+// to sleep may do so until DueNs, if a datagram wakes it (Transport.Fds).
+//
+// Mux polls many clients at once over one transport, on one thread: every datagram is checked once and goes to its
+// client, and only clients with something due are looked at, so that thousands of sessions cost what they do, not what
+// they are. Give such clients small windows (Options.Window).
+//
+// The examples below run as tests. Whole programs are in examples/call, examples/poll and examples/many.
 //
 // # What is guaranteed
 //
@@ -43,8 +64,8 @@
 // more. One of an older term than the current leader's is ignored.
 //
 // When the outcome is not known within the time given (Options.OutcomeNs), EventUnknown says so, and Submit returns
-// ErrUnknown: the message may or may not take effect, and it is never taken back or moved to another session. Client.Void
-// settles such a message.
+// ErrUnknown: the message may or may not take effect, and it is never taken back or moved to another session.
+// Client.Void settles such a message.
 //
 // When the session itself is lost (the cluster closed it or knows it no longer, or no node has let it go on for
 // Options.GiveUpNs), EventClosed says so, names the
@@ -61,15 +82,32 @@
 // CONNECT goes to one node after the other until one answers as the leader or says (REDIRECT) where the leader is. The
 // same happens when the leader falls silent while something is due from it. The session goes on where it stopped.
 //
-// Before that, from a quarter of the silence allowed on, other nodes are asked in passing: one that knows of a later term
-// ends the wait. A leader that hands over says at once where the next one is. While nobody leads, or the leader has no room,
-// the pauses between attempts grow, and are drawn, so that many clients do not come in step.
+// Before that, from a quarter of the silence allowed on, other nodes are asked in passing: one that knows of a later
+// term ends the wait. A leader that hands over says at once where the next one is. While nobody leads, or the leader
+// has no room, the pauses between attempts grow, and are drawn, so that many clients do not come in step.
+//
+// # Signs of life
+//
+// A client that has nothing to send shows now and then that it is there, and the leader answers. ACCEPT says after what
+// silence the cluster closes a session; the client beats by a quarter of that when it is idle and more often while
+// something is going on (Options.KeepaliveNs). So an idle client notices up to a quarter later that its leader has gone
+// than one with messages open, which notices within Options.SilenceNs.
+//
+// # Events
+//
+//	connected        the session is open, or goes on
+//	disconnected     the leader has gone, or is silent; others are being asked; nothing is lost
+//	leader-changed   after connected: it is another one, or a later term
+//	unknown          messages have been open for Options.OutcomeNs; they are sent on, and may be voided
+//	closed           the session is over; Event says why, and what is known of messages that were open
+//
+// Only unknown and closed ask for something to be done.
 //
 // # Thread ownership
 //
-// A Client, its transport and its handler belong to one thread at a time, and so does a Mux with all its clients and their
-// handlers; a handler is called inside Poll and may call Send, and Mux.Add. A Conn may be used by any goroutine; it has one of its own, and its callbacks run under its lock: they
-// must not call the Conn.
+// A Client, its transport and its handler belong to one thread at a time, and so does a Mux with all its clients and
+// their handlers; a handler is called inside Poll and may call Send, and Mux.Add. A Conn may be used by any goroutine;
+// it has one of its own, and its callbacks run under its lock: they must not call the Conn.
 //
 // # Memory ordering
 //

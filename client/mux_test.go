@@ -66,7 +66,7 @@ func (m *crowd) all(condition func(*tester) bool) func() bool {
 func (c *tester) connectedNow() bool { return c.client.Connected() }
 
 // Thousands of sessions over one transport: every one is opened, every message is answered once and to its own
-// client, over a failover as well, and nobody is looked at who has nothing to do.
+// client, over a failover as well, after which all come back at once; and nobody is looked at who has nothing to do.
 func TestMuxOfThousands(t *testing.T) {
 	n := 10000
 	if testing.Short() {
@@ -74,11 +74,17 @@ func TestMuxOfThousands(t *testing.T) {
 	}
 	w := newWorld(t, config{
 		nodes: 2, ringBytes: 1 << 24, net: transport.MemoryOptions{Slots: 4096},
-		limits: sequencer.Limits{Sessions: n, Window: 16}, service: service.Limits{Sessions: n},
+		limits: sequencer.Limits{Sessions: n, Window: 16, AdmitPerS: 10_000}, service: service.Limits{Sessions: n},
 	})
+	// Each costs a CONNECT and a PROVE of what is admitted. Some room for those that are told to come later.
+	enough := 2*int64(2*n)*1e9/10_000 + 1e9
 	w.lead(1)
 	m := w.newCrowd(101, n, client.Options{Window: 4})
+	began := w.nowNs
 	w.until("all are connected", m.all((*tester).connectedNow))
+	if took := w.nowNs - began; took > enough {
+		t.Errorf("it took %d ms until all %d were connected", took/1e6, n)
+	}
 	seen := map[wire.SessionID]bool{}
 	for _, c := range m.clients {
 		seen[c.client.Session()] = true
@@ -102,7 +108,11 @@ func TestMuxOfThousands(t *testing.T) {
 
 	w.lead(2)
 	talk()
+	began = w.nowNs
 	w.until("all are answered by the next leader", m.all((*tester).idle))
+	if took := w.nowNs - began; took > enough {
+		t.Errorf("it took %d ms until all %d were answered by the next leader", took/1e6, n)
+	}
 	for i, c := range m.clients {
 		want := string(number(uint64(i)))
 		if len(c.payloads) != 2 || c.payloads[0] != want || c.payloads[1] != want {
