@@ -37,7 +37,7 @@ func (a *Agent) watchDisk() {
 	if hung {
 		a.m.diskHangs.Inc()
 		a.o.Log("disk hangs: nothing was synced for %d ms although %d bytes wait for it; this node lets another lead",
-			(a.nowNs-d.movedNs)/1e6, a.chain.Position-durable)
+			(a.nowNs-d.movedNs)/1e6, a.chain.Position-min(durable, a.chain.Position))
 	} else {
 		a.o.Log("disk goes on")
 	}

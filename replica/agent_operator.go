@@ -130,16 +130,15 @@ func (a *Agent) pollOperator() int {
 	if first {
 		call.begunNs, call.term = a.nowNs, a.core.Term()
 	}
-	if operators[call.request.Kind](a, call, first) {
-		a.o.Operator.slot.CompareAndSwap(call, nil)
-	} else if !first {
+	if !operators[call.request.Kind](a, call, first) && !first {
 		return 0 // it waits
 	}
 	return 1
 }
 
-// answer ends a call.
+// answer ends a call. Whoever has the answer finds the mailbox empty for the next.
 func (a *Agent) answer(call *OperatorCall, err error, what string) bool {
+	a.o.Operator.slot.CompareAndSwap(call, nil)
 	call.done <- OperatorAnswer{Err: err, What: what, Leader: a.core.Leader(), Term: a.core.Term(),
 		At: call.end, TookNs: a.nowNs - call.begunNs}
 	return true

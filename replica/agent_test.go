@@ -238,3 +238,14 @@ func TestPollServices(t *testing.T) {
 		t.Errorf("%v allocations", allocs)
 	}
 }
+
+// Whoever has the answer may ask again at once: the mailbox is empty by then.
+func TestTheMailboxIsEmptyOnceAnswered(t *testing.T) {
+	a := agentOf(t, newProbe(t, wire.RuleDurable, Restored{}))
+	request := OperatorRequest{Kind: OperatorHandOver}
+	call := a.o.Operator.Begin(request)
+	a.answer(call, ErrNotLeading, "")
+	if answer := <-call.Done(); answer.Err != ErrNotLeading || a.o.Operator.Begin(request) == nil {
+		t.Errorf("answered %v, and the mailbox is not empty", answer.Err)
+	}
+}
