@@ -61,7 +61,8 @@ type relay struct {
 	sender        *transport.Sender
 	leader, group transport.Addr
 	client        transport.Addr
-	answered      uint64
+	asked         uint64 // highest number of the client's run
+	answered      uint64 // highest one that went back to it
 }
 
 // lead passes a client's frame on to the group, and the first follower's answer on to the client.
@@ -70,9 +71,12 @@ func (r *relay) lead(d *transport.Received) {
 	switch {
 	case !ok:
 	case from == fromClient:
-		r.client = d.From
+		if number == 1 || d.From != r.client { // another run
+			r.client, r.asked, r.answered = d.From, 0, 0
+		}
+		r.asked = max(r.asked, number)
 		r.forward(d.Payload, len(d.Payload), fromLeader, r.group)
-	case from == fromFollower && number > r.answered:
+	case from == fromFollower && number > r.answered && number <= r.asked:
 		r.answered = number
 		r.forward(d.Payload, answerPayload, fromLeader, r.client)
 	}

@@ -24,6 +24,17 @@ type live struct {
 	stallNs atomic.Int64 // taken, once, by the node's goroutine
 	stop    chan struct{}
 	stopped chan struct{}
+	clients byte // that have measured
+}
+
+// nap is an idle strategy for a machine that others keep busy: who only yields there waits a turn of all of them for
+// every look.
+type nap struct{}
+
+func (nap) Idle(work int) {
+	if work == 0 {
+		time.Sleep(20 * time.Microsecond)
+	}
 }
 
 func startLive(t *testing.T) *live {
@@ -83,7 +94,7 @@ func (l *live) run(t *testing.T, n *node.Node) {
 			}
 			work += done
 		}
-		agent.Yield{}.Idle(work)
+		nap{}.Idle(work)
 	}
 }
 
@@ -96,11 +107,12 @@ func (l *live) end() {
 	<-l.stopped
 }
 
-// measure runs a plan from a client on the network.
+// measure runs a plan from a client on the network. While it sends its message number 400 it has something happen.
 func (l *live) measure(t *testing.T, p *Plan, during func()) (*Result, *Recorder, *client.Client) {
 	t.Helper()
-	clock, idle := agent.System{}, agent.Yield{}
-	tr, err := l.network.Join(transport.Addr{IP: [4]byte{10, 0, 0, 9}, Port: 7600})
+	clock, idle := agent.System{}, nap{}
+	l.clients++
+	tr, err := l.network.Join(transport.Addr{IP: [4]byte{10, 0, 1, l.clients}, Port: 7600})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +122,12 @@ func (l *live) measure(t *testing.T, p *Plan, during func()) (*Result, *Recorder
 		t.Fatal(err)
 	}
 	load := NewLoad(p.LoadOptions(), clock, idle)
-	load.o.OnSend = rec.Sent
-	rec.Use(load)
-	if during != nil {
-		go during()
+	load.o.OnSend = func(correlation uint64, nowNs int64) {
+		if rec.Sent(correlation, nowNs); correlation == 400 && during != nil {
+			during()
+		}
 	}
+	rec.Use(load)
 	result, err := load.Run(c)
 	if err != nil {
 		t.Fatal(err)
@@ -146,10 +159,11 @@ func TestOpenLoopChargesAStallToAllThatWereDue(t *testing.T) {
 	const stall = 300 * time.Millisecond
 	p := Plan{Level: wire.LevelSequenced, Loop: Open, Rate: 1000, Burst: 1, Flow: FlowEcho, Payload: 64, Window: 4096,
 		Warmup: 100 * time.Millisecond, Measure: time.Second}
-	r, _, _ := l.measure(t, &p, func() {
-		time.Sleep(400 * time.Millisecond)
-		l.stallNs.Store(int64(stall))
-	})
+	stalls := func() { l.stallNs.Store(int64(stall)) }
+	r, rec, _ := l.measure(t, &p, stalls)
+	for try := 0; try < 20 && longestPause(rec) > stall/6; try++ { // it is the sender that stalled, on a busy machine
+		r, rec, _ = l.measure(t, &p, stalls)
+	}
 	if r.Lost() != 0 || r.Sent < 990 {
 		t.Errorf("%d sent, %d lost, want about 1000 and none", r.Sent, r.Lost())
 	}
@@ -168,6 +182,15 @@ func TestOpenLoopChargesAStallToAllThatWereDue(t *testing.T) {
 	}
 }
 
+// longestPause is the longest time between two messages sent.
+func longestPause(rec *Recorder) (longest time.Duration) {
+	for i := 1; i < len(rec.sentNs); i++ {
+		longest = max(longest, time.Duration(rec.sentNs[i]-rec.sentNs[i-1]))
+	}
+	return longest
+}
+
+// TestFloorGoesRoundAnswersAllAndStops measures twice over the same relays: the second time fewer frames than the first.
 func TestFloorGoesRoundAnswersAllAndStops(t *testing.T) {
 	network := transport.NewMemory(transport.MemoryOptions{})
 	group := transport.Addr{IP: [4]byte{239, 77, 0, 1}, Port: 7401}
@@ -183,14 +206,14 @@ func TestFloorGoesRoundAnswersAllAndStops(t *testing.T) {
 		if i == 1 {
 			role = RelayLeader
 		}
-		go func() { ended <- Relay(ctx, role, tr, leader, group, agent.Yield{}) }()
+		go func() { ended <- Relay(ctx, role, tr, leader, group, nap{}) }()
 	}
 	tr, err := network.Join(transport.Addr{IP: [4]byte{10, 0, 0, 9}, Port: 7600})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rate := range []float64{0, 2000} {
-		r, err := FloorLoad(tr, leader, 264, rate, 10*time.Millisecond, 100*time.Millisecond, agent.System{}, agent.Yield{})
+	for _, rate := range []float64{0, 200} {
+		r, err := FloorLoad(tr, leader, 264, rate, 10*time.Millisecond, 100*time.Millisecond, agent.System{}, nap{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,6 +234,10 @@ func TestAuditHoldsAcknowledgementsAgainstTheJournal(t *testing.T) {
 	p := Plan{Level: wire.LevelDurable, Loop: Open, Rate: 100, Burst: 1, Flow: FlowEcho, Payload: 32, Window: 16,
 		Measure: 100 * time.Millisecond}
 	_, rec, c := l.measure(t, &p, nil)
+	for len(rec.Acks) < 3 && p.Measure < time.Minute { // the machine was busy
+		p.Measure *= 2
+		_, rec, c = l.measure(t, &p, nil)
+	}
 	l.end()
 	path := filepath.Join(t.TempDir(), "acks")
 	if err := WriteAcks(path, Told{c.Session(), rec.Acks}, Told{1, rec.Acks[:1]}); err != nil {
