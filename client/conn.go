@@ -56,12 +56,13 @@ type Conn struct {
 	closing   sync.Once
 }
 
-// submit is one Submit under way.
+// submit is one Submit under way, or a Void of what was submitted.
 type submit struct {
-	level  wire.Level
-	result Result
-	err    error
-	done   chan struct{}
+	waiting int // for it
+	level   wire.Level
+	result  Result
+	err     error
+	done    chan struct{}
 }
 
 // Dial opens a session with the cluster. It returns when a leader has accepted it, when the cluster refuses it
@@ -176,33 +177,20 @@ func (k *Conn) patienceNs() int64 {
 // Submit sends a message to a service and returns when the cluster has acknowledged it at the level. With LevelNone it
 // returns as soon as the message is kept to be sent.
 //
-// A message that the cluster refused for good gives a *RefusedError. When ctx or Options.SubmitTimeoutNs ends first,
-// or the session does, the error is ErrUnknown: the message may still take effect. Before the message is taken
-// (ErrWindow while ctx lasts waits for room) an error means that it never will.
+// A message that the cluster refused for good gives a *RefusedError. When ctx or Options.SubmitTimeoutNs ends first, or
+// the session does, the error is ErrUnknown: the message may still take effect, and Void settles it. Before the message is
+// taken (ErrWindow while ctx lasts waits for room) an error means that it never will.
 func (k *Conn) Submit(ctx context.Context, service uint16, level wire.Level, payload []byte) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(k.client.o.SubmitTimeoutNs))
 	defer cancel()
-	s := &submit{level: level, done: make(chan struct{})}
+	s := &submit{level: level, done: make(chan struct{}), waiting: 1}
 	if err := k.send(ctx, service, s, payload); err != nil {
 		return Result{}, err
 	}
 	if level == wire.LevelNone {
 		return s.result, nil
 	}
-	select {
-	case <-s.done:
-		return s.result, s.err
-	case <-ctx.Done():
-	}
-	k.mu.Lock()
-	delete(k.submits, s.result.Correlation)
-	k.mu.Unlock()
-	select {
-	case <-s.done: // it came at the last moment
-		return s.result, s.err
-	default:
-		return s.result, fmt.Errorf("message %d: %w: %w", s.result.Correlation, ErrUnknown, context.Cause(ctx))
-	}
+	return k.await(ctx, s)
 }
 
 // send puts the message into the window, waiting for room there, and has it leave.

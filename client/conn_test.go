@@ -285,3 +285,91 @@ func TestDialOverKernelUDP(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A message of unknown outcome is settled by a void: it never takes effect if the void came first, and else has its own
+// result.
+func TestC2VoidSettlesASubmit(t *testing.T) {
+	for _, sequenced := range []bool{false, true} {
+		w := newWorld(t, config{})
+		w.lead(1)
+		mu := live(t, w)
+		k := dial(t, w, 101, client.Options{})
+		mu.Lock()
+		if sequenced {
+			w.holdReplicated, w.holdDurable = true, true
+		} else {
+			w.net.SetFilter(func(from, _ transport.Addr, _ []byte) bool { return from != addrOf(101) })
+		}
+		mu.Unlock()
+		ctx := &overdue{context.Background(), make(chan struct{})}
+		go func() {
+			defer close(ctx.done)
+			for there := false; !there; time.Sleep(time.Millisecond) {
+				mu.Lock()
+				there = k.Stats().Sent > 0 && (!sequenced || w.chain.Sequence == 3)
+				mu.Unlock()
+			}
+		}()
+		r, err := k.Submit(ctx, service.Echo, wire.LevelDurable, []byte("in doubt"))
+		if !errors.Is(err, client.ErrUnknown) || r.Correlation != 1 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		ended := make(chan error)
+		go func() {
+			result, err := k.Void(context.Background(), r.Correlation)
+			var refused *client.RefusedError
+			voided := errors.As(err, &refused) && refused.Code == wire.RefusalVoided
+			if voided == sequenced || sequenced && string(result.Response) != "in doubt" {
+				ended <- fmt.Errorf("sequenced before: %v; the void: %+v, %w", sequenced, result, err)
+			}
+			close(ended)
+		}()
+		mu.Lock()
+		w.holdReplicated, w.holdDurable = false, false
+		mu.Unlock()
+		w.net.SetFilter(nil)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if _, err = k.Void(context.Background(), r.Correlation); !errors.Is(err, client.ErrNotOpen) {
+			t.Errorf("a void of what is settled: %v", err)
+		}
+	}
+}
+
+// A Submit whose time ends leaves the Void that waits for the same message alone.
+func TestVoidOutlivesItsSubmit(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	mu := live(t, w)
+	k := dial(t, w, 101, client.Options{})
+	mu.Lock()
+	w.holdReplicated, w.holdDurable = true, true
+	mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	submitted, voided := make(chan error), make(chan error)
+	go func() {
+		_, err := k.Submit(ctx, service.Echo, wire.LevelDurable, []byte("late"))
+		submitted <- err
+	}()
+	for k.Stats().Sent == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	go func() {
+		_, err := k.Void(context.Background(), 1)
+		voided <- err
+	}()
+	for sent := k.Stats().Sent; k.Stats().Sent < sent+3; { // the void is, whatever is sent again besides
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-submitted; !errors.Is(err, client.ErrUnknown) {
+		t.Errorf("the submit: %v", err)
+	}
+	mu.Lock()
+	w.holdReplicated, w.holdDurable = false, false
+	mu.Unlock()
+	if err := <-voided; err != nil {
+		t.Errorf("the void, too late: %v", err)
+	}
+}

@@ -38,7 +38,7 @@
 // they submit is under way at once. Its errors say what is known of the message:
 //
 //	*RefusedError    the cluster refused it for good; it takes no effect, and Code says why
-//	ErrUnknown       it was sent, and nobody can tell (yet): it may have taken effect, or still do so
+//	ErrUnknown       it was sent, and nobody can tell (yet): it may have taken effect, or still do so; Void settles it
 //	any other        it was not sent
 //
 // Client is for a loop of one's own that never blocks and allocates nothing per message: Send puts a message into the
@@ -65,7 +65,7 @@
 //
 // When the outcome is not known within the time given (Options.OutcomeNs), EventUnknown says so, and Submit returns
 // ErrUnknown: the message may or may not take effect, and it is never taken back or moved to another session.
-// Client.Void settles such a message.
+// Client.Void and Conn.Void settle such a message.
 //
 // When the session itself is lost (the cluster closed it or knows it no longer, or no node has let it go on for
 // Options.GiveUpNs), EventClosed says so, names the
@@ -125,5 +125,6 @@
 // A message and a response are at most wire.MaxMessage long (64 KiB), a message no longer than MaxMessage says, which the
 // cluster and Options.WindowBytes bound; what fits no datagram goes in fragments, unseen. At most Window messages, and
 // WindowBytes of them, are open at once; Send then returns ErrWindow. One client, or one Mux, has one transport. Memory
-// for payloads grows with what is kept, and with the longest response; nothing else is allocated after New.
+// for payloads grows with what is kept, and with the longest response; nothing else is allocated after New. An idle
+// client takes less than 6 KiB and 56 bytes for each message of its window. A Conn takes a thread besides, while it waits.
 package client

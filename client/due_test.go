@@ -20,7 +20,7 @@ type diary struct {
 func (d *diary) OnAck(a client.Ack) { fmt.Fprintf(&d.pages, "%d %+v\n", d.w.nowNs, a) }
 
 func (d *diary) OnResponse(r client.Response) {
-	fmt.Fprintf(&d.pages, "%d response %d to %d %q\n", d.w.nowNs, r.Number, r.Correlation, r.Payload)
+	fmt.Fprintf(&d.pages, "%d response %d to %d %q\n", d.w.nowNs, r.Number, r.Correlation, r.Payload[:8])
 }
 
 func (d *diary) OnEvent(e client.Event) { fmt.Fprintf(&d.pages, "%d %+v\n", d.w.nowNs, e) }
@@ -39,7 +39,7 @@ func TestDueNsMissesNothing(t *testing.T) {
 }
 
 func dueStory(t *testing.T, whenDue bool) (story string, polls int) {
-	w := newWorld(t, config{nodes: 3})
+	w := newWorld(t, config{nodes: 3, maxMessage: wire.MaxMessage})
 	arrived, count := false, 0
 	w.net.SetFilter(func(_, to transport.Addr, _ []byte) bool {
 		count++
@@ -67,7 +67,11 @@ func dueStory(t *testing.T, whenDue bool) (story string, polls int) {
 	}
 	talk := func(n int) {
 		for i := range n {
-			_, err := c.Send(w.nowNs, service.Echo, wire.LevelsOf(wire.LevelReceived, wire.LevelApplied), number(uint64(i)))
+			payload := number(uint64(i))
+			if i%7 == 2 { // in fragments, there and back
+				payload = append(payload, make([]byte, 4000)...)
+			}
+			_, err := c.Send(w.nowNs, service.Echo, wire.LevelsOf(wire.LevelReceived, wire.LevelApplied), payload)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"lockstep/client"
@@ -269,4 +270,34 @@ func TestMuxAllocatesNothingPerMessage(t *testing.T) {
 	if d.acks-before.acks < 5000 || d.responses == before.responses {
 		t.Errorf("%d acknowledgements: the cycles did nothing", d.acks-before.acks)
 	}
+}
+
+// An idle client takes little memory, however large its window may become.
+func TestMemoryOfAnIdleClient(t *testing.T) {
+	tr, err := transport.NewMemory(transport.MemoryOptions{}).Join(addrOf(101))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := client.NewMux(client.MuxOptions{Cluster: 1, Transport: tr, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const clients = 2000
+	clientOptions := client.Options{Nodes: []transport.Addr{addrOf(1)}, Name: "idle", Window: 16}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range clients {
+		if _, err := m.Add(clientOptions, &discard{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := int64(after.HeapAlloc-before.HeapAlloc) / clients
+	t.Logf("%d bytes for each of %d clients", each, clients)
+	if each > 8<<10 {
+		t.Errorf("an idle client takes %d bytes, want at most 8 KiB", each)
+	}
+	runtime.KeepAlive(m)
 }
