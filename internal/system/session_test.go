@@ -266,9 +266,7 @@ func TestASessionShouldBeTheSameInGoAndInC(t *testing.T) {
 			c := up(t, lab.Options{Transport: "udp", Clients: 1})
 			k := talkTo(c, client.command(c))
 			pipeline(k)
-			if client.name == "c" { // the Go client sends what fits a datagram
-				longUnderWeather(k)
-			}
+			longUnderWeather(k)
 			killInTheMidst(k)
 			refuseAndVoid(k)
 			k.close()
@@ -313,8 +311,9 @@ func killInTheMidst(k *talk) {
 	c := k.c
 	leader := c.leader()
 	k.send(service.Echo, 1500, 200, wire.LevelSequenced, wire.LevelApplied)
+	k.send(service.Echo, 20, 20000, wire.LevelSequenced, wire.LevelApplied)
 	k.send(service.Echo, 1500, 200, wire.LevelSequenced, wire.LevelApplied)
-	k.settled(3000 - 500)
+	k.settled(3020 - 500)
 	c.do(c.lab.Kill(leader))
 	k.send(service.Echo, 300, 60, wire.LevelDurable)
 	k.settled(0)
