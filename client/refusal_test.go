@@ -96,7 +96,7 @@ func TestBusyIsAnsweredWithPatience(t *testing.T) {
 			w := newWorld(t, config{ringBytes: x.ring, limits: x.limits})
 			w.net.SetFilter(see)
 			w.lead(1)
-			c := w.connected(101, client.Options{Window: 512})
+			c := w.connected(101, client.Options{Window: 256})
 			x.hold(w, true)
 			sent := uint64(0)
 			for range 1000 {

@@ -198,7 +198,9 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 	o.Limits.Window = uint32(n.config.Limits.Window)
 	o.Limits.AdmitPerS = cmp.Or(o.Limits.AdmitPerS, n.config.Limits.AdmitPerS)
 	o.Limits.MessagesPerS = cmp.Or(o.Limits.MessagesPerS, n.config.Limits.MessagesPerS)
-	o.Limits.Sessions = max(o.Limits.Sessions, n.serviceLimits().Sessions)
+	limits := n.serviceLimits()
+	o.Limits.Sessions = max(o.Limits.Sessions, limits.Sessions)
+	o.Limits.KeptResponses, o.Limits.KeptBytes = limits.KeptResponses, limits.KeptBytes
 	copy(o.Key[:], secret[32:])
 	seq, err := sequencer.New(o)
 	if err != nil {

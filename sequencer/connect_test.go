@@ -196,7 +196,10 @@ func TestNoSessionWhileTheLogIsBusy(t *testing.T) {
 	l.prove(addr(2), p)
 	l.cycle()
 	id := l.one(addr(2)).accept.Session
-	for c := uint64(1); l.s.log.Admits(wire.SessionOpenSize+len(p.Name)) == wire.RefusalNone; c++ {
+	l.messages(addr(2), id, 0, data(1, 0)) // what its messages cause is known then
+	l.cycle()
+	l.received(addr(2))
+	for c := uint64(2); l.s.log.Admits(wire.SessionOpenSize+len(p.Name)) == wire.RefusalNone; c++ {
 		l.messages(addr(2), id, 0, data(c, 0))
 	}
 	l.prove(addr(3), l.proof(addr(3), 2, 0))

@@ -45,7 +45,8 @@
 //
 // Bad input is counted by reason and dropped, or answered with a Refusal where there is a session or a proven address
 // to answer. Nothing blocks: what has no room (log, window, acknowledgements outstanding) is answered BUSY and consumes
-// nothing. Fragments are taken in order, and only of the message that is next in its session; the place of a message
+// nothing. A session is told BUSY as well before the driver would have to close it for the responses that are kept for it;
+// one whose client acknowledges nothing is not spared that. Fragments are taken in order, and only of the message that is next in its session; the place of a message
 // that got no further for a second may go to another session, and the client is then asked for all of it again. When
 // the transmit side is full, acknowledgements are dropped (the client asks again) and responses wait in the egress
 // ring, the first of them perhaps sent in part, which in the end makes the driver wait.

@@ -70,6 +70,10 @@ func (s *Sequencer) onEgress(b []byte) bool {
 		return true
 	}
 	switch e.Kind {
+	case service.EgressAcked, service.EgressResponse, service.EgressApplied:
+		s.learn(x, e)
+	}
+	switch e.Kind {
 	case service.EgressOpened:
 		s.opened(x, e)
 	case service.EgressClosed:
@@ -98,6 +102,7 @@ func (s *Sequencer) restore(e *service.Egress) {
 		x.inherited--
 	}
 	x.responses, x.received, x.logged = e.Response, e.Acked, e.Acked
+	s.learn(x, e)
 }
 
 // becomeReady opens the door to clients. Their silence is measured from here.
@@ -170,7 +175,7 @@ func (s *Sequencer) response(x *session, e *service.Egress, payload []byte) bool
 	} else if !s.pack(x, &a, payload) {
 		return false
 	}
-	x.responses = max(x.responses, e.Response)
+	s.given(x, e.Response)
 	if e.Last {
 		s.advance(x, e.Correlation)
 	}

@@ -62,23 +62,6 @@ func (s *Sequencer) onSession(h *wire.Header, body []byte, from transport.Addr) 
 	s.logReceived(x)
 }
 
-// hear notes that the client is there, and what responses it has.
-func (s *Sequencer) hear(x *session, received uint64) {
-	x.heardNs = s.nowNs
-	x.received = max(x.received, received)
-}
-
-// logReceived puts into the log what a client has acknowledged by a lot, if no message has done so.
-func (s *Sequencer) logReceived(x *session) {
-	if x.received-x.logged < s.o.Limits.AcksEvery || s.log.Admits(0) != wire.RefusalNone {
-		return
-	}
-	if _, ok := s.log.Append(s.nowNs, wire.RecordAcks, x.id, 0, 0, uint32(x.received), nil); ok {
-		x.logged = x.received
-		s.meters.acks.Inc()
-	}
-}
-
 // onMessages takes the packed messages in order, up to the first that cannot be taken.
 func (s *Sequencer) onMessages(x *session, rest []byte) {
 	var m wire.Message
@@ -172,6 +155,8 @@ func (s *Sequencer) put(x *session, m *wire.Message, to uint16, payload []byte, 
 		return wire.RefusalBusyWindow
 	case s.acks.full():
 		return wire.RefusalBusyAcks
+	case !s.hasRoom(x, len(payload)):
+		return wire.RefusalBusyKept
 	case !s.keepsPace(x):
 		return wire.RefusalBusyRate
 	}

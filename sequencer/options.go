@@ -60,6 +60,8 @@ type Limits struct {
 	ClosedNs       int64  // for which it can be asked how a closed session ended: 60 s
 	AdmitPerS      int    // CONNECT and PROVE looked at in a second, 64 at once and 8 in a cycle: 10,000
 	MessagesPerS   int    // of a session in a second, a tenth of that at once; 0: no limit
+	KeptResponses  int    // of a session, as the driver's: 4096
+	KeptBytes      int    // of their payloads, as the driver's: 1 MiB
 	EgressPerCycle int    // egress messages taken in one DoWork at most: 1024
 }
 
@@ -97,10 +99,12 @@ func (l *Limits) defaults() error {
 	orDefault(&l.SessionNs, 10e9)
 	orDefault(&l.ClosedNs, 60e9)
 	orDefault(&l.AdmitPerS, 10_000)
+	orDefault(&l.KeptResponses, service.DefaultKeptResponses)
+	orDefault(&l.KeptBytes, service.DefaultKeptBytes)
 	orDefault(&l.EgressPerCycle, 1024)
 	switch {
 	case l.Sessions < 0 || l.Assemblies < 0 || l.Timers < 0 || l.GapNs < 0 || l.ReplayNs < 0 || l.HeaderNs < 0 || l.SessionNs < 0 ||
-		l.ClosedNs < 0 || l.EgressPerCycle < 0 || l.AdmitPerS < 0 || l.MessagesPerS < 0:
+		l.ClosedNs < 0 || l.EgressPerCycle < 0 || l.AdmitPerS < 0 || l.MessagesPerS < 0 || l.KeptResponses < 0 || l.KeptBytes < 0:
 		return fmt.Errorf("%w: limits %+v: none may be negative", ErrOptions, *l)
 	case l.Acks < 0 || l.Acks&(l.Acks-1) != 0:
 		return fmt.Errorf("%w: %d acknowledgements outstanding: want a power of two", ErrOptions, l.Acks)

@@ -14,6 +14,7 @@ type Sequencer struct {
 	table      table
 	ended      endings
 	admission  admission
+	usual      uint64 // bytes of responses that one message has caused of late, in any session
 	rate       bucket // what a session's messages have to pass; its state is in each session
 	acks       acks
 	assemblies assemblies
@@ -231,7 +232,7 @@ func (s *Sequencer) noticePause(nowNs int64) {
 // hearAll measures everybody's silence from now on.
 func (s *Sequencer) hearAll(nowNs int64) {
 	for i := range s.table.slots {
-		s.table.slots[i].heardNs = nowNs
+		s.table.slots[i].heardNs, s.table.slots[i].behindNs = nowNs, nowNs
 	}
 }
 

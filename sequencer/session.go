@@ -56,6 +56,9 @@ type session struct {
 	responses uint64 // last given out by the service
 	received  uint64 // last the client has
 	logged    uint64 // received as the log has it
+	behindNs  int64  // since when the client has not acknowledged anything although it had something to
+
+	kept keeping
 
 	heardNs  int64 // when the client was last heard
 	gapNs    int64 // when it was last asked to fill a gap

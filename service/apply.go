@@ -129,19 +129,22 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 // finishMessage marks the responses to the message's own session as caused by it, and the last one as that, or says
 // that there is none.
 func (d *Driver) finishMessage(r *wire.Record, s *session, code wire.Refusal) {
-	last := -1
+	last, responses, bytes := -1, uint32(0), uint32(0)
 	for i := range d.stage.items {
-		if h := &d.stage.items[i].head; h.Kind == EgressResponse && h.Session == s.id {
-			h.Correlation = r.Correlation
+		if it := &d.stage.items[i]; it.head.Kind == EgressResponse && it.head.Session == s.id {
+			it.head.Correlation = r.Correlation
+			responses, bytes = responses+1, bytes+it.to-it.from
 			last = i
 		}
 	}
+	s.learn(responses, bytes)
 	if last >= 0 {
 		d.stage.items[last].head.Last = true
 		return
 	}
 	head := d.header(EgressApplied, s.id)
 	head.Service, head.Correlation, head.Code = r.Service, r.Correlation, code
+	s.tell(&head)
 	d.stage.add(&head, nil)
 }
 
@@ -207,6 +210,9 @@ func (d *Driver) applyAcks(r *wire.Record) {
 		return
 	}
 	d.acknowledge(s, r.Acked)
+	head := d.header(EgressAcked, s.id)
+	s.tell(&head)
+	d.stage.add(&head, nil)
 }
 
 func (d *Driver) acknowledge(s *session, acked uint32) {
@@ -297,6 +303,7 @@ func (d *Driver) number(it *item, r *wire.Record) {
 		d.closing = append(d.closing, s)
 		return
 	}
+	s.tell(h)
 	d.meters.responses.Inc()
 }
 

@@ -51,10 +51,12 @@ type Limits struct {
 
 const defaultBatch = 256
 
-// The defaults of Limits.Sessions and Limits.Timers.
+// The defaults of Limits.
 const (
-	DefaultSessions = 16384
-	DefaultTimers   = 16384
+	DefaultSessions      = 16384
+	DefaultKeptResponses = 4096
+	DefaultKeptBytes     = 1 << 20
+	DefaultTimers        = 16384
 )
 
 func (l *Limits) defaults() error {
@@ -62,10 +64,10 @@ func (l *Limits) defaults() error {
 		l.Sessions = DefaultSessions
 	}
 	if l.KeptResponses == 0 {
-		l.KeptResponses = 4096
+		l.KeptResponses = DefaultKeptResponses
 	}
 	if l.KeptBytes == 0 {
-		l.KeptBytes = 1 << 20
+		l.KeptBytes = DefaultKeptBytes
 	}
 	if l.Timers == 0 {
 		l.Timers = DefaultTimers

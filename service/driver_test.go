@@ -452,7 +452,8 @@ func TestAppliedWaitsForTheEgress(t *testing.T) {
 func TestEgressHeaderRoundTrip(t *testing.T) {
 	in := service.Egress{
 		Kind: service.EgressResponse, Last: true, Code: 3, Service: 4, Window: 5, Term: 6, Session: 7, Token: 8,
-		Correlation: 9, Sequence: 10, Position: 11, Timestamp: 12, Response: 13, Acked: 14,
+		Correlation: 9, Sequence: 10, Position: 11, Timestamp: 12, Response: 13, Acked: 14, Kept: 15,
+		Largest: 16, Most: 17,
 	}
 	b := append(bytes.Repeat([]byte{0xee}, service.EgressHeaderSize), "payload"...)
 	if n := in.Put(b); n != service.EgressHeaderSize {

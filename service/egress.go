@@ -43,6 +43,8 @@ const (
 	// EgressEnded is a session that is over, in the dump: the newest ones, in the order in which they ended. Session, Token,
 	// Code, Correlation (last applied), Response (last given out), Timestamp (of the record that closed it).
 	EgressEnded
+	// EgressAcked: an acks record was applied. Session, Acked, Kept.
+	EgressAcked
 )
 
 // Egress is the header of a message from the driver to the ingress. Position is the one of the record's header (its
@@ -62,13 +64,19 @@ type Egress struct {
 	Timestamp   uint64
 	Response    uint64 // number of the response within its session
 	Acked       uint64 // last response that the client has acknowledged in the log
+
+	// What is kept for the session, and what one of its messages has caused of late: responses to itself, and bytes of
+	// them. Of Response, Applied, Session and Acked.
+	Kept    uint64 // bytes of responses, of those behind Acked
+	Largest uint32 // bytes for one message, a maximum that fades
+	Most    uint32 // responses for one message, likewise; 0: nothing is known yet
 }
 
 // EgressHeaderSize is the length of an encoded Egress; the payload follows.
-const EgressHeaderSize = 80
+const EgressHeaderSize = 96
 
 // Layout, little-endian: 0 kind, 1 last, 2 code, 4 service, 6 zero, 8 window, 12 term, 16 session, 24 token,
-// 32 correlation, 40 sequence, 48 position, 56 timestamp, 64 response, 72 acked. It never leaves the process.
+// 32 correlation, 40 sequence, 48 position, 56 timestamp, 64 response, 72 acked, 80 kept, 88 largest, 92 most. It never leaves the process.
 
 // Put writes the header to b, which is at least EgressHeaderSize long, and returns its length.
 func (e *Egress) Put(b []byte) int {
@@ -92,6 +100,9 @@ func (e *Egress) Put(b []byte) int {
 	le.PutUint64(b[56:], e.Timestamp)
 	le.PutUint64(b[64:], e.Response)
 	le.PutUint64(b[72:], e.Acked)
+	le.PutUint64(b[80:], e.Kept)
+	le.PutUint32(b[88:], e.Largest)
+	le.PutUint32(b[92:], e.Most)
 	return EgressHeaderSize
 }
 
@@ -115,5 +126,7 @@ func (e *Egress) Decode(b []byte) (payload []byte, ok bool) {
 	e.Timestamp = le.Uint64(b[56:])
 	e.Response = le.Uint64(b[64:])
 	e.Acked = le.Uint64(b[72:])
+	e.Kept = le.Uint64(b[80:])
+	e.Largest, e.Most = le.Uint32(b[88:]), le.Uint32(b[92:])
 	return b[EgressHeaderSize:], true
 }

@@ -121,6 +121,9 @@ func (k *kept) growBytes(need uint64) {
 	k.bytes, k.from, k.to = b, 0, used
 }
 
+// used is how many bytes of payloads are kept.
+func (k *kept) used() uint64 { return k.to - k.from }
+
 // at returns response number n, acked < n <= last.
 func (k *kept) at(n uint64) *keptResponse {
 	return &k.list[(k.first+n-k.acked-1)&uint64(len(k.list)-1)]

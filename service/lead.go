@@ -181,8 +181,9 @@ func (d *Driver) sendSession(s *session) bool {
 		}
 		head := Egress{
 			Kind: EgressSession, Term: d.term, Session: s.id, Token: s.token, Window: s.window,
-			Correlation: s.correlation, Response: s.kept.last, Acked: s.kept.acked,
+			Correlation: s.correlation, Response: s.kept.last,
 		}
+		s.tell(&head)
 		copy(b[head.Put(b):], s.name)
 		d.commit()
 		d.opened, d.refusal = true, s.refused.first()
@@ -214,9 +215,10 @@ func (d *Driver) sendReplay() bool {
 		}
 		head := Egress{
 			Kind: EgressResponse, Last: k.last, Term: d.term, Session: r.session.id, Service: k.service,
-			Correlation: k.correlation, Response: r.next, Acked: r.session.kept.acked,
+			Correlation: k.correlation, Response: r.next,
 			Sequence: k.sequence, Position: k.position, Timestamp: k.timestamp,
 		}
+		r.session.tell(&head)
 		r.session.kept.payload(k, b[head.Put(b):])
 		d.commit()
 	}

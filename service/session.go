@@ -17,7 +17,20 @@ type session struct {
 	name        []byte
 	kept        kept
 	refused     refused
-	closing     bool // its kept responses overflowed: it closes with the record being applied
+	closing     bool   // its kept responses overflowed: it closes with the record being applied
+	largest     uint32 // bytes of responses that one message has caused to it of late, and
+	most        uint32 // how many of them; 0: it has sent none
+}
+
+// learn notes what one message has caused: a maximum that fades by a sixteenth with each message.
+func (s *session) learn(responses, bytes uint32) {
+	s.largest = max(bytes, s.largest-(s.largest+15)/16)
+	s.most = max(responses, 1, s.most-(s.most+15)/16)
+}
+
+// tell fills in what an ingress is to know of what is kept for the session.
+func (s *session) tell(e *Egress) {
+	e.Acked, e.Kept, e.Largest, e.Most = s.kept.acked, s.kept.used(), s.largest, s.most
 }
 
 // refused remembers the newest messages of a session that took no effect, and why: whoever leads next answers their

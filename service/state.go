@@ -22,6 +22,7 @@ func (d *Driver) digest() uint64 {
 		h = Mix(Mix(Mix(h, uint64(s.id)), s.token), uint64(s.window))
 		h = Mix(Mix(Mix(h, s.correlation), s.kept.acked), s.kept.last)
 		h = MixBytes(Mix(h, s.refused.count), s.name)
+		h = Mix(h, uint64(s.largest)|uint64(s.most)<<32)
 	}
 	if !simbug.On(simbug.ForgetClosed) {
 		h = d.closed.hash(h)
@@ -97,6 +98,8 @@ func (d *Driver) writeSessions(w *chunkWriter) {
 		w.Write(s.name)
 		w.refused(&s.refused)
 		w.kept(&s.kept)
+		w.uint32(s.largest)
+		w.uint32(s.most)
 	}
 	w.closed(&d.closed)
 	w.end()
@@ -214,6 +217,7 @@ func (d *Driver) readSession(r *chunkReader, before wire.SessionID) wire.Session
 		s.correlation = correlation
 		r.refused(s)
 		r.kept(s)
+		s.largest, s.most = r.uint32(), r.uint32()
 		s.spoil()
 	}
 	return id
