@@ -34,6 +34,7 @@ type Outage struct {
 	SilentNs  int64  `json:"silent_ns"`  // since the newest answer, of the session that waits longest
 	Answers   uint64 `json:"answers"`    // of the session that had fewest
 	Total     uint64 `json:"total"`      // of all sessions
+	Rtt       Times  `json:"rtt"`        // from when a message was due to its acknowledgement
 	Open      int    `json:"open"`       // messages under way: when windows were last filled, else at the moment
 }
 
@@ -115,12 +116,17 @@ func readOrders(in io.Reader) *watchOrders {
 	return o
 }
 
+// take returns what was read since the last time; ended: nothing more will be.
+func (o *watchOrders) take() (lines []string, ended bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lines, o.lines = o.lines, nil
+	return lines, o.ended
+}
+
 // obey does what was asked; true when nothing more will be.
 func (o *watchOrders) obey(f *fleet, events *json.Encoder) (ended bool, err error) {
-	o.mu.Lock()
-	lines, ended := o.lines, o.ended
-	o.lines = nil
-	o.mu.Unlock()
+	lines, ended := o.take()
 	for _, line := range lines {
 		switch line {
 		case WatchLook:

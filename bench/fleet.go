@@ -10,6 +10,8 @@ import (
 	"math/bits"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"lockstep/agent"
 	"lockstep/client"
 	"lockstep/internal/orderflow"
@@ -35,10 +37,11 @@ type fleet struct {
 	mux      *client.Mux
 	mode     string
 
-	full  bool  // windows are kept full
-	under int   // messages under way when they were last filled
-	dueNs int64 // when the next message of the schedule is due
-	turn  int   // whose it is
+	full  bool                    // windows are kept full
+	under int                     // messages under way when they were last filled
+	dueNs int64                   // when the next message of the schedule is due
+	turn  int                     // whose it is
+	rtts  *hdrhistogram.Histogram // since last asked
 	err   error
 }
 
@@ -55,6 +58,7 @@ type fleetSession struct {
 	acked  uint64
 	newest uint64  // correlation acknowledged last
 	sentNs []int64 // by correlation, as many as can be open; 0: answered
+	dueNs  []int64 // likewise
 	acks   [][]Ack
 	number uint64 // of the newest response
 
@@ -70,7 +74,7 @@ func (p *Plan) tellsWhose() bool { return p.Flow == FlowEcho && p.Payload >= fle
 
 // newFleet opens n sessions with a cluster and waits until all are open.
 func newFleet(ctx context.Context, t *Target, p *Plan, n int, clock agent.Clock, idle agent.Idle) (*fleet, error) {
-	f := &fleet{plan: p, clock: clock, idle: idle}
+	f := &fleet{plan: p, clock: clock, idle: idle, rtts: NewHistogram()}
 	var err error
 	if f.mux, f.tr, f.mode, err = t.openMux(n); err != nil {
 		return nil, err
@@ -118,7 +122,8 @@ func (t *Target) openMux(clients int) (*client.Mux, transport.Transport, string,
 
 // add makes a session's client.
 func (f *fleet) add(t *Target, i int) (err error) {
-	s := &fleetSession{f: f, index: i, sentNs: make([]int64, 1<<bits.Len(uint(f.plan.Window))),
+	open := 1 << bits.Len(uint(f.plan.Window))
+	s := &fleetSession{f: f, index: i, sentNs: make([]int64, open), dueNs: make([]int64, open),
 		buffer: make([]byte, f.plan.Payload), want: make([]byte, f.plan.Payload)}
 	if f.plan.Flow == FlowOrders {
 		flow := orderflow.New(orderflow.Options{Seed: flowSeed + uint64(i)})
@@ -150,7 +155,7 @@ func (f *fleet) poll(nowNs int64) (work int) { return f.mux.Poll(nowNs) }
 func (f *fleet) fill(nowNs int64) {
 	f.under = 0
 	for _, s := range f.sessions {
-		for s.send(nowNs) {
+		for s.send(nowNs, nowNs) {
 		}
 		f.under += s.client.Open()
 	}
@@ -164,7 +169,7 @@ func (f *fleet) pace(nowNs int64) {
 		for ; refused < len(f.sessions); refused++ {
 			s := f.sessions[f.turn]
 			f.turn = (f.turn + 1) % len(f.sessions)
-			if s.send(nowNs) {
+			if s.send(nowNs, f.dueNs) {
 				break
 			}
 		}
@@ -176,7 +181,7 @@ func (f *fleet) pace(nowNs int64) {
 }
 
 // send sends one message; false when the window has no room for it.
-func (s *fleetSession) send(nowNs int64) bool {
+func (s *fleetSession) send(nowNs, dueNs int64) bool {
 	if s.client.Open() >= s.f.plan.Window {
 		return false
 	}
@@ -195,7 +200,8 @@ func (s *fleetSession) send(nowNs int64) bool {
 	if correlation != s.sent {
 		s.f.fail(s, fmt.Errorf("its message %d was given number %d", s.sent, correlation))
 	}
-	s.sentNs[correlation&uint64(len(s.sentNs)-1)] = nowNs
+	at := correlation & uint64(len(s.sentNs)-1)
+	s.sentNs[at], s.dueNs[at] = nowNs, dueNs
 	return true
 }
 
@@ -214,7 +220,8 @@ func (s *fleetSession) OnAck(a client.Ack) {
 		return
 	}
 	nowNs := s.f.clock.NowNs()
-	sent := &s.sentNs[a.Correlation&uint64(len(s.sentNs)-1)]
+	at := a.Correlation & uint64(len(s.sentNs)-1)
+	sent := &s.sentNs[at]
 	switch {
 	case *sent == 0:
 		s.duplicated++
@@ -226,6 +233,7 @@ func (s *fleetSession) OnAck(a client.Ack) {
 	s.keep(Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position, SentNs: *sent,
 		AckedNs: nowNs})
 	*sent = 0
+	_ = s.f.rtts.RecordValue(nowNs - s.dueNs[at])
 	s.acked++
 	s.answers++
 	s.longest = max(s.longest, nowNs-s.lastNs)
@@ -284,6 +292,8 @@ func (f *fleet) outage() (o Outage) {
 		o.Total += s.answers
 		s.longest, s.answers = 0, 0
 	}
+	o.Rtt = NewTimes(f.rtts)
+	f.rtts.Reset()
 	if o.Open = f.under; !f.full {
 		o.Open = f.waiting()
 	}

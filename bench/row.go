@@ -58,7 +58,37 @@ type Row struct {
 	Revision    string  `json:"revision"`
 	Host        string  `json:"host"`
 
-	Audit *FailoverAudit `json:"audit,omitempty"`
+	Audit  *FailoverAudit `json:"audit,omitempty"`
+	Memory *MemoryFigures `json:"memory,omitempty"`
+	Storm  *StormFigures  `json:"storm,omitempty"`
+}
+
+// MemoryFigures are what so many open sessions take, in bytes. Per session: what the processes have grown by since as few
+// sessions were open as the run begins with.
+type MemoryFigures struct {
+	Sessions           int     `json:"sessions"`
+	LeaderResident     int64   `json:"leader_resident"`
+	FollowerResident   int64   `json:"follower_resident"` // of the follower that takes most
+	LeaderHeap         int64   `json:"leader_heap"`       // of Go, in use
+	FollowerHeap       int64   `json:"follower_heap"`
+	LeaderPerSession   float64 `json:"leader_per_session"`
+	FollowerPerSession float64 `json:"follower_per_session"`
+	ClientPerSession   float64 `json:"client_per_session"` // of the process that holds them
+	OpenedMs           float64 `json:"opened_ms"`          // until all were open
+	OpenedPerSec       float64 `json:"opened_per_sec"`
+}
+
+// StormFigures are how sessions came back after their leader was killed, when all of them found that out at once.
+type StormFigures struct {
+	Sessions       int     `json:"sessions"`
+	OutageMs       float64 `json:"outage_ms"`        // of the working session
+	FirstMs        float64 `json:"first_ms"`         // from the kill to the first session that came back
+	AllMs          float64 `json:"all_ms"`           // and to the last
+	AdmittedPerSec float64 `json:"admitted_per_sec"` // from the first to the last
+	PeakPerSec     int     `json:"peak_per_sec"`     // most of them in any 100 ms, a second
+	Closed         int     `json:"closed"`           // sessions that were lost
+	Unanswered     uint64  `json:"unanswered"`       // messages of theirs, one each
+	Wrong          uint64  `json:"wrong"`            // answered twice, or out of order
 }
 
 // FailoverAudit is what became of everything that a run of kills, cuts and hand-overs was about.
@@ -81,10 +111,31 @@ func (a *FailoverAudit) Holds() bool {
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60e9, 3) }
 
 // SetTimes fills the percentiles of a row from a histogram of nanoseconds.
-func (r *Row) SetTimes(h *hdrhistogram.Histogram) {
-	us := func(q float64) float64 { return round(float64(h.ValueAtQuantile(q)) / 1e3) }
-	r.MinUs, r.MaxUs = round(float64(h.Min())/1e3), round(float64(h.Max())/1e3)
-	r.P50Us, r.P90Us, r.P99Us, r.P999Us, r.P9999Us = us(50), us(90), us(99), us(99.9), us(99.99)
+func (r *Row) SetTimes(h *hdrhistogram.Histogram) { r.Use(NewTimes(h)) }
+
+// Use fills the percentiles of a row.
+func (r *Row) Use(t Times) {
+	r.MinUs, r.P50Us, r.P90Us, r.P99Us, r.P999Us, r.P9999Us, r.MaxUs = t.MinUs, t.P50Us, t.P90Us, t.P99Us, t.P999Us, t.P9999Us, t.MaxUs
+}
+
+// Times are the percentiles of a histogram, in microseconds.
+type Times struct {
+	Count   int64   `json:"count"`
+	MinUs   float64 `json:"min_us"`
+	P50Us   float64 `json:"p50_us"`
+	P90Us   float64 `json:"p90_us"`
+	P99Us   float64 `json:"p99_us"`
+	P999Us  float64 `json:"p999_us"`
+	P9999Us float64 `json:"p9999_us"`
+	MaxUs   float64 `json:"max_us"`
+}
+
+// NewTimes takes them from a histogram of nanoseconds.
+func NewTimes(h *hdrhistogram.Histogram) Times {
+	us := func(ns int64) float64 { return round(float64(ns) / 1e3) }
+	at := func(q float64) float64 { return us(h.ValueAtQuantile(q)) }
+	return Times{Count: h.TotalCount(), MinUs: us(h.Min()), P50Us: at(50), P90Us: at(90), P99Us: at(99), P999Us: at(99.9),
+		P9999Us: at(99.99), MaxUs: us(h.Max())}
 }
 
 // SetFloor sets the floor of the same run and the ratio to it.

@@ -36,10 +36,12 @@ type admission struct {
 	admit   bucket // CONNECT and PROVE that are looked at
 	reject  bucket // and those beyond that are told so
 	inCycle int    // looked at in this duty cycle
+
+	turnedNs int64 // when somebody was last turned away
 }
 
 func newAdmission(perS int) admission {
-	return admission{admit: newBucket(perS, admitBurst), reject: newBucket(perS, admitBurst)}
+	return admission{turnedNs: never, admit: newBucket(perS, admitBurst), reject: newBucket(perS, admitBurst)}
 }
 
 // admits says whether a CONNECT or PROVE is looked at now. CONNECT leaves half a burst to PROVE: who has come so far is
@@ -53,6 +55,7 @@ func (s *Sequencer) admits(kind wire.DatagramKind, token uint64, session wire.Se
 		a.inCycle++
 		return true
 	}
+	a.turnedNs = s.nowNs
 	if a.reject.take(s.nowNs, 0) {
 		s.reject(from, token, session, wire.RefusalBusyConnecting)
 	} else {

@@ -148,3 +148,31 @@ func TestRateOfMessages(t *testing.T) {
 		t.Errorf("%d records after 20 ms, want 2 more", n)
 	}
 }
+
+// A client that is turned away, again and again, is not silent: its session lives for as long as that lasts, and the time
+// of silence begins anew behind it.
+func TestClientsThatAreTurnedAwayAreNotSilent(t *testing.T) {
+	l := newLeader(t, Limits{Sessions: 4, AdmitPerS: 1000, SessionNs: 1e9}, 64)
+	id := l.open(addr(2), 1<<40)
+	ever := func(ns int64, flood bool) {
+		for endNs := l.nowNs + ns; l.nowNs < endNs; {
+			for i := range uint64(20 * admitPerCycle) {
+				if flood {
+					l.connect(addr(9), wire.Connect{Token: i + 1, Session: id, Window: 32, Protocol: wire.Protocol, Name: []byte("x")})
+				}
+			}
+			l.nowNs += 20e6
+			l.wallNs += 20e6
+			l.cycle()
+			l.received(addr(9))
+		}
+	}
+	ever(3e9, true)
+	if l.count("lockstep_sequencer_connects_unanswered_total") == 0 || l.count("lockstep_sequencer_sessions_expired_total") != 0 {
+		t.Fatalf("%d sessions expired while clients were turned away", l.count("lockstep_sequencer_sessions_expired_total"))
+	}
+	ever(2e9, false)
+	if n := l.count("lockstep_sequencer_sessions_expired_total"); n != 1 || l.kinds(wire.RecordSessionClose) != 1 {
+		t.Errorf("%d sessions expired when nobody was turned away any more, want 1", n)
+	}
+}

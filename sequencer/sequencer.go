@@ -252,9 +252,10 @@ func (s *Sequencer) lookForSilence() {
 	}
 }
 
-// lookAtSession closes a session whose client has been silent for too long.
+// lookAtSession closes a session whose client has been silent for too long. While clients that come are turned away its own
+// may be one of those: that is no silence.
 func (s *Sequencer) lookAtSession(x *session) {
-	if x.state == sessionOpen && s.nowNs-x.heardNs > s.o.Limits.SessionNs && s.appendClose(x, wire.RefusalExpired) {
+	if x.state == sessionOpen && s.nowNs-max(x.heardNs, s.admission.turnedNs) > s.o.Limits.SessionNs && s.appendClose(x, wire.RefusalExpired) {
 		s.meters.expired.Inc()
 	}
 }

@@ -22,7 +22,7 @@ func benchCommand() *cobra.Command {
 		Short: "Measure round trips as percentiles, beside the floor of the same machine",
 	}
 	group(parent)
-	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchFailoverCommand(),
+	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchFailoverCommand(), benchSessionsCommand(),
 		benchJournalCommand(), benchOpeningCommand(), benchRelayCommand())
 	return parent
 }

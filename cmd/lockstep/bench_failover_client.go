@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,41 +30,19 @@ func failoverClientCommand() *cobra.Command {
 }
 
 // watchingClient is the process that keeps the lab busy.
-type watchingClient struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Scanner
-	stderr strings.Builder
-}
+type watchingClient struct{ child *child }
 
 func startWatching(ctx context.Context, l *lab.Lab, p *bench.Plan, sessions int, acks string) (*watchingClient, error) {
 	args := []string{"bench", "failover", "client", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster),
 		"--level", p.Level.String(), "--loop", string(p.Loop), "--rate", fmt.Sprint(p.Rate),
 		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
 		"--window", strconv.Itoa(p.Window), "--sessions", strconv.Itoa(sessions), "--acks", acks}
-	w := &watchingClient{cmd: exec.CommandContext(ctx, l.Options.Binary, append(args, clientFlags(l)...)...)}
-	w.cmd.Stderr = &w.stderr
-	out, err := w.cmd.StdoutPipe()
+	c, err := startChild(ctx, l, 0, append(args, clientFlags(l)...))
 	if err != nil {
 		return nil, err
 	}
-	if w.in, err = w.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := l.StartClient(0, w.cmd); err != nil {
-		return nil, err
-	}
-	w.out = bufio.NewScanner(out)
-	_, err = w.next() // it is connected
-	return w, err
-}
-
-// next reads one event.
-func (w *watchingClient) next() (e bench.WatchEvent, err error) {
-	if !w.out.Scan() {
-		return e, fmt.Errorf("the client: %w: %s", errors.Join(w.out.Err(), w.cmd.Wait()), strings.TrimSpace(w.stderr.String()))
-	}
-	return e, json.Unmarshal(w.out.Bytes(), &e)
+	var e bench.WatchEvent
+	return &watchingClient{c}, c.next(&e) // it is connected
 }
 
 // look is what the client saw since it was last asked.
@@ -77,10 +50,8 @@ func (w *watchingClient) look() (bench.Outage, error) { return w.ask(bench.Watch
 
 // ask has the client do something, and returns what it saw since it was last asked.
 func (w *watchingClient) ask(what string) (bench.Outage, error) {
-	if _, err := io.WriteString(w.in, what+"\n"); err != nil {
-		return bench.Outage{}, err
-	}
-	e, err := w.next()
+	var e bench.WatchEvent
+	err := w.child.asks(what, &e)
 	if err == nil && e.Outage == nil {
 		err = errors.New("the client has ended")
 	}
@@ -92,22 +63,22 @@ func (w *watchingClient) ask(what string) (bench.Outage, error) {
 
 // end has the client come to its end.
 func (w *watchingClient) end() (bench.Watched, error) {
-	if err := w.in.Close(); err != nil {
-		return bench.Watched{}, err
+	var e bench.WatchEvent
+	err := w.child.in.Close()
+	if err == nil {
+		err = w.child.next(&e)
 	}
-	e, err := w.next()
 	if err == nil && e.Done == nil {
 		err = errors.New("the client does not say how it ended")
 	}
 	if err != nil {
 		return bench.Watched{}, err
 	}
-	return *e.Done, w.cmd.Wait()
+	return *e.Done, w.child.cmd.Wait()
 }
 
 // kill ends the client after something else failed.
 func (w *watchingClient) kill() error {
-	_ = w.cmd.Process.Kill()
-	_ = w.cmd.Wait()
+	w.child.kill()
 	return nil
 }

@@ -201,9 +201,12 @@ func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.
 }
 
 // clientFlags say how a process where the lab's client is reaches the network.
-func clientFlags(l *lab.Lab) []string {
+func clientFlags(l *lab.Lab) []string { return clientFlagsAt(l, 0) }
+
+// clientFlagsAt is the same for one of several clients.
+func clientFlagsAt(l *lab.Lab, i int) []string {
 	return []string{"--transport", l.Options.Transport, "--xdp-mode", l.Options.XDPMode,
-		"--interface", l.ClientDevice(), "--local", l.ClientAddr(0).String(), "--json", "-"}
+		"--interface", l.ClientDevice(), "--local", l.ClientAddr(i).String(), "--json", "-"}
 }
 
 // runChild runs this binary as the lab's client and reads the one row that it prints.
