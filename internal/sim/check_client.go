@@ -20,7 +20,7 @@ func (c *checker) apply(r *wire.Record, payload []byte) {
 			return
 		}
 		var open wire.SessionOpen
-		if open.Decode(payload) && !c.over[open.Token] && c.openSessions() < c.w.o.Sessions {
+		if open.Decode(payload) && !c.over[open.Token] { // or the table is full, and nobody hears of it
 			c.model[r.Session] = &modelSession{next: 1, token: open.Token}
 		}
 	case wire.RecordSessionClose:
@@ -45,16 +45,6 @@ func (c *checker) apply(r *wire.Record, payload []byte) {
 			c.w.fail("message %d of session %x at %d is not what was sent", r.Correlation, r.Session, r.Position)
 		}
 	}
-}
-
-func (c *checker) openSessions() int {
-	n := 0
-	for _, s := range c.model {
-		if !s.closed {
-			n++
-		}
-	}
-	return n
 }
 
 // restarts is how often processes have ended.
@@ -103,6 +93,23 @@ func (c *checker) onVoid(x *sent, a client.Ack) {
 	case x.voided && a.Level == wire.LevelApplied:
 		c.w.sometimes(sometimesVoidedLate)
 	}
+}
+
+// onUnknown looks at what a client is told not to know: of messages that it sent and that are not refused, once.
+func (c *checker) onUnknown(s *session, e client.Event) {
+	if e.First == 0 || e.Last < e.First || e.Last > uint64(len(s.sent)) {
+		c.w.fail("client %d: messages %d to %d of %d are unknown", s.owner.number, e.First, e.Last, len(s.sent))
+		return
+	}
+	for i := e.First; i <= e.Last; i++ {
+		x := &s.sent[i-1]
+		if age := c.w.nowNs - x.invokeNs; x.doubted || x.code != wire.RefusalNone && !x.voided || age < c.w.o.Clients.OutcomeNs {
+			c.w.fail("client %d: message %d is said to be unknown, %d ms old, %+v", s.owner.number, i, age/1e6, *x)
+			return
+		}
+		x.doubted = true
+	}
+	c.w.sometimes(sometimesUnknown)
 }
 
 // final1 says whether an acknowledgement at a level means that the message is committed.
@@ -172,9 +179,10 @@ func (c *checker) final() {
 
 func (c *checker) finalSession(s *session) {
 	model := c.model[s.id]
-	if s.event.Settled && model != nil && s.event.Applied != model.next-1 {
-		c.w.fail("client %d: it was told that its session ended with message %d, which was %d",
-			s.owner.number, s.event.Applied, model.next-1)
+	if s.event.Settled && model != nil && s.event.Applied != model.next-1 &&
+		(s.event.Code != wire.RefusalSlowConsumer || s.event.Applied >= model.next) { // which no record of its own says
+		c.w.fail("client %d: it was told that its session ended with message %d, which was %d: %s",
+			s.owner.number, s.event.Applied, model.next-1, s.event.Code.Name())
 	}
 	if s.closed && s.event.Code == wire.RefusalUnknownSession && model != nil && !model.closed {
 		c.w.fail("client %d: it was told that nobody knows its session %x, which is open", s.owner.number, s.id)

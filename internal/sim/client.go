@@ -28,6 +28,7 @@ type sent struct {
 	invokeNs int64
 	returnNs int64 // when it was acknowledged for good; 0: not
 	answered int   // responses
+	doubted  bool  // its client was told that what becomes of it is unknown
 	voided   bool  // its client asked for it to have no effect
 	restarts uint64
 	promises []promise
@@ -76,7 +77,7 @@ func (l *load) newSession() {
 	o := l.w.o.Clients
 	s.client, err = client.New(client.Options{
 		Cluster: clusterID, Nodes: l.w.addrs, Name: fmt.Sprintf("load-%d", l.number), Transport: l.end.reopen(),
-		Window: o.Window, Seed: l.rng.Uint64() | 1,
+		Window: o.Window, Seed: l.rng.Uint64() | 1, OutcomeNs: o.OutcomeNs, GiveUpNs: o.GiveUpNs,
 	}, s)
 	if err != nil {
 		l.w.fail("client %d: %v", l.number, err)
@@ -170,7 +171,11 @@ func (l *load) message(s *session) (to uint16, payload []byte) {
 	case n == 99:
 		return 9, []byte("for a service that nobody runs")
 	}
-	b := make([]byte, 16+l.rng.IntN(l.w.o.Clients.Payload))
+	n := 16 + l.rng.IntN(l.w.o.Clients.Payload)
+	if o := &l.w.o.Clients; o.Long > 0 && l.rng.IntN(100) < o.Long {
+		n = l.w.o.MTU + l.rng.IntN(o.LongBytes)
+	}
+	b := make([]byte, n)
 	binary.LittleEndian.PutUint64(b, uint64(l.number)<<48|uint64(len(l.w.sessions))<<32|uint64(len(s.sent)))
 	for i := 8; i < len(b); i++ {
 		b[i] = byte(l.rng.Uint32())
@@ -217,6 +222,8 @@ func (s *session) OnEvent(e client.Event) {
 		if w.check.model[s.id] == nil {
 			w.fail("client %d: session %x is accepted, and its record is not committed", s.owner.number, s.id)
 		}
+	case client.EventUnknown:
+		w.check.onUnknown(s, e)
 	case client.EventClosed:
 		s.closed, s.event = true, e
 		if e.Settled {

@@ -32,6 +32,7 @@ type Options struct {
 	SessionNs                               int64
 	Sessions                                int // open at once
 	Acks                                    int // acknowledgements outstanding
+	AdmitPerS, MessagesPerS, Assemblies     int // 0: the defaults
 }
 
 // NetworkOptions are probabilities, and times in nanoseconds.
@@ -61,9 +62,13 @@ type ClientOptions struct {
 	PauseNs   int64 // mean time between two sends
 	Burst     int
 	Window    uint32
-	Payload   int // longest
-	Books     int // percent of messages to the order book
-	Alarms    int // percent of messages that set timers
+	Payload   int   // longest
+	Books     int   // percent of messages to the order book
+	Alarms    int   // percent of messages that set timers
+	Long      int   // percent of messages that fit no datagram
+	LongBytes int   // longest of these
+	OutcomeNs int64 // after which a message that is still open is said to be unknown; 0: the client's default
+	GiveUpNs  int64 // the same, after which a session without a node ends
 	Levels    uint8
 	Reconnect bool // sessions end and new ones begin
 }
@@ -103,6 +108,12 @@ func DrawAs(seed uint64, profile Profile) Options {
 	o.HungMs, o.ClockSkewMs = pick[int64](unfit, 0, 100, 500), pick[int64](unfit, 0, 0, 200, 5000)
 	o.Clients.Payload = min(o.Clients.Payload, o.MTU-200)
 	o.Store = drawStore(profile, store)
+	long := fork(seed, "long")
+	o.Clients.Long, o.Clients.LongBytes = pick(long, 0, 0, 0, 4, 20), pick(long, 3000, 12000)
+	waits := fork(seed, "waits")
+	o.Clients.OutcomeNs, o.Clients.GiveUpNs = pick[int64](waits, 0, 300e6), pick[int64](waits, 0, 0, 2e9)
+	o.AdmitPerS, o.MessagesPerS = pick(waits, 0, 0, 10), pick(waits, 0, 0, 0, 300)
+	o.Assemblies = pick(waits, 0, 1)
 	table := fork(seed, "table")
 	o.Sessions, o.Acks = pick(table, 12, 12, o.Clients.Clients), pick(table, 1024, 1024, 64)
 	return o

@@ -141,7 +141,8 @@ func (m *member) machine() node.Machine {
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
 			Service:      of,
 			ScrubPauseNs: m.w.o.Store.ScrubPauseNs, PinNs: m.w.o.Store.PinNs,
-			Sequencer: sequencer.Limits{Sessions: of.Sessions + 4, Timers: of.Timers, Acks: m.w.o.Acks, AcksEvery: 16,
+			Sequencer: sequencer.Limits{Sessions: of.Sessions + 4, Timers: of.Timers, Acks: m.w.o.Acks, Assemblies: m.w.o.Assemblies,
+				AdmitPerS: m.w.o.AdmitPerS, MessagesPerS: m.w.o.MessagesPerS, AcksEvery: 16,
 				SessionNs: m.w.o.SessionNs, ClosedNs: 2e9},
 		},
 	}

@@ -34,6 +34,12 @@ const (
 	sometimesVoided
 	sometimesVoidedLate
 	sometimesEnded
+	sometimesUnknown
+	sometimesBusyConnecting
+	sometimesBusyRate
+	sometimesBusyAssemblies
+	sometimesFragments
+	sometimesAssembled
 	sometimesRingFull
 	sometimesHandOvers
 	sometimesStepDowns
@@ -67,7 +73,8 @@ var sometimesNames = [numSometimes]string{
 	"elections", "role-changes", "cuts", "retransmitted-bytes", "caught-up-bytes", "recovering", "repeats",
 	"resumed", "redirects", "expired", "gaps", "replays", "disk-full", "segments", "fetches", "stamp-clamps",
 	"busy-log", "busy-acks", "busy-sessions", "busy-starting", "busy-hand-over", "voided", "voided-too-late",
-	"told-how-it-ended", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
+	"told-how-it-ended", "unknown",
+	"busy-connecting", "busy-rate", "busy-assemblies", "fragments", "assembled", "ring-full", "hand-overs", "step-downs", "torn-tails", "damaged-logs", "misdirected-writes",
 	"timers-fired", "timers-ignored", "timers-refused", "snapshots-asked", "snapshots-taken", "snapshots-aborted",
 	"snapshots-published", "snapshots-verified", "begun-from-snapshots", "installed", "snapshots-fetched",
 	"snapshots-removed", "log-dropped", "snapshots-set-aside", "scrub-passes", "scrub-errors", "mended-bytes",
@@ -92,6 +99,11 @@ var sometimesCounters = [numSometimes]string{
 	sometimesBusySessions:   `lockstep_sequencer_refused_total{reason="busy-sessions"}`,
 	sometimesBusyStarting:   `lockstep_sequencer_refused_total{reason="busy-starting"}`,
 	sometimesBusyHandOver:   `lockstep_sequencer_refused_total{reason="busy-hand-over"}`,
+	sometimesBusyConnecting: `lockstep_sequencer_refused_total{reason="busy-connecting"}`,
+	sometimesBusyRate:       `lockstep_sequencer_refused_total{reason="busy-rate"}`,
+	sometimesBusyAssemblies: `lockstep_sequencer_refused_total{reason="busy-assemblies"}`,
+	sometimesFragments:      "lockstep_sequencer_fragments_total",
+	sometimesAssembled:      "lockstep_sequencer_assembled_total",
 	sometimesRingFull:       "lockstep_ring_full_total",
 	sometimesTimers:         "lockstep_timers_fired_total",
 	sometimesTimersIgnored:  "lockstep_timers_ignored_total",

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"lockstep/replica"
@@ -117,29 +118,37 @@ func TestN6SlowFollowerHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// TestN7GapInAClientsStreamIsFilled loses one datagram of messages after the client has connected anew. Catches a
-// message that is skipped: the order of a session, and what is open in the end, are checked.
+// TestN7GapInAClientsStreamIsFilled loses datagrams of messages after the client has connected anew, of messages that fit one
+// and of such that come in fragments. Catches a message or a fragment that is skipped (no-resend, fragment-skipped): the order
+// of a session, the bytes of each message, and what is open in the end, are checked.
 func TestN7GapInAClientsStreamIsFilled(t *testing.T) {
-	play(t, func(o *Options) { o.Clients.Burst = 32 }, func(s *scene) {
-		leader := s.starts()
-		s.kill(leader)
-		next := s.leadBut(leader)
-		lost, accepted := 0, false
-		s.drop(func(from, to *endpoint, kind wire.DatagramKind, _ []byte) bool {
-			accepted = accepted || kind == wire.DatagramAccept && from == next.end
-			if accepted && kind == wire.DatagramMessages && to == next.end && lost < 20 {
-				lost++
-				return lost%3 == 1
-			}
-			return false
+	for _, long := range []int{0, 30} {
+		t.Run(fmt.Sprintf("%d percent long", long), func(t *testing.T) {
+			play(t, func(o *Options) { o.Clients.Burst, o.Clients.Long, o.Clients.LongBytes = 32, long, 12000 }, func(s *scene) {
+				leader := s.starts()
+				s.kill(leader)
+				next := s.leadBut(leader)
+				lost, accepted := 0, false
+				s.drop(func(from, to *endpoint, kind wire.DatagramKind, _ []byte) bool {
+					accepted = accepted || kind == wire.DatagramAccept && from == next.end
+					if accepted && kind == wire.DatagramMessages && to == next.end && lost < 20 {
+						lost++
+						return lost%3 == 1
+					}
+					return false
+				})
+				s.await("messages are lost", patience, func() bool { return lost >= 20 })
+				s.goesOn(200)
+				if next.counter("lockstep_sequencer_gaps_total") == 0 {
+					s.wrong("no gap was asked for")
+				}
+				if n := next.counter("lockstep_sequencer_assembled_total"); (n > 0) != (long > 0) {
+					s.wrong("%d messages were put together from fragments", n)
+				}
+				s.start(leader)
+			})
 		})
-		s.await("messages are lost", patience, func() bool { return lost >= 20 })
-		s.goesOn(200)
-		if next.counter("lockstep_sequencer_gaps_total") == 0 {
-			s.wrong("no gap was asked for")
-		}
-		s.start(leader)
-	})
+	}
 }
 
 // TestC1RepeatAtTheNextLeaderIsSequencedOnce lets nothing that the leader answers reach its clients, and kills it: they

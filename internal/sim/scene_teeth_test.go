@@ -44,7 +44,7 @@ func TestScenariosCatchWhatTheySayTheyCatch(t *testing.T) {
 		{"TestP11WipedNodeCountsForNothingUntilItIsAdmitted", "count-unadmitted forget-amnesia"},
 		{"TestT1WallClockStepsReachNeitherElectionsNorStamps", "stamp-by-wall-clock elect-by-wall-clock"},
 		{"TestT2StampsGoOnWhenTheNextLeadersClockIsBehind", "stamp-by-wall-clock"},
-		{"TestN7GapInAClientsStreamIsFilled", "no-resend"},
+		{"TestN7GapInAClientsStreamIsFilled", "no-resend fragment-skipped"},
 		{"TestC1RepeatAtTheNextLeaderIsSequencedOnce", "skip-dedup"},
 		{"TestC1RepeatBehindASnapshotIsAnsweredAlike", "ignore-sessions"},
 		{"TestC3SessionThatIsOverStaysOver", "forget-closed"},
