@@ -78,8 +78,8 @@ func (d *Driver) inspect() (work int) {
 		}
 	}
 	if q.left = q.left[n:]; len(q.left) == 0 {
+		d.inspections.slot.CompareAndSwap(q, nil) // whoever has the answer may ask again at once
 		q.done <- q.found
-		d.inspections.slot.CompareAndSwap(q, nil)
 	}
 	return 1
 }
