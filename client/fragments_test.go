@@ -152,6 +152,30 @@ func TestLastFragmentAloneIsSentAgain(t *testing.T) {
 	}
 }
 
+// N7: over a link that holds less than a message at once, what is there is not sent again and again.
+func TestN7LongMessageOverAShortQueue(t *testing.T) {
+	w := longWorld(t, config{})
+	w.lead(1)
+	c := w.connected(101, client.Options{SilenceNs: 60e9})
+	now, n := int64(0), 0
+	w.net.SetFilter(func(from, _ transport.Addr, b []byte) bool {
+		if from != addrOf(101) || !kindIs(b, wire.DatagramMessages) {
+			return true
+		}
+		if now != w.nowNs {
+			now, n = w.nowNs, 0
+		}
+		n++
+		return n <= 8
+	})
+	payload := long(wire.MaxMessage, 1)
+	c.send(service.Echo, wire.LevelsOf(wire.LevelApplied), payload)
+	w.until("nothing is open", c.idle)
+	if len(c.payloads) != 1 || c.payloads[0] != string(payload) {
+		t.Errorf("%d responses", len(c.payloads))
+	}
+}
+
 // A leader that dies with some of a message's fragments: the next one is sent all of it.
 func TestC2LeaderDiesInTheMiddleOfAMessage(t *testing.T) {
 	w := longWorld(t, config{nodes: 2})

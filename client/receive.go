@@ -159,13 +159,21 @@ func (c *Client) onBusy(a *wire.Answer) {
 	c.back(a.Correlation)
 }
 
-// onGap sends everything from the message that the leader misses again.
+// onGap sends everything from the message that the leader misses again, but for what is there of it.
 func (c *Client) onGap(a *wire.Answer) {
-	toCome := a.Correlation > c.cursor || a.Correlation == c.cursor && c.offset == 0
-	if c.window.open(a.Correlation) == nil || toCome {
+	m := c.window.open(a.Correlation)
+	if m == nil {
 		return
+	}
+	there := 0
+	if int(m.length) > c.whole && a.Position < wire.Position(m.length) {
+		there = int(a.Position) &^ 7
+	}
+	if a.Correlation > c.cursor || a.Correlation == c.cursor && c.offset <= there {
+		return // it is to come
 	}
 	c.stats.Gaps++
 	c.window.again(a.Correlation, c.cursor+1)
 	c.back(a.Correlation)
+	c.offset = there
 }

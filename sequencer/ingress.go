@@ -319,11 +319,12 @@ func (s *Sequencer) missing(x *session) place {
 	return place{x.next, 0}
 }
 
-// ask asks the client for everything from the session's next message on.
+// ask asks the client for everything from the session's next message on, and says what of that is there.
 func (s *Sequencer) ask(x *session) {
 	x.gapNs = s.nowNs
 	s.meters.gaps.Inc()
-	s.pack(x, &wire.Answer{Kind: wire.AnswerGap, Correlation: x.next}, nil)
+	there := wire.Position(s.missing(x).have)
+	s.pack(x, &wire.Answer{Kind: wire.AnswerGap, Correlation: x.next, Position: there}, nil)
 }
 
 // askAgain asks for what was found missing too soon after the last time, if it still is: the client may have nothing else

@@ -173,7 +173,7 @@ const (
 	AnswerResponse AnswerKind = 2 // a response, numbered Response; LevelApplied on the last that its message causes
 	AnswerBusy     AnswerKind = 3 // everything from Correlation on was dropped, for Code: send it again later
 	AnswerRefused  AnswerKind = 4 // the message of Correlation is refused for good, for Code
-	AnswerGap      AnswerKind = 5 // Correlation is missing: send again from there
+	AnswerGap      AnswerKind = 5 // Correlation is missing, from byte Position on: send again from there
 	AnswerClosed   AnswerKind = 6 // the session is closed, for Code
 	// AnswerFragment is a part of a response that fits no datagram, in the place that Fragment says; what else stands
 	// in it is as in AnswerResponse.
@@ -198,7 +198,7 @@ func (k AnswerKind) String() string {
 type Answer struct {
 	Correlation uint64   // of the message; 0 for a response that no message of this session asked for
 	Sequence    uint64   // of the record; 0 when there is none
-	Position    Position // of the record
+	Position    Position // of the record; of AnswerGap, how many bytes of the message are there
 	Timestamp   uint64   // of the record
 	Response    uint64   // number within the session, dense from 1; 0 when this is no response
 	Kind        AnswerKind
