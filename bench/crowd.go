@@ -73,9 +73,11 @@ const (
 	crowdEnding  = 20 * time.Second  // until all are gone
 	crowdStep    = 256               // sessions that begin, send or end in one cycle
 	crowdRest    = 5 * time.Millisecond
-	// Sessions that do nothing are in no hurry: they seldom say that they live, and take a slow answer for one.
+	// Sessions that do nothing are in no hurry: they seldom say that they live, take a slow answer for one, and
+	// say nothing again at once: thousands that did would be heard by nobody.
 	crowdKeepalive = 2500 * time.Millisecond
 	crowdPatience  = time.Second
+	crowdAgain     = 250 * time.Millisecond // between two datagrams that say the same
 	peakWindow     = 100 * time.Millisecond
 )
 
@@ -129,7 +131,8 @@ func (c *crowd) open(ctx context.Context, parker *agent.Parker, tr transport.Tra
 			var err error
 			m.client, err = c.mux.Add(client.Options{Nodes: c.o.Target.Nodes, Window: 2,
 				Name: fmt.Sprintf("crowd %d", len(c.members)+1), KeepaliveNs: crowdKeepalive.Nanoseconds(),
-				SilenceNs: crowdPatience.Nanoseconds(), ConnectTimeoutNs: crowdPatience.Nanoseconds()}, m)
+				SilenceNs: crowdPatience.Nanoseconds(), ConnectTimeoutNs: crowdPatience.Nanoseconds(),
+				ResendNs: crowdAgain.Nanoseconds(), ResendMaxNs: 4 * crowdAgain.Nanoseconds()}, m)
 			if err != nil {
 				return err
 			}
