@@ -11,8 +11,40 @@ import (
 	"lockstep/agent"
 	"lockstep/client"
 	"lockstep/service"
+	"lockstep/transport"
 	"lockstep/wire"
 )
+
+// A program of its own, over kernel UDP: the one that the README shows.
+func ExampleDial_network() {
+	a, err := transport.ParseAddr("10.0.0.1:7400")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := client.Dial(ctx, client.Options{
+		Cluster: 0x1f2e3d4c5b6a7988, // as `lockstep status` prints it
+		Nodes:   []transport.Addr{a},
+		Name:    "example",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+
+	result, err := conn.Submit(ctx, service.Echo, wire.LevelApplied, []byte("hello"))
+	var refused *client.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		log.Fatal(refused.Code.Sentence())
+	case errors.Is(err, client.ErrUnknown):
+		log.Fatal("it may or may not have taken effect")
+	case err != nil:
+		log.Fatal(err)
+	}
+	fmt.Printf("record %d: %s\n", result.Sequence, result.Response)
+}
 
 // Submit messages and wait until the service has answered each. Without a transport, Dial opens kernel UDP.
 func ExampleDial() {

@@ -205,7 +205,7 @@ func TestEncodeAndParseAgree(t *testing.T) {
 	want.Journal = JournalConfig{SegmentBytes: 8 << 20, SyncIntervalUs: 500, SyncBytes: 8192}
 	want.Election = ElectionConfig{TimeoutMinMs: 100, TimeoutMaxMs: 400, HeartbeatMs: 10}
 	want.Threads = ThreadsConfig{Layout: "dedicated", Idle: "spin", Cores: []int{2, 3, 4, 5}}
-	want.Limits = LimitsConfig{Window: 64}
+	want.Limits = LimitsConfig{Window: 64, AdmitPerS: 500, MessagesPerS: 7}
 	text, err := want.Encode()
 	if err != nil {
 		t.Fatal(err)

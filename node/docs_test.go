@@ -122,10 +122,10 @@ func TestOperationsListEveryCounter(t *testing.T) {
 // TestReadmeShowsTheExample keeps the README's program the one that compiles as an example of package client.
 func TestReadmeShowsTheExample(t *testing.T) {
 	source := document(t, "client/example_test.go")
-	_, body, _ := strings.Cut(source, "\nfunc ExampleDial() {\n")
+	_, body, _ := strings.Cut(source, "\nfunc ExampleDial_network() {\n")
 	body, _, found := strings.Cut(body, "\n}\n")
 	if !found || !strings.Contains(document(t, "README.md"), "\nfunc main() {\n"+body+"\n}\n") {
-		t.Errorf("README.md does not have the body of ExampleDial in client/example_test.go as its func main")
+		t.Errorf("README.md does not have the body of ExampleDial_network in client/example_test.go as its func main")
 	}
 }
 
