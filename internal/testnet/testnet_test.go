@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	case "":
 		os.Exit(m.Run())
 	case "sleep":
-		select {}
+		time.Sleep(time.Hour) // an endless select would be taken for a deadlock
 	case "address":
 		printAddresses()
 	case "hold":
@@ -71,7 +71,7 @@ func holdNetwork() {
 	}
 	fmt.Println(child.Process.Pid, n.Member(2).Path())
 	runtime.KeepAlive(n)
-	select {}
+	time.Sleep(time.Hour) // an endless select would be taken for a deadlock
 }
 
 func newNet(t *testing.T, o Options) *Net {
