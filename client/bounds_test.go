@@ -275,3 +275,58 @@ func TestBoundsAreChecked(t *testing.T) {
 		t.Errorf("a negative time: %v", err)
 	}
 }
+
+// impatient is a handler that closes its session at the first thing of a kind that happens.
+type impatient struct {
+	discard
+	w      *world
+	client *client.Client
+	at     client.EventKind
+	events []client.EventKind
+}
+
+func (h *impatient) OnEvent(e client.Event) {
+	h.events = append(h.events, e.Kind)
+	if e.Kind == h.at {
+		h.client.Close(h.w.nowNs)
+	}
+}
+
+// A session that its own handler closes stays closed, whatever was under way.
+func TestHandlerMayClose(t *testing.T) {
+	for name, leave := range map[string]func(w *world){
+		"the leader is silent":  func(w *world) { w.nodes[0].dead = true },
+		"the leader says where": func(w *world) { w.lead(2) },
+		"nobody leads":          func(w *world) { w.resign() },
+	} {
+		for _, at := range []client.EventKind{client.EventConnected, client.EventDisconnected, client.EventUnknown} {
+			w := newWorld(t, config{nodes: 3})
+			w.lead(1)
+			h := &impatient{w: w, at: at}
+			var err error
+			h.client, err = client.New(client.Options{
+				Cluster: clusterID, Nodes: []transport.Addr{addrOf(1), addrOf(2)}, Name: "impatient", Seed: 1,
+				Transport: w.join(addrOf(101)), OutcomeNs: 400e6,
+			}, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.holdReplicated = at == client.EventUnknown
+			run := func(ns int64) {
+				for end := w.nowNs + ns; w.nowNs < end; {
+					w.step()
+					h.client.Poll(w.nowNs)
+				}
+			}
+			_, _ = h.client.Send(w.nowNs, service.Echo, 0, nil)
+			run(50e6)
+			leave(w)
+			_, _ = h.client.Send(w.nowNs, service.Echo, 0, nil) // ErrClosed, or an answer is owed
+			run(3e9)
+			n := len(h.events)
+			if !h.client.Closed() || h.events[n-1] != client.EventClosed {
+				t.Errorf("%s, closed at %v: %v", name, at, h.events)
+			}
+		}
+	}
+}

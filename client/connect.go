@@ -194,7 +194,9 @@ func (c *Client) onRedirect(body []byte) {
 		c.closed(Event{})
 		return
 	}
-	c.lost()
+	if !c.lost() {
+		return
+	}
 	at := transport.Addr{IP: m.IP, Port: m.Port}
 	gone := c.silenceIsNews() && m.Leader == c.leader && m.Term == c.term // who says so has not noticed yet
 	if m.Leader == 0 || at.Port == 0 || gone || c.hops > len(c.o.Nodes) {
@@ -213,11 +215,15 @@ func (c *Client) onProbed(h *wire.Header, body []byte, from transport.Addr) {
 	switch {
 	case c.state != stateConnected || c.owedNs == 0 || h.Term <= c.term || !c.isNode(from):
 	case h.Kind == wire.DatagramReject && reject.Decode(body) && reject.Session == c.session:
-		c.lost()
+		if !c.lost() {
+			return
+		}
 		c.try(from)
 		return
 	case h.Kind == wire.DatagramRedirect && redirect.Decode(body) && redirect.Leader != 0 && redirect.Port != 0:
-		c.lost()
+		if !c.lost() {
+			return
+		}
 		c.hops++
 		c.try(transport.Addr{IP: redirect.IP, Port: redirect.Port})
 		return
@@ -241,18 +247,26 @@ func (c *Client) onReject(body []byte) {
 		c.closed(Event{Code: m.Code})
 	case c.state == stateClosing: // asked again, or given up
 	case m.Code == wire.RefusalNotLeader:
-		c.lost()
+		if !c.lost() {
+			return
+		}
 		c.pause(c.nextNode(), c.backOffNs())
 	case m.Code == wire.RefusalBadNonce:
-		c.lost()
+		if !c.lost() {
+			return
+		}
 		c.try(c.peer)
 	case m.Code == wire.RefusalBusyStarting || m.Code == wire.RefusalBusyHandOver:
-		c.lost()
+		if !c.lost() {
+			return
+		}
 		c.soon()
 	default:
 		c.stats.Busy++
 		c.stats.BusyCode = m.Code
-		c.lost()
+		if !c.lost() {
+			return
+		}
 		c.full()
 	}
 }
@@ -266,14 +280,16 @@ func (c *Client) answersNow(token uint64) bool {
 	return token == c.token
 }
 
-// lost notes that the peer is no longer the one that the session goes on with.
-func (c *Client) lost() {
+// lost notes that the peer is no longer the one that the session goes on with. It says whether it is to go on at all: the
+// handler may have closed it.
+func (c *Client) lost() bool {
 	if c.state != stateConnected {
-		return
+		return true
 	}
 	c.state, c.severedNs = stateConnecting, c.nowNs
 	c.stats.Disconnects++
 	c.event(Event{Kind: EventDisconnected})
+	return c.state < stateClosing
 }
 
 // disconnect asks the cluster to close the session, until it says so or the time is up.
@@ -294,6 +310,9 @@ func (c *Client) disconnect() {
 // closed ends the session.
 func (c *Client) closed(e Event) {
 	c.state = stateClosed
+	if c.place.mux != nil {
+		c.place.mux.forget(c)
+	}
 	e.Kind = EventClosed
 	c.window.advance()
 	if c.window.oldest < c.window.next {

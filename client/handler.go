@@ -79,7 +79,8 @@ type Event struct {
 	Applied     uint64         // correlation
 }
 
-// Handler is told what happens, on the thread that calls Poll, inside Poll. It may call Send.
+// Handler is told what happens, on the thread that calls Poll, inside Poll (and EventClosed inside Close, where nothing
+// has to be awaited). It may call Send, Void and Close.
 type Handler interface {
 	OnAck(Ack)
 	OnResponse(Response)

@@ -135,7 +135,6 @@ func (m *Mux) turn(c *Client) {
 	c.nowNs = m.nowNs
 	c.turn()
 	if c.state == stateClosed {
-		m.forget(c)
 		return
 	}
 	due := max(c.DueNs(), m.nowNs+1)
@@ -144,11 +143,8 @@ func (m *Mux) turn(c *Client) {
 	}
 }
 
-// forget lets go of a client that is closed.
+// forget lets go of a client that is closed: its handler, which is about to hear of it, may add another in its place.
 func (m *Mux) forget(c *Client) {
-	if m.tokens[c.token] != c {
-		return
-	}
 	delete(m.tokens, c.token)
 	delete(m.sessions, c.session)
 	m.timers.remove(c)
@@ -166,8 +162,7 @@ func (m *Mux) DueNs() int64 {
 	return m.timers.first().place.dueNs
 }
 
-// Len is how many clients there are that the mux has not forgotten: those that are not closed, and those that were
-// closed since the last Poll.
+// Len is how many clients there are that are not closed.
 func (m *Mux) Len() int { return len(m.tokens) }
 
 // Stats returns the counts so far.

@@ -192,6 +192,50 @@ func TestMuxGoesOnWithoutClosedClients(t *testing.T) {
 	}
 }
 
+// again is a handler that has another client take the place of one that is closed, in a mux that takes no more than one.
+type again struct {
+	discard
+	t       *testing.T
+	mux     *client.Mux
+	current *client.Client
+	closed  int
+}
+
+func (a *again) OnEvent(e client.Event) {
+	if e.Kind != client.EventClosed {
+		return
+	}
+	var err error
+	a.closed++
+	a.current, err = a.mux.Add(client.Options{Name: "again", Nodes: []transport.Addr{addrOf(1)}}, a)
+	if err != nil {
+		a.t.Error(err)
+	}
+}
+
+func TestMuxTakesAnotherWhenOneIsClosed(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	a := &again{t: t}
+	var err error
+	a.mux, err = client.NewMux(client.MuxOptions{Cluster: clusterID, Transport: w.join(addrOf(101)), Seed: 1, Clients: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.OnEvent(client.Event{Kind: client.EventClosed}) // the first
+	w.polled = append(w.polled, a.mux)
+	for n := 1; n <= 3; n++ {
+		w.until("it is connected", func() bool { return a.current.Connected() })
+		a.current.Close(w.nowNs)
+		w.until("the next takes its place", func() bool { return a.closed == n+1 })
+	}
+	a.current.Close(w.nowNs) // before it is connected: at once
+	if a.closed != 5 || a.mux.Len() != 1 {
+		t.Errorf("closed %d, there are %d", a.closed, a.mux.Len())
+	}
+	w.until("the last is connected", func() bool { return a.current.Connected() })
+}
+
 func TestMuxOptionsAreChecked(t *testing.T) {
 	network := transport.NewMemory(transport.MemoryOptions{})
 	tr, err := network.Join(addrOf(101))

@@ -22,7 +22,7 @@ func (m *Mux) receive() (work int) {
 			had := c.session
 			c.nowNs = m.nowNs
 			c.take(&h, body, p.rx[i].From)
-			if c.session != had {
+			if c.session != had && c.state != stateClosed {
 				m.sessions[c.session] = c
 			}
 			c.mark()

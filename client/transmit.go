@@ -12,8 +12,9 @@ func (c *Client) watch() {
 	case c.owedNs == 0:
 	case owed >= c.o.SilenceNs:
 		c.silentNs, c.gone = c.nowNs, c.peer
-		c.lost()
-		c.tryNext()
+		if c.lost() {
+			c.tryNext()
+		}
 		return
 	case owed >= c.o.SilenceNs/4 && c.nowNs >= c.probeNs:
 		c.probe()
