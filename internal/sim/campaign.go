@@ -100,10 +100,11 @@ func (c *Counts) add(o *Counts) {
 	c.VirtualNs += o.VirtualNs
 }
 
-// Never names what is to happen now and then, and did not.
+// Never names what is to happen now and then, and did not. A catch-up from spoilt bytes comes about in one world of a
+// thousand or so: TestP4RottenBytesOfACatchUpAreDroppedAndFetchedElsewhere plays it.
 func (t *Totals) Never() (names []string) {
 	for i, n := range t.Counts.Sometimes {
-		if n == 0 {
+		if n == 0 && i != sometimesSpoiltCatchUps {
 			names = append(names, sometimesNames[i])
 		}
 	}
