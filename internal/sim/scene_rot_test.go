@@ -71,7 +71,7 @@ func (s *scene) longer() *member {
 	s.starts()
 	s.await("the log has several segments", patience, func() bool {
 		for _, m := range s.members {
-			if int64(m.marked) < 3*s.o.SegmentBytes {
+			if int64(m.marked) < 3*s.o.SegmentBytes+goesOn {
 				return false
 			}
 		}
@@ -79,6 +79,9 @@ func (s *scene) longer() *member {
 	})
 	return s.lead()
 }
+
+// goesOn is how many bytes of log longer has behind three segments: good records follow whatever breaks below.
+const goesOn = 16 << 10
 
 func longLog(o *Options) {
 	o.Clients.Burst, o.Clients.Payload, o.SegmentBytes, o.RingBytes = 20, 1200, 128<<10, 128<<10
@@ -92,9 +95,9 @@ func TestP4FlippedBitAnywhereIsMendedAtStart(t *testing.T) {
 	leader := s.longer()
 	m := s.others(leader)[0]
 	s.kill(m)
-	f := &flipper{s: s, m: m, rng: rand.New(rand.NewPCG(4, 3)), limit: m.marked}
+	f := &flipper{s: s, m: m, rng: rand.New(rand.NewPCG(4, 3)), limit: m.marked - goesOn}
 	image := m.disk
-	mended, recovering, n := 0, 0, flips(1000)
+	n := flips(1000)
 	for range n {
 		m.mount(image.Crash(vfs.KeepAll))
 		x := f.next()
@@ -102,23 +105,18 @@ func TestP4FlippedBitAnywhereIsMendedAtStart(t *testing.T) {
 		m.start()
 		s.hold()
 		said := m.log.String()[m.said:]
-		switch {
-		case f.mended(x):
-			mended++
-			if !strings.Contains(said, "damage") && !strings.Contains(said, "mended") && !strings.Contains(said, "rewr") {
-				s.wrong("%s offset %d is mended, and nothing is said: %s", x.file, x.offset, said)
-			}
-			if end := m.core().Append(); end < f.limit {
-				s.wrong("%s offset %d is mended, and the log ends at %d, below %d", x.file, x.offset, end, f.limit)
-			}
-		case m.core().Recovering() && strings.Contains(said, "damaged or gone"):
-			recovering++
-		default:
-			s.wrong("%s offset %d, bit %08b: nobody has noticed: %s", x.file, x.offset, x.mask, said)
+		if !f.mended(x) {
+			s.wrong("%s offset %d, bit %08b: it is not mended: %s", x.file, x.offset, x.mask, said)
+		}
+		if !strings.Contains(said, "damage") && !strings.Contains(said, "mended") && !strings.Contains(said, "rewr") {
+			s.wrong("%s offset %d is mended, and nothing is said: %s", x.file, x.offset, said)
+		}
+		if end := m.core().Append(); end < f.limit {
+			s.wrong("%s offset %d is mended, and the log ends at %d, below %d", x.file, x.offset, end, f.limit)
 		}
 		s.kill(m)
 	}
-	t.Logf("%d bits flipped: %d mended before the node took part, %d times it recovers and says so", n, mended, recovering)
+	t.Logf("%d bits flipped, and mended before the node took part", n)
 	m.mount(image)
 	s.start(m)
 	s.finish()
