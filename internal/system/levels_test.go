@@ -42,6 +42,12 @@ func TestShouldElectALeaderAndAnswerAtEveryLevel(t *testing.T) {
 		if s := orders.now(); s.Executed == 0 {
 			t.Error("no order was executed")
 		}
+		const longest = 25
+		long := c.start(0, flowOptions{Payload: wire.MaxMessage, Levels: levels[4:], Count: longest, Window: 4})
+		c.await("the longest messages are answered", func() bool { return long.now().Done })
+		if n := long.stop().Levels[wire.LevelApplied]; n != longest {
+			t.Errorf("%d of %d messages of %d bytes were answered", n, longest, wire.MaxMessage)
+		}
 		c.prove()
 	})
 }
