@@ -288,8 +288,8 @@ func (s *Sequencer) busy(x *session, code wire.Refusal) {
 	s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: x.next, Code: code}, nil)
 }
 
-// gap asks for what is missing, once in a while: if it was too recently, later. What follows a message that was told BUSY is no gap: it is dropped,
-// and comes again behind that.
+// gap asks for what is missing, once in a while: if it was too recently, later. What follows a message that was told
+// BUSY is no gap: it is dropped, and comes again behind that.
 func (s *Sequencer) gap(x *session) {
 	hold := s.o.Limits.GapNs
 	switch {

@@ -163,7 +163,8 @@ func (s *stormRun) allBack(ctx context.Context) error {
 			s.storm.AdmittedPerSec = float64(state.Joined) / (float64(took) / 1e9)
 		}
 		switch {
-		case state.Connected == state.Sessions && state.Joined >= state.Sessions && s.storm.Unanswered == 0:
+		// Every session had a message to send when the leader was gone. One may have been back before that was noted.
+		case state.Connected == state.Sessions && state.Sent >= uint64(state.Sessions) && s.storm.Unanswered == 0:
 			return nil
 		case time.Now().After(limit):
 			return fmt.Errorf("%d of %d sessions are back after %v, %d messages unanswered", state.Connected, state.Sessions, stormLimit,
