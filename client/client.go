@@ -166,7 +166,7 @@ func (c *Client) Poll(nowNs int64) (work int) {
 		return 0
 	}
 	c.nowNs = nowNs
-	work = c.receive()
+	work = c.port.receive(c)
 	c.turn()
 	c.port.sender.Flush()
 	return work

@@ -106,7 +106,7 @@ func (m *Mux) Add(o Options, h Handler) (*Client, error) {
 // clients it looked at: 0 when there was nothing to do, and there is nothing before DueNs.
 func (m *Mux) Poll(nowNs int64) (work int) {
 	m.nowNs = nowNs
-	work = m.receive()
+	work = m.port.receive(m)
 	// What the loops themselves make ready is for the next Poll: handlers that send without end starve nobody.
 	n := len(m.ready)
 	for i := range n {

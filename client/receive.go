@@ -6,30 +6,8 @@ import (
 	"lockstep/wire"
 )
 
-// receive takes what has arrived, batch by batch.
-func (c *Client) receive() (work int) {
-	p := c.port
-	for range receiveBatches {
-		n := p.transport.Receive(p.rx)
-		for i := range n {
-			var h wire.Header
-			body, drop := p.validator.Validate(p.rx[i].Payload, &h)
-			if drop != wire.DropNone {
-				c.stats.Dropped++
-				continue
-			}
-			c.take(&h, body, p.rx[i].From)
-		}
-		if n > 0 {
-			p.transport.Release()
-		}
-		work += n
-		if n < len(p.rx) {
-			break
-		}
-	}
-	return work
-}
+// dropped counts a datagram that is not the cluster's.
+func (c *Client) dropped() { c.stats.Dropped++ }
 
 // take takes what the node being spoken to sends, and what others say while that one is silent.
 func (c *Client) take(h *wire.Header, body []byte, from transport.Addr) {

@@ -1,42 +1,28 @@
 package client
 
-import "lockstep/wire"
+import (
+	"lockstep/transport"
+	"lockstep/wire"
+)
 
-// receive takes what has arrived, batch by batch, and gives it to the clients that it is for.
-func (m *Mux) receive() (work int) {
-	p := m.port
-	for range receiveBatches {
-		n := p.transport.Receive(p.rx)
-		for i := range n {
-			var h wire.Header
-			body, drop := p.validator.Validate(p.rx[i].Payload, &h)
-			if drop != wire.DropNone {
-				m.stats.Dropped++
-				continue
-			}
-			c := m.route(h.Kind, body)
-			if c == nil {
-				m.stats.Nobody++
-				continue
-			}
-			had := c.session
-			c.nowNs = m.nowNs
-			c.take(&h, body, p.rx[i].From)
-			if c.session != had && c.state != stateClosed {
-				m.sessions[c.session] = c
-			}
-			c.mark()
-		}
-		if n > 0 {
-			p.transport.Release()
-		}
-		work += n
-		if n < len(p.rx) {
-			break
-		}
+// take gives a datagram to the client that it is for.
+func (m *Mux) take(h *wire.Header, body []byte, from transport.Addr) {
+	c := m.route(h.Kind, body)
+	if c == nil {
+		m.stats.Nobody++
+		return
 	}
-	return work
+	had := c.session
+	c.nowNs = m.nowNs
+	c.take(h, body, from)
+	if c.session != had && c.state != stateClosed {
+		m.sessions[c.session] = c
+	}
+	c.mark()
 }
+
+// dropped counts a datagram that is not the cluster's.
+func (m *Mux) dropped() { m.stats.Dropped++ }
 
 // route finds the client that a datagram is for: by its token while it connects, by its session else.
 func (m *Mux) route(kind wire.DatagramKind, body []byte) *Client {
