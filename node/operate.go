@@ -148,18 +148,9 @@ func Operate(ctx context.Context, client *http.Client, control, path string) (Op
 // operateWith is Operate with a body.
 func operateWith(ctx context.Context, client *http.Client, control, path string, content io.Reader) (Operation, int, error) {
 	var o Operation
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+control+path, content)
+	response, body, err := ask(ctx, client, http.MethodPost, control, path, content)
 	if err != nil {
 		return o, 0, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return o, 0, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil {
-		return o, response.StatusCode, err
 	}
 	if err := json.Unmarshal(body, &o); err != nil {
 		return o, response.StatusCode, fmt.Errorf("%w: %s answers %s: %.200s", ErrOperation, control, response.Status, body)
@@ -168,6 +159,24 @@ func operateWith(ctx context.Context, client *http.Client, control, path string,
 		return o, response.StatusCode, fmt.Errorf("%w: node %d: %s", ErrOperation, o.Node, o.Error)
 	}
 	return o, response.StatusCode, nil
+}
+
+// askedBytes bounds what a node is taken to answer: all its sessions have room in it.
+const askedBytes = 64 << 20
+
+// ask has one node's control plane answer a request, and reads the whole answer, whatever its status.
+func ask(ctx context.Context, client *http.Client, method, control, path string, content io.Reader) (*http.Response, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+control+path, content)
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, askedBytes))
+	return response, body, err
 }
 
 // OperateLeader finds the leader among the nodes at controls and asks it. A node that does not lead says who does; while

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -219,16 +218,7 @@ func FetchSessions(ctx context.Context, client *http.Client, control string, one
 	}
 	ctx, cancel := context.WithTimeout(ctx, sessionsLimit+2*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+path, nil)
-	if err != nil {
-		return s, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return s, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	response, body, err := ask(ctx, client, http.MethodGet, control, path, nil)
 	if err != nil {
 		return s, err
 	}

@@ -175,19 +175,14 @@ func FetchStatusBy(ctx context.Context, client *http.Client, control string) (St
 	var s Status
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+pathStatus, nil)
+	response, body, err := ask(ctx, client, http.MethodGet, control, pathStatus, nil)
 	if err != nil {
 		return s, err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return s, err
-	}
-	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return s, fmt.Errorf("%s answers %s", control, response.Status)
 	}
-	return s, json.NewDecoder(response.Body).Decode(&s)
+	return s, json.Unmarshal(body, &s)
 }
 
 // counterCollector exports the mapped counters to Prometheus.
