@@ -132,10 +132,7 @@ func (s *Sequencer) closed(x *session, e *service.Egress) bool {
 		s.release(x)
 		return true
 	}
-	code := e.Code
-	if code == wire.RefusalNone {
-		code = wire.RefusalSessionClosed
-	}
+	code := e.Code.Ending()
 	x.applied, x.responses = max(x.applied, e.Correlation), max(x.responses, e.Response)
 	a := wire.Answer{Kind: wire.AnswerClosed, Code: code, Correlation: x.applied, Response: x.responses}
 	if !s.pack(x, &a, nil) {

@@ -57,10 +57,8 @@ func (e *endings) add(x *ended) {
 // noteEnded remembers how a session ended.
 func (s *Sequencer) noteEnded(e *service.Egress, to *session) {
 	x := ended{
-		id: e.Session, token: e.Token, applied: e.Correlation, responses: e.Response, timestamp: e.Timestamp, code: e.Code,
-	}
-	if x.code == wire.RefusalNone {
-		x.code = wire.RefusalSessionClosed
+		id: e.Session, token: e.Token, applied: e.Correlation, responses: e.Response, timestamp: e.Timestamp,
+		code: e.Code.Ending(),
 	}
 	if to != nil {
 		x.proven, x.addr = to.proven, to.addr

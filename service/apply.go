@@ -169,7 +169,7 @@ func (d *Driver) applyOpen(r *wire.Record, payload []byte) {
 		return
 	case over != nil && !simbug.On(simbug.ForgetClosed):
 		d.meters.refused.Inc() // it comes late: that session was open, and is over
-		head.Code, head.Token = over.reason(), open.Token
+		head.Code, head.Token = over.code.Ending(), open.Token
 		d.stage.add(&head, nil)
 		return
 	case d.table.full():

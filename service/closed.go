@@ -18,14 +18,6 @@ type closedSession struct {
 	code        wire.Refusal
 }
 
-// reason is what somebody is told who asks for it.
-func (x *closedSession) reason() wire.Refusal {
-	if x.code == wire.RefusalNone {
-		return wire.RefusalSessionClosed
-	}
-	return x.code
-}
-
 // closedSessions remembers the newest sessions that are over: whoever leads can tell their clients how they ended, and a
 // request to open one of them that comes late is not carried out as a new one. It is part of the state, and depends on
 // the log only. A ring, which takes memory as it fills.

@@ -74,7 +74,7 @@ func (d *Driver) inspect() (work int) {
 		if s := d.table.find(id); s != nil {
 			q.found = append(q.found, s.info())
 		} else if x := d.closed.byID(id); x != nil && q.one != 0 {
-			q.found = append(q.found, SessionInfo{Session: id, Closed: x.reason(), Applied: x.correlation, Responses: x.response})
+			q.found = append(q.found, SessionInfo{Session: id, Closed: x.code.Ending(), Applied: x.correlation, Responses: x.response})
 		}
 	}
 	if q.left = q.left[n:]; len(q.left) == 0 {

@@ -119,3 +119,12 @@ func (r Refusal) Busy() bool {
 	return r >= RefusalBusyWindow && r <= RefusalBusyDiverged ||
 		r >= RefusalBusyHandOver && r <= RefusalBusyAssemblies
 }
+
+// Ending is what a client is told of a session that ended for r: RefusalSessionClosed where r names no reason, as its
+// client asked for it.
+func (r Refusal) Ending() Refusal {
+	if r == RefusalNone {
+		return RefusalSessionClosed
+	}
+	return r
+}
