@@ -69,21 +69,25 @@ func (s *Sequencer) onEgress(b []byte) bool {
 	if x == nil {
 		return true
 	}
-	switch e.Kind {
-	case service.EgressAcked, service.EgressResponse, service.EgressApplied:
-		s.learn(x, e)
-	}
+	done := true
 	switch e.Kind {
 	case service.EgressOpened:
 		s.opened(x, e)
+		return true
 	case service.EgressClosed:
 		return s.closed(x, e)
 	case service.EgressResponse:
-		return s.response(x, e, payload)
+		done = s.response(x, e, payload)
 	case service.EgressApplied:
-		return s.applied(x, e)
+		done = s.applied(x, e)
+	case service.EgressAcked:
+	default:
+		return true
 	}
-	return true
+	if done {
+		s.learn(x, e)
+	}
+	return done
 }
 
 // restore puts a session that the service knows into the table. Its client has to prove its address first.

@@ -123,3 +123,30 @@ func TestSlowConsumerIsClosedAllTheSame(t *testing.T) {
 		t.Errorf("ended %v, busy %v", r.ended, r.busy)
 	}
 }
+
+// What waits for room to be sent is one thing that the service said, however often it is tried: what messages cause of
+// late is not forgotten over it.
+func TestWhatWaitsForRoomIsLearntOnce(t *testing.T) {
+	l := newLeader(t, Limits{}, 0)
+	r := l.reader(16)
+	l.messages(addr(2), r.id, 0, data(1, 0, talk(1, 900)...))
+	l.cycle()
+	r.hear()
+	usual := l.s.usual
+	small := l.open(addr(3), 9)
+	giveBack := l.takeAllFrames()
+	for c := range uint64(60) {
+		l.messages(addr(3), small, 0, data(c+1, 0, talk(1, 10)...))
+	}
+	for range 3000 {
+		l.cycle()
+	}
+	if l.s.held == nil {
+		t.Fatal("nothing waits")
+	}
+	if l.s.usual < usual*9/10 {
+		t.Errorf("a message is taken to cause %d bytes, and did cause %d", l.s.usual, usual)
+	}
+	giveBack()
+	l.cycle()
+}
