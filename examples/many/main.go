@@ -42,6 +42,7 @@ type gateway struct{ open, answered, closed int }
 type one struct {
 	gateway *gateway
 	client  *client.Client
+	open    bool
 	got     string
 }
 
@@ -57,8 +58,11 @@ func (s *one) OnResponse(r client.Response) {
 // OnEvent implements client.Handler.
 func (s *one) OnEvent(e client.Event) {
 	switch e.Kind {
-	case client.EventConnected:
-		s.gateway.open++
+	case client.EventConnected: // once more after each time that it had lost its leader
+		if !s.open {
+			s.open = true
+			s.gateway.open++
+		}
 	case client.EventClosed:
 		s.gateway.closed++
 	}
