@@ -10,10 +10,10 @@ import (
 
 // edges names every import that one package of the module may make of another, outside tests. It goes down only:
 //
-//	cmd -> bench, tuning, node, internal/lab -> sequencer, service, replica, client -> journal, transport -> xdp
+//	cmd -> command -> bench, tuning, node, internal/lab -> sequencer, service, replica, client -> journal, transport -> xdp
 //	    -> ringbuf, agent, wire;  internal/counters and internal/vfs below all
 //
-// What clusters to try things on are made of (internal/lab, testnet) is imported by tests, by cmd and by internal/lab;
+// What clusters to try things on are made of (internal/lab, testnet) is imported by tests, by command and by internal/lab;
 // internal/orderflow by what generates load.
 var edges = map[string][]string{
 	"wire/fb":           {},
@@ -69,7 +69,8 @@ var edges = map[string][]string{
 	"examples/many": {"agent", "wire", "transport", "client", "service"},
 
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
-	"cmd/lockstep": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
+	"cmd/lockstep": {"command"},
+	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/orderbook", "node", "bench", "tuning"},
 }

@@ -1,0 +1,368 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"lockstep/agent"
+	"lockstep/bench"
+	"lockstep/internal/lab"
+	"lockstep/node"
+	"lockstep/transport"
+)
+
+// tmpfs is where node directories go that are to be in memory.
+const tmpfs = "/dev/shm"
+
+// jitterTime is how long the machine's own pauses are looked at in every round.
+const jitterTime = 300 * time.Millisecond
+
+// runBench measures the plans: in a lab, or against a running cluster from this process. done, if it is not nil, is given
+// what a lab's series came to.
+func runBench(ctx context.Context, f *benchFlags, transports []string, plans []bench.Plan,
+	done func(w io.Writer, columns []benchColumn)) error {
+	out, err := f.output()
+	if err != nil {
+		return err
+	}
+	r := &benchRun{flags: f, json: out, text: os.Stderr}
+	if out != nil {
+		defer out.Close()
+	}
+	if f.jsonFile != "-" {
+		r.text = os.Stdout
+	}
+	if !f.useLab {
+		return r.direct(ctx, plans)
+	}
+	for _, dir := range f.dirs() {
+		columns, err := r.series(ctx, dir, transports, plans)
+		if err != nil {
+			return err
+		}
+		if done != nil {
+			done(r.text, columns)
+		}
+	}
+	return nil
+}
+
+// dirs is where labs put node directories, one run each.
+func (f *benchFlags) dirs() []string {
+	switch {
+	case f.dir != "":
+		return []string{f.dir}
+	case f.lab.Rule == "replicated" && bench.FileSystem(tmpfs) == "tmpfs":
+		return []string{tmpfs, os.TempDir()}
+	}
+	return []string{os.TempDir()}
+}
+
+type benchRun struct {
+	flags *benchFlags
+	json  io.Writer
+	text  io.Writer
+}
+
+// direct measures a running cluster.
+func (r *benchRun) direct(ctx context.Context, plans []bench.Plan) error {
+	target, err := r.flags.target()
+	if err != nil {
+		return err
+	}
+	for range r.flags.rounds {
+		for i := range plans {
+			row, err := bench.Measure(ctx, &target, &plans[i])
+			if err != nil {
+				return err
+			}
+			row.Revision = node.Revision
+			if err := r.emit(&row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// benchColumn is what was measured over one transport.
+type benchColumn struct {
+	transport string
+	rows      [][]bench.Row // by plan, by round
+	floors    []bench.Row   // by round; none without --with-floor
+}
+
+// series runs all rounds with node directories in one place: in every round one transport after the other.
+func (r *benchRun) series(ctx context.Context, dir string, transports []string, plans []bench.Plan) ([]benchColumn, error) {
+	columns := make([]benchColumn, len(transports))
+	for i := range columns {
+		columns[i] = benchColumn{transport: transports[i], rows: make([][]bench.Row, len(plans))}
+	}
+	for round := range r.flags.rounds {
+		for i := range columns {
+			fmt.Fprintf(r.text, "round %d of %d, %s in %s (%s)\n", round+1, r.flags.rounds, r.flags.lab.Rule, dir,
+				bench.FileSystem(dir))
+			r.flags.lab.Transport = columns[i].transport
+			if err := r.column(ctx, dir, &columns[i], plans); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if r.flags.rounds < 2 {
+		return columns, nil
+	}
+	for i := range columns {
+		for _, rows := range columns[i].rows {
+			median := bench.Median(rows)
+			if err := r.emit(&median); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return columns, nil
+}
+
+// column measures one round over one transport.
+func (r *benchRun) column(ctx context.Context, dir string, c *benchColumn, plans []bench.Plan) error {
+	rows, err := r.round(ctx, dir, plans)
+	if err != nil {
+		return err
+	}
+	if r.flags.withFloor {
+		floor, err := r.floorRound(ctx, &plans[0])
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			rows[i].SetFloor(floor.P50Us)
+		}
+		c.floors = append(c.floors, floor)
+		if err := r.emit(&floor); err != nil {
+			return err
+		}
+	}
+	for i := range rows {
+		c.rows[i] = append(c.rows[i], rows[i])
+		if err := r.emit(&rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round measures every plan once on a new lab.
+func (r *benchRun) round(ctx context.Context, dir string, plans []bench.Plan) (rows []bench.Row, err error) {
+	o := r.flags.lab
+	o.Log = r.text
+	if o.Dir, err = os.MkdirTemp(dir, "lockstep-bench-"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(o.Dir)
+	jitter := bench.JitterP99Us(jitterTime, agent.System{}.NowNs)
+	l, err := lab.Up(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if downErr := l.Down(); err == nil {
+			err = downErr
+		}
+	}()
+	if _, err := l.Leader(ctx); err != nil {
+		return nil, err
+	}
+	for i := range plans {
+		row, err := r.child(ctx, l, &plans[i])
+		if err != nil {
+			return nil, fmt.Errorf("%w (the nodes' output is in %s)", err, o.Dir)
+		}
+		row.JitterP99Us = jitter
+		conditions(ctx, l, &row)
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// child measures one plan from where the lab's client is, in a process of its own.
+func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.Row, error) {
+	args := []string{"bench", "rtt", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster),
+		"--level", p.Level.String(), "--loop", string(p.Loop), "--rate", fmt.Sprint(p.Rate),
+		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
+		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
+		"--window", strconv.Itoa(p.Window)}
+	return runChild(ctx, l, append(args, clientFlags(l)...))
+}
+
+// clientFlags say how a process where the lab's client is reaches the network.
+func clientFlags(l *lab.Lab) []string { return clientFlagsAt(l, 0) }
+
+// clientFlagsAt is the same for one of several clients.
+func clientFlagsAt(l *lab.Lab, i int) []string {
+	return []string{"--transport", l.Options.Transport, "--xdp-mode", l.Options.XDPMode,
+		"--interface", l.ClientDevice(), "--local", l.ClientAddr(i).String(), "--json", "-"}
+}
+
+// runChild runs this binary as the lab's client and reads the one row that it prints.
+func runChild(ctx context.Context, l *lab.Lab, args []string) (bench.Row, error) {
+	var row bench.Row
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, l.Options.Binary, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := l.StartClient(0, cmd); err != nil {
+		return row, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return row, fmt.Errorf("measuring client: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return row, json.Unmarshal(stdout.Bytes(), &row)
+}
+
+// conditions fills in what only the cluster knows.
+func conditions(ctx context.Context, l *lab.Lab, row *bench.Row) {
+	o := &l.Options
+	row.Nodes, row.Commit, row.MTU, row.Revision = o.Nodes, o.Rule, o.MTU, node.Revision
+	row.DirFS = bench.FileSystem(o.Dir)
+	row.NIC, row.Disk, row.Fsync = "veth", row.DirFS, "every batch"
+	if l.ClientDevice() == "" {
+		row.NIC = "loopback"
+	}
+	if o.Rule == "replicated" {
+		row.Fsync = "every 10 ms"
+	}
+	for _, n := range l.Nodes() {
+		s, err := l.Status(ctx, n.ID)
+		if err != nil {
+			continue
+		}
+		row.GCCycles += s.GCCycles
+		row.Sync, row.Layout, row.Idle = s.Journal, s.Layout, s.Idle
+	}
+}
+
+// runFloor measures the floor alone.
+func runFloor(ctx context.Context, f *benchFlags, p bench.Plan) error {
+	out, err := f.output()
+	if err != nil {
+		return err
+	}
+	r := &benchRun{flags: f, json: out, text: os.Stdout}
+	if out != nil {
+		defer out.Close()
+	}
+	for range f.rounds {
+		row, err := r.floorRound(ctx, &p)
+		if err != nil {
+			return err
+		}
+		if err := r.emit(&row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// floorRound puts bare loops in the nodes' places and measures them as the plan measures the nodes.
+func (r *benchRun) floorRound(ctx context.Context, p *bench.Plan) (row bench.Row, err error) {
+	o := r.flags.lab
+	o.Bare, o.Log, o.Dir = true, r.text, ""
+	l, err := lab.Up(ctx, o)
+	if err != nil {
+		return row, err
+	}
+	defer func() {
+		if downErr := l.Down(); err == nil {
+			err = downErr
+		}
+	}()
+	var relays []*exec.Cmd
+	defer func() {
+		for _, cmd := range relays {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}()
+	for _, n := range l.Nodes() {
+		role := bench.RelayFollower
+		if n.ID == 1 {
+			role = bench.RelayLeader
+		}
+		cmd := exec.CommandContext(ctx, l.Options.Binary, append(relayFlags(l, role), "--local", n.Data.String())...)
+		if err := l.StartNode(n.ID, cmd); err != nil {
+			return row, err
+		}
+		relays = append(relays, cmd)
+	}
+	args := append(relayFlags(l, "client"), "--payload", strconv.Itoa(p.Payload), "--rate", fmt.Sprint(p.Rate),
+		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
+		"--local", l.ClientAddr(0).String(), "--json", "-")
+	row, err = runChild(ctx, l, args)
+	row.Nodes, row.NIC, row.Revision = o.Nodes, "veth", node.Revision
+	if l.ClientDevice() == "" {
+		row.NIC = "loopback"
+	}
+	return row, err
+}
+
+func relayFlags(l *lab.Lab, role bench.RelayRole) []string {
+	leader := l.Nodes()[0].Data.String()
+	return []string{"bench", "relay", "--role", string(role), "--leader", leader, "--group", l.Group.String(),
+		"--at", l.NodesFlag(), "--transport", l.Options.Transport, "--xdp-mode", l.Options.XDPMode,
+		"--interface", l.ClientDevice()}
+}
+
+// recordOverhead is what a message gains on its way through the log: record header, datagram header, LOG header. The
+// floor's frames carry as much.
+const recordOverhead = 64 + 48 + 48
+
+// runRelay is one process of the floor.
+func runRelay(ctx context.Context, t *bench.Target, role bench.RelayRole, leader, group transport.Addr, f *benchFlags) error {
+	if role != "client" {
+		t.Group = group
+	}
+	tr, mode, err := t.OpenTransport()
+	if err != nil {
+		return err
+	}
+	defer tr.Close()
+	clock, idle := agent.System{}, agent.Yield{}
+	if role != "client" {
+		return bench.Relay(ctx, role, tr, leader, group, idle)
+	}
+	bytes := min(f.payload+recordOverhead, tr.MaxPayload())
+	result, err := bench.FloorLoad(tr, leader, bytes, f.rate, seconds(f.warmup), seconds(f.seconds), clock, idle)
+	if err != nil {
+		return err
+	}
+	p := bench.Plan{Loop: bench.Closed, Rate: f.rate, Burst: 1, Payload: f.payload, Window: 1}
+	if f.rate > 0 {
+		p.Loop = bench.Open
+	}
+	row := bench.NewRow("floor-two-hop", t.Transport, mode, &p, result)
+	row.Level, row.MTU = "", tr.MaxPayload()+28
+	return row.Write(os.Stdout)
+}
+
+// emit prints a row for people, and writes its JSON line.
+func (r *benchRun) emit(row *bench.Row) error {
+	fmt.Fprintf(r.text, "%-14s %-3s %-8s %-10s %-6s p50 %8.1f  p90 %8.1f  p99 %8.1f  p99.9 %8.1f  max %9.1f us  %8.0f/s",
+		row.Scenario, row.Transport, row.Mode, row.Level, row.Loop, row.P50Us, row.P90Us, row.P99Us, row.P999Us, row.MaxUs,
+		row.PerSec)
+	if row.RatioP50 > 0 {
+		fmt.Fprintf(r.text, "  %.2f x floor", row.RatioP50)
+	}
+	if row.Lost > 0 {
+		fmt.Fprintf(r.text, "  LOST %d", row.Lost)
+	}
+	fmt.Fprintln(r.text)
+	if r.json == nil {
+		return nil
+	}
+	return row.Write(r.json)
+}

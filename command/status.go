@@ -1,0 +1,91 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"lockstep/node"
+)
+
+func statusCommand() *cobra.Command {
+	var config string
+	var urls []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show role, positions and drops of every node of a cluster",
+		Example: `  lockstep status --config /etc/lockstep/node1.toml
+  lockstep status --control 10.0.0.1:7500 --control 10.0.0.2:7500`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			controls := urls
+			if config != "" {
+				cfg, err := node.Load(config)
+				if err != nil {
+					return err
+				}
+				for _, n := range cfg.Cluster.Nodes {
+					controls = append(controls, n.Control)
+				}
+			}
+			if len(controls) == 0 {
+				return fmt.Errorf("%w: give --config FILE, or --control HOST:PORT for each node", errUsage)
+			}
+			return showStatus(c.Context(), os.Stdout, controls, asJSON)
+		},
+	}
+	c.Flags().StringVar(&config, "config", "", "config file of any node: all its nodes are asked")
+	c.Flags().StringSliceVar(&urls, "control", nil, "control address of a node (repeat for more)")
+	c.Flags().BoolVar(&asJSON, "json", false, "print each node's whole status as JSON")
+	return c
+}
+
+// showStatus asks every node; those that do not answer are shown as such, and make the exit code 1.
+func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool) error {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	if !asJSON {
+		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tLOG\tLOG_MIB\tSNAPSHOTS\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
+	}
+	silent := 0
+	for _, control := range controls {
+		s, err := node.FetchStatus(ctx, control)
+		switch {
+		case err != nil:
+			silent++
+			fmt.Fprintf(table, "%s\tno answer: %v\n", control, err)
+		case asJSON:
+			if err := json.NewEncoder(w).Encode(s); err != nil {
+				return err
+			}
+		default:
+			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Node, s.Cluster, s.Role,
+				s.Term, s.Leader, s.Append, s.Durable, s.Commit, s.Applied, s.LogFloor, s.LogDisk>>20, snapshots(&s),
+				s.DroppedTotal(), s.DiskWrite, s.DiskSync, s.Transport)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if silent > 0 {
+		return fmt.Errorf("%d of %d nodes do not answer", silent, len(controls))
+	}
+	return nil
+}
+
+// snapshots is how many snapshots a node holds and where the newest verified one is; while it fetches one, how far that is.
+func snapshots(s *node.Status) string {
+	text := fmt.Sprintf("%d@%d", len(s.Snapshots), s.NewestVerified())
+	if len(s.Snapshots) == 0 {
+		text = "-"
+	}
+	if f := s.Fetch; f != nil {
+		text += fmt.Sprintf(" (%d %% of %d)", f.Bytes*100/max(1, f.Of), f.Position)
+	}
+	return text
+}
