@@ -2,10 +2,13 @@ package wire
 
 import (
 	"os"
-	"regexp"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
+
+	"lockstep/internal/flattest"
+	"lockstep/wire/flat"
 )
 
 // docRow is one row of a table in docs/wire.md; cells are trimmed.
@@ -123,66 +126,24 @@ func TestDocsNameEveryBody(t *testing.T) {
 
 // TestOrderShapes checks the verifier's picture of order entry, and that of the docs, against the schema.
 func TestOrderShapes(t *testing.T) {
-	schema, err := os.ReadFile("order.fbs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shapes := map[string]shape{
-		"NewOrder": newOrderShape, "CancelOrder": cancelOrderShape, "OrderRequest": orderRequestShape,
-		"Accepted": acceptedShape, "Rejected": rejectedShape, "Executed": executedShape, "Canceled": canceledShape,
-		"OrderEvent": orderEventShape,
-	}
-	sizes := map[string]uint8{"uint64": 8, "uint32": 4, "Side": 1, "OrderReject": 1}
-	unions := map[string][]string{}
-	for _, m := range regexp.MustCompile(`union (\w+) \{([^}]*)\}`).FindAllStringSubmatch(string(schema), -1) {
-		unions[m[1]] = regexp.MustCompile(`\w+`).FindAllString(m[2], -1)
-	}
-	tables := regexp.MustCompile(`(?s)table (\w+) \{(.*?)\n\}`).FindAllStringSubmatch(string(schema), -1)
-	if len(tables) != len(shapes) {
-		t.Fatalf("the schema has %d tables, the verifier knows %d", len(tables), len(shapes))
+	tables := flattest.Tables(t, "order.fbs")
+	for name, table := range map[string]flat.Table{"OrderRequest": orderRequest, "OrderEvent": orderEvent} {
+		if !reflect.DeepEqual(tables[name], table) {
+			t.Errorf("%s: the verifier has %v, the schema %v", name, table, tables[name])
+		}
 	}
 	docs := map[string]string{}
 	for _, row := range readDocs(t)["Order entry"] {
 		docs[row[0]] = row[1]
 	}
-	for _, table := range tables {
-		var want shape
-		rest := docs[table[1]]
-		for _, f := range regexp.MustCompile(`(?m)^\s*(\w+): (\w+)`).FindAllStringSubmatch(table[2], -1) {
-			if i := strings.Index(rest, f[1]); i < 0 {
-				t.Errorf("docs: %s: no field %s, or in another order", table[1], f[1])
+	for table, fields := range flattest.Fields(t, "order.fbs") {
+		rest := docs[table]
+		for _, f := range fields {
+			if i := strings.Index(rest, f.Name); i < 0 {
+				t.Errorf("docs: %s: no field %s, or in another order", table, f.Name)
 			} else {
-				rest = rest[i+len(f[1]):]
-			}
-			if members, ok := unions[f[2]]; ok {
-				union := shapeField{size: 4, union: make([]shape, 1)}
-				for _, m := range members {
-					union.union = append(union.union, shapes[m])
-				}
-				want = append(want, shapeField{size: 1}, union)
-				continue
-			}
-			want = append(want, shapeField{size: sizes[f[2]]})
-		}
-		if !equalShapes(shapes[table[1]], want) {
-			t.Errorf("%s: the verifier has %v, the schema %v", table[1], shapes[table[1]], want)
-		}
-	}
-}
-
-func equalShapes(a, b shape) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].size != b[i].size || len(a[i].union) != len(b[i].union) {
-			return false
-		}
-		for j := range a[i].union {
-			if !equalShapes(a[i].union[j], b[i].union[j]) {
-				return false
+				rest = rest[i+len(f.Name):]
 			}
 		}
 	}
-	return true
 }

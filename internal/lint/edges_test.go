@@ -17,7 +17,8 @@ import (
 // internal/orderflow by what generates load.
 var edges = map[string][]string{
 	"wire/fb":           {},
-	"wire":              {"wire/fb"},
+	"wire/flat":         {},
+	"wire":              {"wire/fb", "wire/flat"},
 	"ringbuf":           {},
 	"internal/counters": {},
 	"internal/vfs":      {},
@@ -31,7 +32,7 @@ var edges = map[string][]string{
 
 	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire"},
 	"service/echo":      {"service", "wire"},
-	"service/orderbook": {"service", "wire", "wire/fb"},
+	"service/orderbook": {"service", "wire", "wire/fb", "wire/flat"},
 	"replica":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "journal", "transport"},
 	"sequencer":         {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "transport", "service"},
 	"client":            {"internal/counters", "internal/simbug", "agent", "wire", "transport"},
@@ -44,6 +45,7 @@ var edges = map[string][]string{
 	"internal/lint":      {},
 	"internal/system":    {},
 	"internal/testnet":   {},
+	"internal/flattest":  {"wire/flat"},
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
 	"internal/history":   {},
 	"internal/simbug":    {},
@@ -69,7 +71,7 @@ var edges = map[string][]string{
 	"examples/many": {"agent", "wire", "transport", "client", "service"},
 
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
-	"cmd/lockstep": {"command"},
+	"cmd/lockstep":     {"command"},
 	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/orderbook", "node", "bench", "tuning"},
