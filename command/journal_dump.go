@@ -15,27 +15,36 @@ import (
 
 func journalDumpCommand() *cobra.Command {
 	var f selectFlags
+	var outputs bool
 	c := &cobra.Command{
 		Use:   "dump DIR",
 		Short: "Print records as JSON, one a line",
 		Long: `Print the good records of a journal as JSON, one a line. Messages to the order book are decoded by their
 schema, the cluster's own records by theirs; other payloads are base64, with their length. --from and --to take ` + placeHelp + `;
-both ends belong to the range. If the journal is damaged behind the last record: exit code 1.`,
+both ends belong to the range. If the journal is damaged behind the last record: exit code 1.
+
+With --outputs the journal is run through the services of this build, as replay does, and each record shows the responses
+that it caused, to whichever session, those of the order book decoded.`,
 		Example: `  lockstep journal dump /var/lib/lockstep | jq -c 'select(.order) | [.time, .session, .order]'
   lockstep journal dump /var/lib/lockstep --from 2026-01-02T15:00:00Z --to 2026-01-02T15:01:00Z --service orderbook
   lockstep journal dump /var/lib/lockstep --kind term --kind config
-  lockstep journal dump /var/lib/lockstep --from seq:1000 --count 10`,
+  lockstep journal dump /var/lib/lockstep --from seq:1000 --count 10
+  lockstep journal dump /var/lib/lockstep --outputs --from seq:1000 --count 10`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: onDir(func(c *cobra.Command, dir string) error {
 			s, err := f.selection()
 			if err != nil {
 				return err
 			}
+			if outputs {
+				return printOutputs(c, dir, s)
+			}
 			_, err = printRecords(c, dir, s)
 			return err
 		}),
 	}
 	f.add(c)
+	c.Flags().BoolVar(&outputs, "outputs", false, "show the responses that each record caused")
 	return c
 }
 

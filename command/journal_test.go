@@ -82,6 +82,8 @@ func TestJournalCommandsExitAsDocumented(t *testing.T) {
 	run(1, "journal stat BAD", "damaged", "sequence 251 at position")
 	run(0, "journal dump GOOD --count 1", `"kind":"term"`)
 	run(0, "journal dump GOOD --from seq:505", `"sequence":505`)
+	run(0, "journal dump GOOD --outputs --from seq:300", `"outputs":[{`, `"report":{"kind":"executed"`, `"sequence":505`)
+	run(1, "journal dump BAD --outputs", `"sequence":251`, "damaged")
 	run(1, "journal dump BAD --from seq:200", `"sequence":251`, "damaged")
 	run(0, "journal dump BAD --to seq:200", `"sequence":200`)
 	run(2, "journal dump GOOD --from soon", "soon", "seq:17")

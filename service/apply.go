@@ -47,6 +47,9 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		return false, d.haltUnknown(r)
 	}
 	d.settle(r)
+	if d.o.OnOutput != nil && r.Position >= d.quiet {
+		d.tellOutputs()
+	}
 	d.meters.timers.Set(uint64(d.timers.Len()))
 	d.meters.timersRefused.Set(d.context.refused)
 	d.extendHash(r)
@@ -282,6 +285,15 @@ func (d *Driver) settle(r *wire.Record) {
 		closed++
 		d.meters.slow.Inc()
 		d.closeSession(s, wire.RefusalSlowConsumer)
+	}
+}
+
+// tellOutputs tells of the responses that the record caused, those that go nowhere left out.
+func (d *Driver) tellOutputs() {
+	for i := range d.stage.items {
+		if it := &d.stage.items[i]; it.head.Kind == EgressResponse {
+			d.o.OnOutput(&it.head, d.stage.payload(it))
+		}
 	}
 }
 

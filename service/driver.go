@@ -28,6 +28,9 @@ type Options struct {
 	OnAbort func(at wire.Position, err error)
 	// OnHalt is told on the driver's thread when apply halts, and, with nil, when it goes on. nil: nobody is.
 	OnHalt func(*Halt)
+	// OnOutput is told, on the driver's thread, of every response when it is numbered, but for those of records that were
+	// applied before in this run. The payload is good during the call. nil: nobody is.
+	OnOutput func(head *Egress, payload []byte)
 	// Sink takes the snapshots that the log asks for. nil: this node takes none.
 	Sink Sink
 	// Base opens the newest snapshot at or below a position, for the driver to begin from; nil and no error: it begins

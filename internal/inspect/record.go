@@ -39,6 +39,9 @@ type Record struct {
 	// A payload that is of none of these.
 	PayloadBytes int    `json:"payload_bytes,omitempty"`
 	Payload      []byte `json:"payload,omitempty"` // base64
+
+	// The responses that it caused, to any session, in order; View leaves them out.
+	Outputs []Output `json:"outputs,omitempty"`
 }
 
 // Order is a message to the order book: enter, or cancel (then there is no side, price or quantity).

@@ -79,6 +79,9 @@ type Options struct {
 	// with. nil: all do.
 	Covers   func(*wire.Record) bool
 	Services Services
+	// Output is told of every response that the records applied cause, in order. The payload is good during the call. nil:
+	// nobody is.
+	Output func(head *service.Egress, payload []byte)
 }
 
 // New returns a player of the log that o describes. ErrNoBeginning when it can begin nowhere.
@@ -158,7 +161,7 @@ func (p *Player) begin(o *Options, base *snapshot.Manifest, limits service.Limit
 	p.bases.begun = false
 	p.driver, err = service.NewDriver(service.Options{
 		Ring: ring, Source: &p.source, Progress: p.progress, Services: list, Fresh: o.Services, Base: p.bases.open,
-		Limits: limits, Batch: 1,
+		Limits: limits, Batch: 1, OnOutput: o.Output,
 		Commands: ringbuf.NewSPSC(make([]service.Command, commandSlots)),
 		Egress:   ringbuf.NewMessageRing(make([]byte, egressBytes)),
 	})

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +82,47 @@ func TestReplayIsTheSameHoweverItIsCut(t *testing.T) {
 	if len(hashes) < len(byRecord)/2 {
 		t.Errorf("%d states at %d positions", len(hashes), len(byRecord))
 	}
+}
+
+// TestOutputsAreThoseOfTheRecords: each response once, under the record that caused it, whether the replay takes the
+// records one by one or all at once.
+func TestOutputsAreThoseOfTheRecords(t *testing.T) {
+	fs := vfs.NewMem()
+	l := newLog(t, fs, "/node", 500)
+	l.Finish()
+	run := func(ends []wire.Position) (list []string) {
+		p, err := New(Options{FS: fs, Dir: l.Dir, End: l.Chain.Position, Services: production,
+			Output: func(h *service.Egress, payload []byte) {
+				list = append(list, fmt.Sprintf("%d %d %x %d %x", h.Position, h.Sequence, h.Session, h.Response, payload))
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for _, end := range ends {
+			before := len(list)
+			if _, err := p.Apply(end); err != nil {
+				t.Fatal(err)
+			}
+			if len(ends) > 1 && len(list) > before && !strings.HasPrefix(list[before], fmt.Sprint(begins(l, end), " ")) {
+				t.Fatalf("the record that ends at %d put out %s", end, list[before])
+			}
+		}
+		return list
+	}
+	one, all := run(l.Ends), run(l.Ends[len(l.Ends)-1:])
+	if !slices.Equal(one, all) || len(one) < 500 {
+		t.Errorf("%d responses one by one, %d at once", len(one), len(all))
+	}
+}
+
+// begins is where the record begins that ends at end.
+func begins(l *journaltest.Log, end wire.Position) wire.Position {
+	i := slices.Index(l.Ends, end)
+	if i == 0 {
+		return 0
+	}
+	return l.Ends[i-1]
 }
 
 // fragile panics on a message that says so.
