@@ -34,6 +34,7 @@ type Result struct {
 	Term        wire.Term     // of the leader that acknowledged it
 	Response    []byte        // the first response to it; nil unless LevelApplied was asked for and there is one
 	More        [][]byte      // the other responses, in order
+	Services    []uint16      // the services that the responses are from: of Response, then of each of More
 }
 
 // Conn is a session for any number of goroutines. One of its own moves it along.
@@ -290,16 +291,18 @@ func (k *connHandler) OnAck(a Ack) {
 // OnResponse implements Handler.
 func (k *connHandler) OnResponse(r Response) {
 	s := k.submits[r.Correlation]
-	switch {
-	case s == nil || s.level != wire.LevelApplied:
+	if s == nil || s.level != wire.LevelApplied {
 		if k.onAnswer != nil {
 			k.onAnswer(r)
 		}
-	case s.result.Response == nil:
-		s.result.Response = append(make([]byte, 0, len(r.Payload)), r.Payload...)
-	default:
-		s.result.More = append(s.result.More, append([]byte(nil), r.Payload...))
+		return
 	}
+	s.result.Services = append(s.result.Services, r.Service)
+	if s.result.Response == nil {
+		s.result.Response = append(make([]byte, 0, len(r.Payload)), r.Payload...)
+		return
+	}
+	s.result.More = append(s.result.More, append([]byte(nil), r.Payload...))
 }
 
 // OnEvent implements Handler.

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"lockstep/client"
-	"lockstep/node"
 	"lockstep/service"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -29,8 +28,7 @@ func clientToolsCommand() *cobra.Command {
 
 // sendFlags say where the cluster is and how messages are sent.
 type sendFlags struct {
-	reach   orderFlags // nodes, cluster, transport
-	config  string
+	reach   reachFlags // nodes, cluster, transport
 	service string
 	levels  []string
 	hex     bool
@@ -42,9 +40,7 @@ type sendFlags struct {
 
 func (f *sendFlags) register(c *cobra.Command) {
 	flags := c.Flags()
-	f.reach.registerReach(flags)
-	flags.StringVar(&f.config, "config", "", "config file of any node, instead of --nodes and --cluster: a node is asked for the cluster's id")
-	flags.StringVar(&f.reach.name, "name", "lockstep client", "what operators see the session as")
+	f.reach.register(flags, "lockstep client")
 	flags.StringVar(&f.service, "service", "echo", "service that the messages are for: echo, orderbook, or its number")
 	flags.BoolVar(&f.hex, "hex", false, "messages are given, and responses printed, as hexadecimal digits")
 	flags.BoolVar(&f.asJSON, "json", false, "print a JSON object a line")
@@ -134,12 +130,7 @@ func (f *sendFlags) run(c *cobra.Command, args []string, p printer) error {
 
 // options are the client's, with an open transport.
 func (f *sendFlags) options(ctx context.Context) (client.Options, transport.Transport, error) {
-	if f.config != "" {
-		if err := f.fromConfig(ctx); err != nil {
-			return client.Options{}, nil, err
-		}
-	}
-	o, tr, err := f.reach.options()
+	o, tr, err := f.reach.options(ctx)
 	if err != nil || tr != nil {
 		return o, tr, err
 	}
@@ -149,29 +140,6 @@ func (f *sendFlags) options(ctx context.Context) (client.Options, transport.Tran
 	}
 	tr, err = transport.OpenUDP(transport.UDPOptions{Local: local})
 	return o, tr, err
-}
-
-// fromConfig takes the nodes from a config file, and asks them for what it does not have: the cluster's id.
-func (f *sendFlags) fromConfig(ctx context.Context) error {
-	cfg, err := node.Load(f.config)
-	if err != nil {
-		return err
-	}
-	f.reach.nodes = nil
-	for _, n := range cfg.Cluster.Nodes {
-		f.reach.nodes = append(f.reach.nodes, n.Data)
-	}
-	if f.reach.cluster != "" {
-		return nil
-	}
-	for _, asked := range node.Ask(ctx, controlClient, cfg.Cluster.Nodes) {
-		if asked.Err == nil {
-			f.reach.cluster = asked.Status.Cluster
-			return nil
-		}
-		err = asked.Err
-	}
-	return fmt.Errorf("no node of %s says what its cluster's id is (--cluster does, too): %w", f.config, err)
 }
 
 func parseService(s string) (uint16, error) {

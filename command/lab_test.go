@@ -62,7 +62,7 @@ func TestLabFromTheShell(t *testing.T) {
 		lockstep(t, inLab("exec", self, "order", "new", "--side", "sell", "--price", "7", "--quantity", "1",
 			"--level", level)...).want(t, 0, "is "+level, "order 1 accepted")
 	}
-	lockstep(t, inLab("exec", self, "order", "cancel")...).want(t, 0, "order 1 rejected: UnknownOrder")
+	lockstep(t, inLab("exec", self, "order", "cancel")...).want(t, exitRefused, "order 1 rejected: UnknownOrder")
 	lockstep(t, inLab("exec", "sh", "-c", "exit 7")...).want(t, 7)
 	lockstep(t, inLab("exec", "--client", "2", "true")...).want(t, exitUsage, "clients 1 to 1")
 
