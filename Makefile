@@ -37,8 +37,8 @@ deps-generate:
 	@scripts/install-packages clang:clang llvm:llvm-strip libbpf-dev:/usr/include/bpf/bpf_helpers.h \
 	  linux-libc-dev:/usr/include/linux/bpf.h flatbuffers-compiler:flatc
 
-generate: deps-generate ## regenerates wire/fb and the XDP object
-	@$(GO) generate ./wire ./xdp
+generate: deps-generate ## regenerates the schemas' code (wire, services) and the XDP object
+	@$(GO) generate ./wire ./service/... ./xdp
 
 generate-check: ## generated files are up to date (where the compilers are the ones they were made with)
 	@scripts/generate-check

@@ -14,7 +14,7 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 	d.meters.position.Set(uint64(r.Position))
 	d.meters.records.Inc()
 	d.stage.reset()
-	d.context.record = r
+	d.context.record, d.context.work = r, 0
 	if !r.Known() {
 		return false, d.haltUnknown(r)
 	}
@@ -52,6 +52,7 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 	}
 	d.meters.timers.Set(uint64(d.timers.Len()))
 	d.meters.timersRefused.Set(d.context.refused)
+	d.meters.count(d.context.work)
 	d.extendHash(r)
 	d.noteTerm(r, d.chain.Term)
 	d.chain = d.after

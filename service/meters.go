@@ -13,6 +13,8 @@ type meters struct {
 	snapshotBytes, pauseLast, pauseMax     *counters.Counter
 	timers, timersFired, timersIgnored     *counters.Counter
 	timersRefused                          *counters.Counter
+	workMax, workHigh                      *counters.Counter
+	worst                                  int
 }
 
 // ignored is the one help text of a name with several labels.
@@ -59,6 +61,19 @@ func newMeters(f *counters.File) meters {
 		snapshotBytes: counter("lockstep_snapshot_bytes", "Size of the newest snapshot written"),
 		pauseLast:     counter("lockstep_snapshot_pause_ns{of=\"last\"}", pauseHelp),
 		pauseMax:      counter("lockstep_snapshot_pause_ns{of=\"max\"}", pauseHelp),
+		workMax:       counter("lockstep_record_work_max", "Units of work that the costliest record took; 65536 halt apply"),
+		workHigh:      counter("lockstep_records_heavy_total", "Records that took more than half of the work that halts apply"),
 		skipped:       counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
+	}
+}
+
+// count takes in what a record cost.
+func (m *meters) count(work int) {
+	if work > m.worst {
+		m.worst = work
+		m.workMax.Set(uint64(work))
+	}
+	if work > MaxWork/2 {
+		m.workHigh.Inc()
 	}
 }

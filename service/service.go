@@ -15,6 +15,18 @@ const (
 	Echo uint16 = 1
 	// OrderBook is the order book (package service/orderbook).
 	OrderBook uint16 = 2
+	// KV is the key/value store (package service/kv).
+	KV uint16 = 3
+	// Lock is locks (package service/lock).
+	Lock uint16 = 4
+	// Queue is work queues (package service/queue).
+	Queue uint16 = 5
+	// TimerService is timers that clients set (package service/timer).
+	TimerService uint16 = 6
+	// Transaction carries commands for several services, applied as one: the driver's own.
+	Transaction uint16 = 7
+	// FirstOwn .. MaxServices-1 are for services that somebody adds of his own.
+	FirstOwn uint16 = 8
 )
 
 // MaxServices bounds the service numbers: 1 .. MaxServices-1.
@@ -35,6 +47,8 @@ const (
 	MaxOutputBytes = 1 << 20
 	// MaxResponse is the longest payload of a response, in bytes.
 	MaxResponse = wire.MaxMessage
+	// MaxWork is how many units of work one record may cost (Context.Count).
+	MaxWork = 1 << 16
 )
 
 // Service is a deterministic state machine. Every method runs on the driver's thread, unpinned. What a service does
@@ -71,6 +85,7 @@ type Context struct {
 	stage   *stage
 	timers  *Timers
 	refused uint64 // timers for which there was no room
+	work    int    // units of this record
 }
 
 // Timestamp is the record's stamp, ns since the Unix epoch: the only time there is. It strictly increases.
@@ -90,6 +105,18 @@ func (c *Context) Respond(session wire.SessionID, payload []byte) {
 	c.stage.respond(c.service, session, payload)
 }
 
+// Count takes units of work into account: one for each order looked at, key walked, item expired, or whatever else a record
+// may do many of. A service bounds what one record costs by itself, far below MaxWork: beyond that Count panics, which halts
+// apply. Nothing that is answered may depend on the count.
+func (c *Context) Count(units int) {
+	if c.work += units; units < 0 || units > MaxWork || c.work > MaxWork {
+		panic("service: one record cost more than MaxWork units of work")
+	}
+}
+
+// Work is how many units the record has cost so far.
+func (c *Context) Work() int { return c.work }
+
 // NewContext returns a context that is not bound to a driver, for the tests of a service. Each calls Begin with the
 // record, the service's method, and Responses and Timers.
 func NewContext() *Context {
@@ -98,7 +125,7 @@ func NewContext() *Context {
 
 // Begin binds the context to a record and forgets earlier responses.
 func (c *Context) Begin(r *wire.Record) {
-	c.record, c.service = r, r.Service
+	c.record, c.service, c.work = r, r.Service, 0
 	c.stage.reset()
 }
 

@@ -278,7 +278,7 @@ func (d *Driver) readTimers(r *chunkReader) {
 		return
 	}
 	n := r.uint32()
-	if n > uint32(d.o.Limits.Timers) {
+	if n > uint32(d.o.Limits.Timers+deadlineTimers) {
 		r.fail("%d timers, and %d may be pending", n, d.o.Limits.Timers)
 	}
 	var before Timer

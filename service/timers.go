@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"errors"
+	"fmt"
 
 	"lockstep/internal/simbug"
 	"lockstep/wire"
@@ -38,6 +39,8 @@ type Timers struct {
 	heap  []timerNode
 	slots []int32 // 1 + place in heap; 0: free
 	mask  uint32
+	limit int
+	own   int // of them those of Deadlines, which do not count
 }
 
 type timerNode struct {
@@ -45,13 +48,25 @@ type timerNode struct {
 	slot uint32
 }
 
-// NewTimers returns an empty set that holds at most limit timers.
+// NewTimers returns an empty set that holds at most limit timers, and those of Deadlines.
 func NewTimers(limit int) *Timers {
+	most := limit + deadlineTimers
 	n := 1
-	for n < 2*limit {
+	for n < 2*most {
 		n *= 2
 	}
-	return &Timers{heap: make([]timerNode, 0, limit), slots: make([]int32, n), mask: uint32(n - 1)}
+	return &Timers{heap: make([]timerNode, 0, most), slots: make([]int32, n), mask: uint32(n - 1), limit: limit}
+}
+
+// own says whether a timer is that of a service's Deadlines.
+func (t *Timer) own() bool { return t.Service != None && t.ID >= ownTimer }
+
+// admits says whether there is room for one more timer like x, and n others that are not of Deadlines.
+func (t *Timers) admits(x *Timer, n int) bool {
+	if x.own() {
+		return len(t.heap) < cap(t.heap)
+	}
+	return len(t.heap)-t.own+n < t.limit
 }
 
 // Len is how many timers are pending.
@@ -83,8 +98,11 @@ func (t *Timers) Set(x Timer) bool {
 		t.settle(int(place - 1))
 		return true
 	}
-	if len(t.heap) == cap(t.heap) {
+	if !t.admits(&x, 0) {
 		return false
+	}
+	if x.own() {
+		t.own++
 	}
 	t.heap = append(t.heap, timerNode{x, slot})
 	t.slots[slot] = int32(len(t.heap))
@@ -99,6 +117,9 @@ func (t *Timers) Cancel(service uint16, id uint64) bool {
 	if place < 0 {
 		return false
 	}
+	if t.heap[place].own() {
+		t.own--
+	}
 	t.free(slot)
 	last := len(t.heap) - 1
 	moved := t.heap[last]
@@ -112,7 +133,7 @@ func (t *Timers) Cancel(service uint16, id uint64) bool {
 
 // Reset takes all timers out.
 func (t *Timers) Reset() {
-	t.heap = t.heap[:0]
+	t.heap, t.own = t.heap[:0], 0
 	clear(t.slots)
 }
 
@@ -174,8 +195,16 @@ func (t *Timers) settle(place int) {
 
 // SetTimer makes a timer of this service pending: once the log's time is at or past the deadline (ns since the Unix
 // epoch), a record fires it (Timed.OnTimer). A timer of that id that is pending is set anew. ErrTimers, and nothing
-// changed, when too many are pending.
+// changed, when too many are pending. Ids are below 1<<63: those above belong to Deadlines, which are for services that
+// have many.
 func (c *Context) SetTimer(id, deadline uint64) error {
+	if id >= ownTimer {
+		panic(fmt.Sprintf("service: timer %#x: ids from 1<<63 on belong to Deadlines: programmer error", id))
+	}
+	return c.setTimer(id, deadline)
+}
+
+func (c *Context) setTimer(id, deadline uint64) error {
 	x := Timer{Service: c.service, ID: id, Deadline: deadline}
 	if !c.timers.Set(x) {
 		c.refused++

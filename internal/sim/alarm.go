@@ -13,7 +13,7 @@ import (
 )
 
 // alarmID is the number of a service that only worlds run: it sets timers, and tells the checker what becomes of them.
-const alarmID = 7
+const alarmID = service.FirstOwn
 
 // alarmIDs is how many timers it names: more than may be pending.
 const alarmIDs = 40
