@@ -37,6 +37,8 @@ var edges = map[string][]string{
 	"sequencer":         {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "transport", "service"},
 	"client":            {"internal/counters", "internal/simbug", "agent", "wire", "transport"},
 
+	"service/orderbook/match": {}, // the standard library only
+
 	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
 		"replica", "sequencer", "service", "service/echo", "service/orderbook", "tuning"},
