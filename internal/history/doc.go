@@ -9,6 +9,9 @@
 //
 // CheckWindows has the search done as well, by porcupine, on parts of the history: the two must agree.
 //
+// What services promise beyond that is here as well, without any service: the key/value store's (ReplayKV by sequences, SearchKV by
+// porcupine without them), Locks, Queues, Timers. They are told of answers in the order of the log, and say which cannot be.
+//
 // # Thread ownership
 //
 // Pure functions.

@@ -104,6 +104,7 @@ type checker struct {
 	places   map[place]uint32     // checksums
 	log      []committed
 	payloads [][]byte
+	bytes    committedLog
 	end      wire.Position
 	byAt     map[wire.Position]int
 	deeds    map[deed]int // index in log
@@ -348,6 +349,7 @@ func (c *checker) extend(m *member, e *entry, by wire.Term) bool {
 	c.byAt[e.at] = len(c.log)
 	c.log = append(c.log, committed{r, e.chain, by})
 	c.payloads = append(c.payloads, payload)
+	c.bytes = append(c.bytes, b...)
 	c.end = e.chain.Position
 	c.w.count.Committed++
 	c.apply(&r, payload)

@@ -148,6 +148,7 @@ func (c *checker) onResponse(s *session, r client.Response) {
 			s.owner.number, r.Number, r.Position)
 		return
 	}
+	s.heard = append(s.heard, heard{r.Service, r.Correlation, r.Position, service.MixBytes(0, r.Payload)})
 	if r.Service != service.Echo {
 		return
 	}

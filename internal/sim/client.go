@@ -51,6 +51,7 @@ type session struct {
 	closed    bool
 	event     client.Event // that closed it
 	acks      []client.Ack // all of them, in worlds that count what survives
+	heard     []heard      // responses, by number-1
 }
 
 // load is a client of the cluster: it has one session at a time.

@@ -298,6 +298,7 @@ func (c *checker) giveUp(m *member) {
 		c.log, c.payloads, c.end = append(c.log, log[i]), append(c.payloads, payloads[i]), log[i].chain.Position
 		c.apply(&log[i].Record, payloads[i])
 	}
+	c.bytes = c.bytes[:c.end]
 	for _, known := range []map[wire.Position]uint64{c.states, c.hashes} {
 		for at := range known {
 			if at > c.end {

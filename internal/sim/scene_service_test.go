@@ -37,7 +37,7 @@ func TestNodeThatDivergesIsFound(t *testing.T) {
 					said = err.Error()
 					return strings.Contains(said, "the services of this node have diverged: at position")
 				}
-				bad.wrong = true
+				bad.wrong, s.lied = true, true
 				ends := s.count.Ends
 				s.await("it to stop", patience, func() bool { return s.count.Ends > ends })
 				bad.wrong, bad.excuse = false, nil

@@ -34,6 +34,7 @@ type World struct {
 	trace    trace
 	count    Counts
 	healed   bool
+	lied     bool // a script's: a node has answered what the others would not
 	failure  error
 }
 
@@ -177,6 +178,9 @@ func (w *World) finish() {
 	}
 	if w.failure == nil {
 		w.check.history()
+	}
+	if w.failure == nil {
+		w.check.verdict()
 	}
 	for _, m := range w.members {
 		if m.process != nil {

@@ -1,0 +1,179 @@
+package judge
+
+import (
+	"bytes"
+	"fmt"
+
+	"lockstep/internal/history"
+	"lockstep/service"
+	"lockstep/wire"
+)
+
+// Output is a response that a record caused.
+type Output struct {
+	Service     uint16
+	Session     wire.SessionID
+	Correlation uint64 // of the message of this session that asked for it; 0: none did
+	Number      uint64 // in its session
+	Position    wire.Position
+	Payload     []byte
+}
+
+// Judge is told what was asked and answered. Its services are made by Wrap.
+type Judge struct {
+	sessions map[wire.SessionID]*asked
+	over     []wire.SessionID // closed by the record that is being applied
+	outputs  []Output         // of that record
+	all      map[wire.SessionID][]Output
+	jurors   [service.MaxServices]juror
+	stamp    uint64
+	// Applied counts messages that took effect, by service.
+	Applied [service.MaxServices]int
+}
+
+// asked is how far a session has come.
+type asked struct {
+	next uint64 // correlation
+}
+
+// juror judges one service.
+type juror interface {
+	// message is told of a command that the service carried out, and of all that the record had it say.
+	message(at history.Moment, session wire.SessionID, payload []byte, said []Output) error
+	// timer is told of what the service said at a timer record of its own.
+	timer(at history.Moment, said []Output) error
+	// closed is told of a session that is over, and of what the service said about that.
+	closed(at history.Moment, session wire.SessionID, said []Output) error
+	// end is told of the last stamp of the log.
+	end(stamp uint64) error
+}
+
+// New returns a judge of a log, from its beginning.
+func New() *Judge {
+	return &Judge{sessions: map[wire.SessionID]*asked{}, all: map[wire.SessionID][]Output{}}
+}
+
+// probe is the echo service, which says when sessions begin and end.
+type probe struct {
+	service.Service
+	j *Judge
+}
+
+// OnSession implements service.Service.
+func (p *probe) OnSession(ctx *service.Context, session wire.SessionID, opened bool) {
+	p.Service.OnSession(ctx, session, opened)
+	if opened {
+		p.j.sessions[session] = &asked{next: 1}
+	} else {
+		p.j.over = append(p.j.over, session)
+	}
+}
+
+// Wrap has the services of a replay tell the judge of sessions. They put out what they would anyway.
+func (j *Judge) Wrap(list [service.MaxServices]service.Service) [service.MaxServices]service.Service {
+	list[service.Echo] = &probe{list[service.Echo], j}
+	return list
+}
+
+// Output takes a response: service.Options.OnOutput.
+func (j *Judge) Output(head *service.Egress, payload []byte) {
+	o := Output{Service: head.Service, Session: head.Session, Correlation: head.Correlation, Number: head.Response,
+		Position: head.Position, Payload: bytes.Clone(payload)}
+	j.outputs = append(j.outputs, o)
+	j.all[o.Session] = append(j.all[o.Session], o)
+}
+
+// Response is what a session was to be told with a number; false: nothing.
+func (j *Judge) Response(session wire.SessionID, number uint64) (Output, bool) {
+	list := j.all[session]
+	if number == 0 || number > uint64(len(list)) {
+		return Output{}, false
+	}
+	return list[number-1], true
+}
+
+// Record takes a record that has just been applied.
+func (j *Judge) Record(r *wire.Record, payload []byte) error {
+	said, over := j.outputs, j.over
+	j.outputs, j.over = nil, nil
+	at := history.Moment{Sequence: r.Sequence, Stamp: r.Timestamp}
+	j.stamp = r.Timestamp
+	if err := j.record(at, r, payload, said, len(over) > 0); err != nil {
+		return fmt.Errorf("record %d, kind %v, service %d, session %x: %w", r.Sequence, r.Kind, r.Service, r.Session, err)
+	}
+	for _, session := range over {
+		delete(j.sessions, session)
+		for id, juror := range j.jurors {
+			if juror == nil {
+				continue
+			}
+			if err := juror.closed(at, session, of(uint16(id), said)); err != nil {
+				return fmt.Errorf("record %d closes session %x: %w", r.Sequence, session, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (j *Judge) record(at history.Moment, r *wire.Record, payload []byte, said []Output, closes bool) error {
+	switch r.Kind {
+	case wire.RecordMessage:
+		s := j.sessions[r.Session]
+		if s == nil || r.Correlation != s.next {
+			if len(said) > 0 {
+				return fmt.Errorf("message %d takes no effect, and has %d responses", r.Correlation, len(said))
+			}
+			return nil
+		}
+		s.next++
+		if r.Service < service.MaxServices {
+			j.Applied[r.Service]++
+		}
+		return j.message(at, r.Session, r.Service, payload, said, closes)
+	case wire.RecordTimer:
+		if juror := j.juror(r.Service); juror != nil {
+			return juror.timer(at, said)
+		}
+	}
+	return nil
+}
+
+func (j *Judge) juror(id uint16) juror {
+	if id >= service.MaxServices {
+		return nil
+	}
+	return j.jurors[id]
+}
+
+// message has one service's juror, or those of a transaction's services, hear it.
+func (j *Judge) message(at history.Moment, session wire.SessionID, id uint16, payload []byte, said []Output, closes bool) error {
+	juror := j.juror(id)
+	if juror == nil {
+		return nil
+	}
+	return juror.message(at, session, payload, of(id, said))
+}
+
+// of are the responses of one service.
+func of(id uint16, said []Output) []Output {
+	var list []Output
+	for i := range said {
+		if said[i].Service == id {
+			list = append(list, said[i])
+		}
+	}
+	return list
+}
+
+// End takes the end of the log.
+func (j *Judge) End() error {
+	for _, juror := range j.jurors {
+		if juror == nil {
+			continue
+		}
+		if err := juror.end(j.stamp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
