@@ -50,9 +50,10 @@ var edges = map[string][]string{
 	"internal/flattest":  {"wire/flat"},
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
 	"internal/history":   {},
+	"internal/judge":     {"internal/history", "wire", "service"},
 	"internal/simbug":    {},
 	"internal/explore":   {"wire", "replica"},
-	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/orderflow", "agent", "wire",
+	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/judge", "internal/orderflow", "agent", "ringbuf", "wire",
 		"transport", "journal", "journal/snapshot", "replica", "sequencer", "service", "service/orderbook", "client", "node"},
 
 	// What `lockstep journal` is made of; journaltest is imported by tests.
