@@ -60,11 +60,5 @@ func (p *Pool) Give(b []byte) {
 	p.free[c] = append(p.free[c], b)
 }
 
-// Resize returns a block of n bytes in place of one that is given back; that one itself when n is of its size.
-func (p *Pool) Resize(b []byte, n int) []byte {
-	if cap(b) > 0 && cap(b) == size(class(n)) {
-		return b[:n]
-	}
-	p.Give(b)
-	return p.Take(n)
-}
+// Holds says whether a block is of the size that n bytes take, so that it can go on with that length.
+func (p *Pool) Holds(b []byte, n int) bool { return cap(b) == size(class(n)) }

@@ -1,0 +1,3 @@
+package kv
+
+//go:generate flatc --go -o . kv.fbs

@@ -1,0 +1,114 @@
+package kv
+
+import (
+	flatbuffers "github.com/google/flatbuffers/go"
+
+	"lockstep/service/kv/fb"
+)
+
+// The encoders below reset and reuse the builder, so what they return is good until its next use.
+
+func encodeFound(b *flatbuffers.Builder, value []byte, version uint64) []byte {
+	b.Reset()
+	v := b.CreateByteVector(value)
+	fb.FoundStart(b)
+	fb.FoundAddVersion(b, version)
+	fb.FoundAddValue(b, v)
+	return finish(b, Found, fb.FoundEnd(b))
+}
+
+func encodeAbsent(b *flatbuffers.Builder) []byte {
+	b.Reset()
+	fb.AbsentStart(b)
+	return finish(b, Absent, fb.AbsentEnd(b))
+}
+
+func encodeStored(b *flatbuffers.Builder, version, previous uint64) []byte {
+	b.Reset()
+	fb.StoredStart(b)
+	fb.StoredAddVersion(b, version)
+	fb.StoredAddPrevious(b, previous)
+	return finish(b, Stored, fb.StoredEnd(b))
+}
+
+func encodeDeleted(b *flatbuffers.Builder, previous uint64) []byte {
+	b.Reset()
+	fb.DeletedStart(b)
+	fb.DeletedAddPrevious(b, previous)
+	return finish(b, Deleted, fb.DeletedEnd(b))
+}
+
+func encodeWatching(b *flatbuffers.Builder, on bool, sequence uint64) []byte {
+	b.Reset()
+	fb.WatchingStart(b)
+	fb.WatchingAddSequence(b, sequence)
+	fb.WatchingAddOn(b, on)
+	return finish(b, Watching, fb.WatchingEnd(b))
+}
+
+func encodeConflict(b *flatbuffers.Builder, value []byte, version uint64) []byte {
+	b.Reset()
+	v := b.CreateByteVector(value)
+	fb.ConflictStart(b)
+	fb.ConflictAddVersion(b, version)
+	fb.ConflictAddValue(b, v)
+	return finish(b, Conflict, fb.ConflictEnd(b))
+}
+
+func encodeRefused(b *flatbuffers.Builder, reason Reason) []byte {
+	b.Reset()
+	fb.RefusedStart(b)
+	fb.RefusedAddReason(b, reason)
+	return finish(b, Refused, fb.RefusedEnd(b))
+}
+
+// encodeChanged encodes what watchers hear of a change; of a value that is left out they hear that.
+func encodeChanged(b *flatbuffers.Builder, e *Entry, deleted, leftOut bool) []byte {
+	b.Reset()
+	value := flatbuffers.UOffsetT(0)
+	if !deleted && !leftOut {
+		value = b.CreateByteVector(e.Value)
+	}
+	key := b.CreateByteVector(e.Key)
+	fb.ChangedStart(b)
+	fb.ChangedAddVersion(b, e.Version)
+	fb.ChangedAddKey(b, key)
+	fb.ChangedAddValue(b, value)
+	fb.ChangedAddDeleted(b, deleted)
+	fb.ChangedAddLeftOut(b, leftOut)
+	return finish(b, Changed, fb.ChangedEnd(b))
+}
+
+// appendEntry encodes one entry of a list; endEntries the list of them. The builder was reset before the first.
+func appendEntry(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, e *Entry, keyOnly bool) []flatbuffers.UOffsetT {
+	value := flatbuffers.UOffsetT(0)
+	if !keyOnly {
+		value = b.CreateByteVector(e.Value)
+	}
+	key := b.CreateByteVector(e.Key)
+	fb.EntryStart(b)
+	fb.EntryAddVersion(b, e.Version)
+	fb.EntryAddKey(b, key)
+	fb.EntryAddValue(b, value)
+	return append(list, fb.EntryEnd(b))
+}
+
+func endEntries(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, more bool) []byte {
+	fb.EntriesStartEntriesVector(b, len(list))
+	for i := len(list) - 1; i >= 0; i-- {
+		b.PrependUOffsetT(list[i])
+	}
+	entries := b.EndVector(len(list))
+	fb.EntriesStart(b)
+	fb.EntriesAddEntries(b, entries)
+	fb.EntriesAddMore(b, more)
+	return finish(b, Entries, fb.EntriesEnd(b))
+}
+
+func finish(b *flatbuffers.Builder, kind Report, report flatbuffers.UOffsetT) []byte {
+	fb.ResponseStart(b)
+	fb.ResponseAddReport(b, report)
+	fb.ResponseAddReportType(b, kind)
+	b.Finish(fb.ResponseEnd(b))
+	return b.FinishedBytes()
+}
