@@ -15,7 +15,6 @@ import (
 	"lockstep/internal/vfs"
 	"lockstep/node"
 	"lockstep/service"
-	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
 
@@ -136,7 +135,7 @@ func parsePredicate(text string) (*inspect.Selection, error) {
 
 // productionServices are those that a node of this build runs.
 func productionServices() ([service.MaxServices]service.Service, error) {
-	return node.NewServices(orderbook.Options{})
+	return node.NewServices(node.MachineLimits{})
 }
 
 // errStop ends a walk where the replay is to stop.

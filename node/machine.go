@@ -17,6 +17,7 @@ import (
 	"lockstep/ringbuf"
 	"lockstep/sequencer"
 	"lockstep/service"
+	"lockstep/service/kv"
 	"lockstep/service/orderbook"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -49,6 +50,7 @@ type Machine struct {
 // MachineLimits are what a build fixes for all nodes.
 type MachineLimits struct {
 	Book      orderbook.Options
+	KV        kv.Options
 	Service   service.Limits
 	Sequencer sequencer.Limits
 	Version   uint32 // highest behaviour version that the build has

@@ -8,14 +8,18 @@ import (
 	"lockstep/ringbuf"
 	"lockstep/service"
 	"lockstep/service/echo"
+	"lockstep/service/kv"
 	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
 
 // NewServices makes the services of this build, with nothing seen: what every node runs, and what replays a log offline.
-func NewServices(book orderbook.Options) (services [service.MaxServices]service.Service, err error) {
+func NewServices(limits MachineLimits) (services [service.MaxServices]service.Service, err error) {
+	var problems [service.MaxServices]error
 	services[service.Echo] = &echo.Service{}
-	if services[service.OrderBook], err = orderbook.New(book); err != nil {
+	services[service.OrderBook], problems[service.OrderBook] = orderbook.New(limits.Book)
+	services[service.KV], problems[service.KV] = kv.New(limits.KV)
+	if err := errors.Join(problems[:]...); err != nil {
 		return services, fmt.Errorf("node: %w", err)
 	}
 	return services, nil

@@ -116,7 +116,7 @@ func (n *Node) version() uint32 { return cmp.Or(n.machine.Limits.Version, servic
 
 // newServices makes the services that this build runs, with nothing seen.
 func (n *Node) newServices() (services [service.MaxServices]service.Service, err error) {
-	if services, err = NewServices(n.machine.Limits.Book); err != nil {
+	if services, err = NewServices(n.machine.Limits); err != nil {
 		return services, err
 	}
 	if n.machine.Services != nil {

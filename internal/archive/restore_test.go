@@ -12,12 +12,11 @@ import (
 	"lockstep/journal/snapshot"
 	"lockstep/node"
 	"lockstep/service"
-	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
 
 func production() ([service.MaxServices]service.Service, error) {
-	return node.NewServices(orderbook.Options{})
+	return node.NewServices(node.MachineLimits{})
 }
 
 // storied is the log of a node with verified snapshots, as nodes take them, in the middle of flow, all of it shipped.

@@ -22,6 +22,8 @@ var edges = map[string][]string{
 	"ringbuf":           {},
 	"internal/counters": {},
 	"internal/vfs":      {},
+	"internal/btree":    {},
+	"internal/blocks":   {},
 	"agent":             {"internal/counters", "ringbuf"},
 
 	"xdp":       {"internal/counters"},
@@ -32,6 +34,8 @@ var edges = map[string][]string{
 
 	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire"},
 	"service/echo":      {"service", "wire"},
+	"service/kv/fb":     {},
+	"service/kv":        {"internal/blocks", "internal/btree", "service", "service/kv/fb", "wire", "wire/flat"},
 	"service/orderbook": {"service", "wire", "wire/fb", "wire/flat"},
 	"replica":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "journal", "transport"},
 	"sequencer":         {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "transport", "service"},
@@ -41,7 +45,8 @@ var edges = map[string][]string{
 
 	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
-		"replica", "sequencer", "service", "service/echo", "service/orderbook", "tuning"},
+		"replica", "sequencer", "service", "service/echo", "service/kv", "service/orderbook",
+		"tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
 
 	"internal/lint":      {},

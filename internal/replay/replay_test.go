@@ -15,14 +15,13 @@ import (
 	"lockstep/journal"
 	"lockstep/node"
 	"lockstep/service"
-	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
 
 var identity = journal.Identity{Cluster: 7, Node: 1, Incarnation: 11, Run: 1}
 
 func production() ([service.MaxServices]service.Service, error) {
-	return node.NewServices(orderbook.Options{})
+	return node.NewServices(node.MachineLimits{})
 }
 
 func newLog(t *testing.T, fs vfs.FS, dir string, messages int) *journaltest.Log {
