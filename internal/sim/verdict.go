@@ -69,7 +69,7 @@ func (c *checker) again(j *judge.Judge) (*service.Driver, *service.Progress, err
 	m := &member{w: c.w}
 	machine := m.machine()
 	fresh := func() ([service.MaxServices]service.Service, error) {
-		list, err := node.NewServices(machine.Limits.Book)
+		list, err := node.NewServices(machine.Limits)
 		m.addAlarm(&list)
 		return j.Wrap(list), err
 	}
