@@ -79,9 +79,7 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 	if err != nil {
 		return err
 	}
-	for i := range services {
-		n.known[i] = services[i] != nil
-	}
+	n.known = service.Known(&services)
 	source, err := n.newSource()
 	if err != nil {
 		return err

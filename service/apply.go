@@ -14,7 +14,7 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 	d.meters.position.Set(uint64(r.Position))
 	d.meters.records.Inc()
 	d.stage.reset()
-	d.context.record, d.context.work = r, 0
+	d.context.record, d.context.work, d.context.reserved, d.context.checking = r, 0, 0, false
 	if !r.Known() {
 		return false, d.haltUnknown(r)
 	}
@@ -117,6 +117,8 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 		code = wire.RefusalSkipped
 	case r.Service == None:
 		code = reason(payload, wire.RefusalVoided)
+	case r.Service == Transaction:
+		d.applyTransaction(r, payload)
 	case r.Service >= MaxServices || d.o.Services[r.Service] == nil:
 		code = wire.RefusalUnknownService
 	default:

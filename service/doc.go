@@ -20,6 +20,7 @@
 //
 //	message        the session's next correlation: the service's Apply; any other changes nothing
 //	               service None: takes its correlation, nothing else
+//	               service Transaction: its commands' services, each Checker's Check, then each one's Apply; or none
 //	session-open   a session, if there is room and the id is new
 //	session-close  its end; how it ended is remembered of the newest ClosedSessions, and none is opened with their tokens
 //	acks           responses up to Acked are dropped (as with Acked of a message that is applied)
@@ -70,6 +71,14 @@
 // wait for the driver: bytes are copied out and the copy counts only if the ring still held them afterwards, else
 // they come from the journal, verified again. Egress is published once a batch; Applied is stored after it. A hash
 // and its position are read as a pair (report).
+//
+// # Transactions
+//
+// A message of service Transaction has up to MaxCommands commands, at most one for a service, all for services that are
+// Checkers. The driver has all of them checked, in their order, without effect; if none is refused it has all applied, in their
+// order. The services' states are apart, so what a Check promises still holds when its turn to be applied comes; what they share,
+// the driver's timers, is reserved by Context.ReserveTimer. Each command may cause and cost as much as a record of its own. The
+// transaction's own response (Outcome) is the first.
 //
 // # Failure behaviour
 //

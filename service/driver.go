@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync/atomic"
 
+	flatbuffers "github.com/google/flatbuffers/go"
+
 	"lockstep/internal/counters"
 	"lockstep/ringbuf"
 	"lockstep/wire"
@@ -115,6 +117,7 @@ type Driver struct {
 
 	context  Context
 	timed    [MaxServices]Timed // those of the services that set timers
+	several  transaction
 	stage    *stage
 	calling  uint16 // service whose code is running; 0: ours
 	reported bool   // its end is a point at which the chained hash was reported
@@ -140,8 +143,8 @@ func NewDriver(o Options) (*Driver, error) {
 	if o.Ring == nil || o.Progress == nil || o.Commands == nil || o.Egress == nil {
 		return nil, fmt.Errorf("%w: ring, progress, commands and egress are needed", ErrOptions)
 	}
-	if o.Services[None] != nil {
-		return nil, fmt.Errorf("%w: service number %d is taken", ErrOptions, None)
+	if o.Services[None] != nil || o.Services[Transaction] != nil {
+		return nil, fmt.Errorf("%w: service numbers %d and %d are taken", ErrOptions, None, Transaction)
 	}
 	if err := o.Limits.defaults(); err != nil {
 		return nil, err
@@ -166,6 +169,7 @@ func NewDriver(o Options) (*Driver, error) {
 			ErrOptions, o.Egress.MaxMessage(), need)
 	}
 	d.context.stage, d.context.timers = d.stage, d.timers
+	d.several.builder = flatbuffers.NewBuilder(MaxResponse)
 	d.useServices(o.Services)
 	d.cursor.buf = make([]byte, readBytes)
 	d.out.stop = d.mustStop

@@ -5,7 +5,10 @@ import (
 	"hash/crc32"
 	"io"
 
+	flatbuffers "github.com/google/flatbuffers/go"
+
 	"lockstep/wire"
+	"lockstep/wire/flat"
 )
 
 // ChainedHash is the chained hash over (position, outputs) as it stands.
@@ -33,3 +36,12 @@ func Reseal(b []byte) {
 		b = b[n:]
 	}
 }
+
+// TransactionTables are the tables that messages of transactions are verified by.
+func TransactionTables() map[string]flat.Table {
+	return map[string]flat.Table{"Command": commandTable, "TransactionRequest": transactionTable, "Committed": committedTable,
+		"Aborted": abortedTable, "TransactionResponse": transactionOutcomeTable}
+}
+
+// EncodeOutcome makes the first response to a transaction.
+func EncodeOutcome(b *flatbuffers.Builder, o *Outcome) []byte { return encodeOutcome(b, o) }

@@ -13,7 +13,7 @@ type meters struct {
 	snapshotBytes, pauseLast, pauseMax     *counters.Counter
 	timers, timersFired, timersIgnored     *counters.Counter
 	timersRefused                          *counters.Counter
-	workMax, workHigh                      *counters.Counter
+	workMax, workHigh, committed           *counters.Counter
 	worst                                  int
 }
 
@@ -63,6 +63,7 @@ func newMeters(f *counters.File) meters {
 		pauseMax:      counter("lockstep_snapshot_pause_ns{of=\"max\"}", pauseHelp),
 		workMax:       counter("lockstep_record_work_max", "Units of work that the costliest record took; 65536 halt apply"),
 		workHigh:      counter("lockstep_records_heavy_total", "Records that took more than half of the work that halts apply"),
+		committed:     counter("lockstep_transactions_committed_total", "Messages whose commands for several services were applied"),
 		skipped:       counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
 	}
 }

@@ -145,6 +145,7 @@ type rigOptions struct {
 	rich        bool              // a small order book and an alarm as well, made anew with the others
 	book        orderbook.Options // of that
 	version     uint32
+	more        func(*[service.MaxServices]service.Service)
 	log         *rig // its log is there already, and to be read from the journal
 }
 
@@ -197,6 +198,9 @@ func (r *rig) services(o *rigOptions) (list [service.MaxServices]service.Service
 	if o.rich {
 		r.alarm = &alarm{quiet: true}
 		list[alarmID], list[service.OrderBook] = r.alarm, smallBook(r.t, o.book)
+	}
+	if o.more != nil {
+		o.more(&list)
 	}
 	return list
 }

@@ -39,7 +39,7 @@ const (
 	Version      uint32 = 1 // the highest that this build has
 )
 
-// Limits on what one record may cause. They are part of the behaviour: the same on every node.
+// Limits on what one record may cause, or each command of a transaction. They are part of the behaviour: the same on every node.
 const (
 	// MaxOutputs is how many responses one record may cause, to all sessions together.
 	MaxOutputs = 8192
@@ -86,6 +86,9 @@ type Context struct {
 	timers  *Timers
 	refused uint64 // timers for which there was no room
 	work    int    // units of this record
+
+	checking bool // the service checks a command, and must have no effect
+	reserved int  // timers, by this message's checks
 }
 
 // Timestamp is the record's stamp, ns since the Unix epoch: the only time there is. It strictly increases.
@@ -102,6 +105,7 @@ func (c *Context) Version() uint32 { return c.version }
 // its session and kept until the client has acknowledged it; a response to a session that is not open goes nowhere.
 // It panics when a record causes more than MaxOutputs or MaxOutputBytes, or the payload is longer than MaxResponse.
 func (c *Context) Respond(session wire.SessionID, payload []byte) {
+	c.effect()
 	c.stage.respond(c.service, session, payload)
 }
 
@@ -125,8 +129,14 @@ func NewContext() *Context {
 
 // Begin binds the context to a record and forgets earlier responses.
 func (c *Context) Begin(r *wire.Record) {
-	c.record, c.service, c.work = r, r.Service, 0
+	c.record, c.service, c.work, c.reserved, c.checking = r, r.Service, 0, 0, false
 	c.stage.reset()
+}
+
+// BeginCheck is Begin for a Checker's Check: an effect panics.
+func (c *Context) BeginCheck(r *wire.Record) {
+	c.Begin(r)
+	c.checking = true
 }
 
 // Responses calls f with every response queued since Begin, in order. The payload is good until the next Begin.

@@ -15,22 +15,30 @@ type stage struct {
 	items []item
 	data  []byte
 	sent  int // items already written to the egress ring
+	// Where what the service is being called for began: what it may cause counts from there.
+	itemsFrom, dataFrom int
 }
 
 func newStage() *stage {
 	return &stage{items: make([]item, 0, MaxOutputs+64), data: make([]byte, 0, MaxOutputBytes)}
 }
 
-func (s *stage) reset() { s.items, s.data, s.sent = s.items[:0], s.data[:0], 0 }
+func (s *stage) reset() {
+	s.items, s.data, s.sent = s.items[:0], s.data[:0], 0
+	s.itemsFrom, s.dataFrom = 0, 0
+}
+
+// mark begins another command of the record: it may cause as much as a record of its own.
+func (s *stage) mark() { s.itemsFrom, s.dataFrom = len(s.items), len(s.data) }
 
 // respond queues a response. Its number, correlation and stamps are filled in when the record is settled.
 func (s *stage) respond(service uint16, session wire.SessionID, payload []byte) {
 	switch {
 	case len(payload) > MaxResponse:
 		panic("service: response longer than MaxResponse")
-	case len(s.items) >= MaxOutputs:
+	case len(s.items)-s.itemsFrom >= MaxOutputs:
 		panic("service: one record caused more than MaxOutputs responses")
-	case len(s.data)+len(payload) > MaxOutputBytes:
+	case len(s.data)-s.dataFrom+len(payload) > MaxOutputBytes:
 		panic("service: one record caused more than MaxOutputBytes of responses")
 	}
 	from := uint32(len(s.data))

@@ -205,6 +205,7 @@ func (c *Context) SetTimer(id, deadline uint64) error {
 }
 
 func (c *Context) setTimer(id, deadline uint64) error {
+	c.effect()
 	x := Timer{Service: c.service, ID: id, Deadline: deadline}
 	if !c.timers.Set(x) {
 		c.refused++
@@ -220,6 +221,7 @@ func (c *Context) CancelTimer(id uint64) bool {
 	if !ok {
 		return false
 	}
+	c.effect()
 	c.timers.Cancel(c.service, id)
 	c.stage.timer(EgressTimerCanceled, &Timer{Service: c.service, ID: id, Deadline: deadline})
 	return true
@@ -227,7 +229,7 @@ func (c *Context) CancelTimer(id uint64) bool {
 
 // timer queues what the ingress is to know of a timer. It counts as a response does.
 func (s *stage) timer(kind EgressKind, x *Timer) {
-	if len(s.items) >= MaxOutputs {
+	if len(s.items)-s.itemsFrom >= MaxOutputs {
 		panic("service: one record caused more than MaxOutputs responses and changes of timers")
 	}
 	s.items = append(s.items, item{head: Egress{Kind: kind, Service: x.Service, Correlation: x.ID, Response: x.Deadline}})
@@ -258,6 +260,7 @@ func (d *Driver) useServices(services [MaxServices]Service) {
 	d.o.Services = services
 	for i, s := range services {
 		d.timed[i], _ = s.(Timed)
+		d.several.checkers[i], _ = s.(Checker)
 	}
 }
 

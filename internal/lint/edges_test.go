@@ -32,7 +32,8 @@ var edges = map[string][]string{
 
 	"journal/snapshot": {"internal/vfs", "wire"},
 
-	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire"},
+	"service/fb":        {},
+	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "service/fb", "wire", "wire/flat"},
 	"service/echo":      {"service", "wire"},
 	"service/kv/fb":     {},
 	"service/kv":        {"internal/blocks", "internal/btree", "service", "service/kv/fb", "wire", "wire/flat"},
