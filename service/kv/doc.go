@@ -10,7 +10,7 @@
 // # Layout
 //
 //	tree (internal/btree) ── key ──> entry: block [ key | value ], version, hash
-//	watches: sorted by session and prefix
+//	watches (internal/watch) ── key ──> sessions
 //
 // Key and value lie in one block (internal/blocks), which is used again when the value changes.
 //

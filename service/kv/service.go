@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 
+	"lockstep/internal/watch"
 	"lockstep/service"
 	"lockstep/service/kv/fb"
 	"lockstep/wire"
@@ -23,7 +24,7 @@ func (s *Store) Name() string { return "kv" }
 
 // Hash implements service.Service.
 func (s *Store) Hash() uint64 {
-	return service.Mix(service.Mix(service.Mix(0, uint64(s.tree.Len())), uint64(len(s.watches))), s.sum)
+	return service.Mix(service.Mix(service.Mix(0, uint64(s.tree.Len())), s.watches.Hash()), s.sum)
 }
 
 // Memory is how many bytes the store counts, of how many.
@@ -32,7 +33,7 @@ func (s *Store) Memory() (used, limit uint64) { return s.bytes, s.options.MaxByt
 // OnSession ends the watches of a session that ends.
 func (s *Store) OnSession(_ *service.Context, session wire.SessionID, opened bool) {
 	if !opened {
-		s.forget(session)
+		s.watches.Forget(session)
 	}
 }
 
@@ -62,7 +63,11 @@ func (s *Store) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 		s.list = s.list[:0]
 		ctx.Respond(r.Session, s.span(ctx, q))
 	case Watch:
-		s.watch(r.Session, q.Key, q.On)
+		if w := (watch.Watch{Session: r.Session, Key: q.Key}); q.On {
+			s.watches.Add(w)
+		} else {
+			s.watches.Remove(w)
+		}
 		ctx.Respond(r.Session, encodeWatching(s.builder, q.On, r.Sequence))
 	}
 }
@@ -116,7 +121,7 @@ func (s *Store) sound(session wire.SessionID, q *Request) Reason {
 		if len(q.Key) > MaxKey {
 			return reasonBadKey
 		}
-		if _, there := s.place(session, q.Key); q.On && !there && len(s.watches) >= s.options.MaxWatches {
+		if q.On && !s.watches.Fits(watch.Watch{Session: session, Key: q.Key}) {
 			return reasonTooManyWatches
 		}
 	default:
@@ -148,6 +153,20 @@ func (s *Store) delete(ctx *service.Context, r *wire.Record, e *entry) {
 	view.Version = r.Sequence
 	s.tell(ctx, &view, true)
 	s.remove(e)
+}
+
+// tell tells all who watch of a change.
+func (s *Store) tell(ctx *service.Context, e *Entry, deleted bool) {
+	ctx.Count(s.watches.Len())
+	watching := s.watches.Concerned(e.Key)
+	if watching == 0 {
+		return
+	}
+	leftOut := !deleted && watching*(len(e.Key)+len(e.Value)+entryBytes) > maxEventBytes
+	event := encodeChanged(s.builder, e, deleted, leftOut)
+	for session := s.watches.After(0, e.Key); session != 0; session = s.watches.After(session, e.Key) {
+		ctx.Respond(session, event)
+	}
 }
 
 // span lists the keys that a Range asks for.

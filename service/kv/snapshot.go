@@ -9,21 +9,19 @@ import (
 	"io"
 
 	"lockstep/service"
-	"lockstep/wire"
 )
 
-// Layout of a snapshot, little-endian. Keys ascend, watches ascend by session and prefix, so that equal stores give equal bytes.
+// Layout of a snapshot, little-endian. Keys ascend, so that equal stores give equal bytes.
 //
-//	magic u64 | max keys u64 | max bytes u64 | max watches u64 | keys u64 | watches u64
+//	magic u64 | max keys u64 | max bytes u64 | max watches u64 | keys u64
 //	keys times: key length u16 | value length u32 | version u64 | key | value
-//	watches times: prefix length u16 | session u64 | prefix
+//	watches, as internal/watch writes them
 //	hash u64 (of the store, as Hash has it)
 const (
 	snapshotMagic = 0x31303030_2056_4b2e // ".KV 0001"
-	snapshotHead  = 48
+	snapshotHead  = 40
 	snapshotOwn   = 32 // of the head, what must be the same
 	entryHead     = 14
-	watchHead     = 10
 )
 
 // ErrSnapshot says that a snapshot cannot be restored.
@@ -36,7 +34,6 @@ func (s *Store) snapshotHead() (h [snapshotHead]byte) {
 	le.PutUint64(h[16:], o.MaxBytes)
 	le.PutUint64(h[24:], uint64(o.MaxWatches))
 	le.PutUint64(h[32:], uint64(s.tree.Len()))
-	le.PutUint64(h[40:], uint64(len(s.watches)))
 	return h
 }
 
@@ -59,18 +56,13 @@ func (s *Store) Snapshot(w io.Writer) error {
 		out.Write(h[:])
 		_, err = out.Write(e.block)
 	}
-	for i := 0; i < len(s.watches) && err == nil; i++ {
-		x := &s.watches[i]
-		var h [watchHead]byte
-		le.PutUint16(h[0:], uint16(x.length))
-		le.PutUint64(h[2:], uint64(x.session))
-		out.Write(h[:])
-		_, err = out.Write(x.key())
+	if err == nil {
+		err = s.watches.Snapshot(out)
 	}
 	var tail [8]byte
 	le.PutUint64(tail[:], s.Hash())
 	out.Write(tail[:])
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(err, out.Flush()); err != nil {
 		return fmt.Errorf("kv: snapshot: %w", err)
 	}
 	return nil
@@ -91,10 +83,7 @@ func (s *Store) Restore(r io.Reader) error {
 	case string(own[:snapshotOwn]) != string(head[:snapshotOwn]):
 		return fmt.Errorf("%w: %w: it is not one of a store with these options (%+v)", ErrSnapshot, service.ErrUnsuited, s.options)
 	}
-	keys, watches := le.Uint64(head[32:]), le.Uint64(head[40:])
-	if watches > uint64(s.options.MaxWatches) {
-		return fmt.Errorf("%w: %d watches, of %d at most", ErrSnapshot, watches, s.options.MaxWatches)
-	}
+	keys := le.Uint64(head[32:])
 	var b [MaxKey + MaxValue]byte
 	var last [MaxKey]byte
 	before := last[:0]
@@ -105,10 +94,8 @@ func (s *Store) Restore(r io.Reader) error {
 		}
 		before = append(last[:0], key...)
 	}
-	for n := range watches {
-		if err := s.restoreWatch(in, n, b[:]); err != nil {
-			return err
-		}
+	if err := s.watches.Restore(in); err != nil {
+		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	if _, err := io.ReadFull(in, head[:8]); err != nil {
 		return fmt.Errorf("%w: its hash: %w", ErrSnapshot, err)
@@ -146,26 +133,6 @@ func (s *Store) restoreEntry(r io.Reader, n uint64, b, before []byte) (key []byt
 	}
 	s.set(nil, key, value, version)
 	return key, nil
-}
-
-func (s *Store) restoreWatch(r io.Reader, n uint64, b []byte) error {
-	var h [watchHead]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
-		return fmt.Errorf("%w: watch %d: %w", ErrSnapshot, n, err)
-	}
-	le := binary.LittleEndian
-	length, session := int(le.Uint16(h[0:])), wire.SessionID(le.Uint64(h[2:]))
-	if length > MaxKey || session == 0 {
-		return fmt.Errorf("%w: watch %d has a prefix of %d bytes, of session %d", ErrSnapshot, n, length, session)
-	}
-	if _, err := io.ReadFull(r, b[:length]); err != nil {
-		return fmt.Errorf("%w: watch %d: %w", ErrSnapshot, n, err)
-	}
-	if at, there := s.place(session, b[:length]); there || at != len(s.watches) {
-		return fmt.Errorf("%w: watch %d is not above the one before", ErrSnapshot, n)
-	}
-	s.watch(session, b[:length], true)
-	return nil
 }
 
 var _ service.Service = (*Store)(nil)

@@ -8,6 +8,7 @@ import (
 
 	"lockstep/internal/blocks"
 	"lockstep/internal/btree"
+	"lockstep/internal/watch"
 	"lockstep/service"
 )
 
@@ -81,8 +82,8 @@ type Store struct {
 	tree    *btree.Tree
 	blocks  blocks.Pool
 	bytes   uint64 // as MaxBytes counts them
-	sum     uint64 // of the hashes of entries and watches
-	watches []watch
+	sum     uint64 // of the hashes of entries
+	watches *watch.List
 
 	request Request
 	list    []flatbuffers.UOffsetT
@@ -97,7 +98,7 @@ func New(o Options) (*Store, error) {
 	s := &Store{options: o, list: make([]flatbuffers.UOffsetT, 0, MaxRange), builder: flatbuffers.NewBuilder(1024)}
 	s.blocks.Keep = int(o.MaxBytes / 4)
 	s.tree = btree.New(func(id uint32) []byte { return s.entries[id].key() })
-	s.watches = make([]watch, 0, o.MaxWatches)
+	s.watches = watch.New(o.MaxWatches)
 	s.clear()
 	return s, nil
 }
@@ -105,7 +106,7 @@ func New(o Options) (*Store, error) {
 func (s *Store) clear() {
 	s.entries, s.free = append(s.entries[:0], entry{}), s.free[:0]
 	s.tree.Reset()
-	s.watches = s.watches[:0]
+	s.watches.Reset()
 	s.bytes, s.sum = 0, 0
 }
 
