@@ -19,6 +19,7 @@ import (
 	"lockstep/service"
 	"lockstep/service/kv"
 	"lockstep/service/orderbook"
+	"lockstep/service/queue"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -51,6 +52,7 @@ type Machine struct {
 type MachineLimits struct {
 	Book      orderbook.Options
 	KV        kv.Options
+	Queue     queue.Options
 	Service   service.Limits
 	Sequencer sequencer.Limits
 	Version   uint32 // highest behaviour version that the build has

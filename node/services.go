@@ -10,6 +10,7 @@ import (
 	"lockstep/service/echo"
 	"lockstep/service/kv"
 	"lockstep/service/orderbook"
+	"lockstep/service/queue"
 	"lockstep/wire"
 )
 
@@ -19,6 +20,7 @@ func NewServices(limits MachineLimits) (services [service.MaxServices]service.Se
 	services[service.Echo] = &echo.Service{}
 	services[service.OrderBook], problems[service.OrderBook] = orderbook.New(limits.Book)
 	services[service.KV], problems[service.KV] = kv.New(limits.KV)
+	services[service.Queue], problems[service.Queue] = queue.New(limits.Queue)
 	if err := errors.Join(problems[:]...); err != nil {
 		return services, fmt.Errorf("node: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"lockstep/sequencer"
 	"lockstep/service"
 	"lockstep/service/orderbook"
+	queues "lockstep/service/queue"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -139,6 +140,7 @@ func (m *member) machine() node.Machine {
 		Services: m.addAlarm,
 		Limits: node.MachineLimits{
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
+			Queue:        queues.Options{Queues: 16, Messages: 512, Blocks: 1024, Keys: 256, Waiters: 64, Payload: 4096},
 			Service:      of,
 			ScrubPauseNs: m.w.o.Store.ScrubPauseNs, PinNs: m.w.o.Store.PinNs,
 			Sequencer: sequencer.Limits{Sessions: of.Sessions + 4, Timers: of.Timers, Acks: m.w.o.Acks, Assemblies: m.w.o.Assemblies,

@@ -77,7 +77,9 @@ func (m *model) count() (messages, blocks, keys, waiters int) {
 	return messages, blocks, keys, waiters
 }
 
-func (m *model) respond(to wire.SessionID, r queue.Response) { m.out = append(m.out, sent{to, tidy(r)}) }
+func (m *model) respond(to wire.SessionID, r queue.Response) {
+	m.out = append(m.out, sent{to, tidy(r)})
+}
 
 func (m *model) apply(session wire.SessionID, q queue.Request) []sent {
 	m.out = nil
