@@ -20,6 +20,8 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show role, positions and drops of every node of a cluster",
+		Long: `Show role, positions and drops of every node of a cluster. Below them a line that begins with ALARM for each node on which
+apply has halted, a service holds more than 80 per cent of what it may, or a record took more than half of the work that one may.`,
 		Example: `  lockstep status --config /etc/lockstep/node1.toml
   lockstep status --control 10.0.0.1:7500 --control 10.0.0.2:7500`,
 		Args: usageArgs(cobra.NoArgs),
@@ -52,7 +54,7 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 	if !asJSON {
 		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tLOG\tLOG_MIB\tSNAPSHOTS\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
 	}
-	silent := 0
+	silent, alarms := 0, ""
 	for _, control := range controls {
 		s, err := node.FetchStatus(ctx, control)
 		switch {
@@ -67,9 +69,15 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 			fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%s\t%s\t%s\n", s.Node, s.Cluster, s.Role,
 				s.Term, s.Leader, s.Append, s.Durable, s.Commit, s.Applied, s.LogFloor, s.LogDisk>>20, snapshots(&s),
 				s.DroppedTotal(), s.DiskWrite, s.DiskSync, s.Transport)
+			for _, alarm := range s.Alarms() {
+				alarms += fmt.Sprintf("ALARM node %d: %s\n", s.Node, alarm)
+			}
 		}
 	}
 	if err := table.Flush(); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, alarms); err != nil {
 		return err
 	}
 	if silent > 0 {

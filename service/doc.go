@@ -93,7 +93,8 @@
 // # Limits
 //
 // Limits (sessions, kept responses, timers), MaxOutputs, MaxOutputBytes, MaxResponse, MaxWork (what a record costs, as services
-// count it: Context.Count), MaxServices, and MaxDeadlines sets of deadlines for each. Memory is allocated when
+// count it: Context.Count), MaxServices, and MaxDeadlines sets of deadlines for each. What a service holds it limits itself, and
+// says if it is Sized. Memory is allocated when
 // the driver is made, when a session opens (1.7 KiB, reused after it closes), and when more is kept for a session than
 // before: twice as much each time, up to KeptBytes + 64 bytes for each of KeptResponses. Else none is, while records are
 // applied. A snapshot needs a few buffers of 64 KiB, whatever the size of the state; its head has MaxTerms entries of the term

@@ -118,6 +118,7 @@ type Driver struct {
 	context  Context
 	timed    [MaxServices]Timed // those of the services that set timers
 	several  transaction
+	memory   [MaxServices]memory
 	stage    *stage
 	calling  uint16 // service whose code is running; 0: ours
 	reported bool   // its end is a point at which the chained hash was reported
@@ -240,6 +241,7 @@ func (d *Driver) applyBatch() (applied int, err error) {
 	applied, err = d.applyRecords(d.progress.Commit())
 	if applied > 0 {
 		d.publish()
+		d.tellMemory()
 		if d.chain.Position > d.quiet {
 			d.progress.state.set(d.chain.Position, d.stateHash())
 		}
@@ -290,6 +292,15 @@ func (d *Driver) publish() {
 		d.done = max(d.done, d.chain.Position)
 	}
 	d.progress.setApplied(d.done)
+}
+
+// tellMemory has the services say how full they are.
+func (d *Driver) tellMemory() {
+	for i := range d.memory {
+		d.calling = uint16(i)
+		d.memory[i].tell()
+	}
+	d.calling = None
 }
 
 // stateHash takes the hashes of all services together.

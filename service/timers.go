@@ -261,6 +261,7 @@ func (d *Driver) useServices(services [MaxServices]Service) {
 	for i, s := range services {
 		d.timed[i], _ = s.(Timed)
 		d.several.checkers[i], _ = s.(Checker)
+		d.memory[i] = newMemory(d.o.Counters, s)
 	}
 }
 
