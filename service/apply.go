@@ -47,7 +47,7 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		return false, d.haltUnknown(r)
 	}
 	d.settle(r)
-	if d.o.OnOutput != nil && r.Position >= d.quiet {
+	if (d.o.OnOutput != nil || d.o.OnLost != nil) && r.Position >= d.quiet {
 		d.tellOutputs()
 	}
 	d.meters.timers.Set(uint64(d.timers.Len()))
@@ -291,11 +291,14 @@ func (d *Driver) settle(r *wire.Record) {
 	}
 }
 
-// tellOutputs tells of the responses that the record caused, those that go nowhere left out.
+// tellOutputs tells of the responses that the record caused.
 func (d *Driver) tellOutputs() {
 	for i := range d.stage.items {
-		if it := &d.stage.items[i]; it.head.Kind == EgressResponse {
+		switch it := &d.stage.items[i]; {
+		case it.head.Kind == EgressResponse && d.o.OnOutput != nil:
 			d.o.OnOutput(&it.head, d.stage.payload(it))
+		case it.head.Kind == 0 && d.o.OnLost != nil:
+			d.o.OnLost(&it.head, d.stage.payload(it))
 		}
 	}
 }

@@ -33,6 +33,9 @@ type Options struct {
 	// OnOutput is told, on the driver's thread, of every response when it is numbered, but for those of records that were
 	// applied before in this run. The payload is good during the call. nil: nobody is.
 	OnOutput func(head *Egress, payload []byte)
+	// OnLost is told, in between, of the responses that go nowhere: their sessions are not open, or closed by this record. Of
+	// the header Service and Session count. nil: nobody is.
+	OnLost func(head *Egress, payload []byte)
 	// Sink takes the snapshots that the log asks for. nil: this node takes none.
 	Sink Sink
 	// Base opens the newest snapshot at or below a position, for the driver to begin from; nil and no error: it begins

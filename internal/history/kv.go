@@ -35,8 +35,11 @@ type KVOp struct {
 	Done     bool      // a change took place
 	Found    KVEntry   // what a get saw, or what stands there now that nothing changed
 	Until    string    // range: behind the last key, "" for no end
+	After    string    // range: keys behind this one alone
 	Limit    int       // range: entries at most, 0 for all
+	Bare     bool      // range: without the values
 	Entries  []KVEntry // what a range saw
+	More     bool      // range: there is more than it saw
 }
 
 // KVEntry is a key with what stands there.
@@ -101,16 +104,20 @@ func (op *KVOp) replayRange(table map[string]KVEntry) error {
 	}
 	var want []KVEntry
 	for key, e := range table {
-		if key >= op.Key && (op.Until == "" || key < op.Until) {
+		if key >= op.Key && (op.Until == "" || key < op.Until) && (op.After == "" || key > op.After) {
+			if op.Bare {
+				e.Value = ""
+			}
 			want = append(want, e)
 		}
 	}
 	slices.SortFunc(want, func(a, b KVEntry) int { return cmp.Compare(a.Key, b.Key) })
+	all := len(want)
 	if op.Limit > 0 {
 		want = want[:min(len(want), op.Limit)]
 	}
-	if !slices.Equal(want, op.Entries) {
-		return op.wrong("it saw %v, and there is %v", op.Entries, want)
+	if !slices.Equal(want, op.Entries) || op.More != (len(want) < all) {
+		return op.wrong("it saw %v, more: %v, and there is %v", op.Entries, op.More, want)
 	}
 	return nil
 }
@@ -208,6 +215,9 @@ func SearchKV(ops []KVOp, limit time.Duration) (decided bool, err error) {
 				continue // it tells nothing
 			}
 			for _, e := range op.Entries {
+				if op.Bare {
+					continue
+				}
 				add(&KVOp{Op: op.Op, Kind: KVGet, Key: e.Key, Answered: true, Found: e}, op.ReturnNs)
 			}
 			if op.Kind == KVGet {

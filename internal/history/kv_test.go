@@ -61,7 +61,11 @@ func TestKVHistories(t *testing.T) {
 		{"a range sees a key of before its deletion", false, false, []KVOp{kvOp(KVPut, "a", "1", 1, 2, 5), kvOp(KVDelete, "a", "", 3, 4, 6),
 			kvOp(KVRange, "", "", 5, 6, 7, entries(KVEntry{"a", 5, "1"}))}},
 		{"a range with its limit", true, true, []KVOp{kvOp(KVPut, "b", "1", 1, 2, 5), kvOp(KVPut, "a", "2", 1, 2, 6),
+			kvOp(KVRange, "", "", 5, 6, 7, entries(KVEntry{"a", 6, "2"}), func(op *KVOp) { op.Limit, op.More = 1, true })}},
+		{"a range that says there is no more", false, true, []KVOp{kvOp(KVPut, "b", "1", 1, 2, 5), kvOp(KVPut, "a", "2", 1, 2, 6),
 			kvOp(KVRange, "", "", 5, 6, 7, entries(KVEntry{"a", 6, "2"}), func(op *KVOp) { op.Limit = 1 })}},
+		{"a range behind a key, without values", true, true, []KVOp{kvOp(KVPut, "b", "1", 1, 2, 5), kvOp(KVPut, "a", "2", 1, 2, 6),
+			kvOp(KVRange, "a", "", 5, 6, 7, entries(KVEntry{"b", 5, ""}), func(op *KVOp) { op.After, op.Bare = "a", true })}},
 		{"an answer to what never took effect", false, true, []KVOp{kvOp(KVPut, "a", "1", 1, 2, 0)}},
 	} {
 		if err := ReplayKV(x.ops); (err == nil) != x.replay || err != nil && !errors.Is(err, ErrViolation) {

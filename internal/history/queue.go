@@ -10,20 +10,27 @@ import (
 // dedup key makes one message. Whoever reads the log tells it, record by record.
 type Queues struct {
 	messages map[uint64]*task
-	keys     map[string]uint64 // queue and dedup key: the message that it made last
-	// DedupNs is how long a key is remembered after the put; 0: as long as its message is there.
-	DedupNs uint64
-	// Puts, Repeats, Handed, Again, Done, Dead, Dropped count what was seen of each.
-	Puts, Repeats, Handed, Again, Done, Dead, Dropped int
+	keys     map[[2]string]uint64 // queue and dedup key: the message that it made last
+	ends     map[string][]deadEnd // of each queue, the newest last
+	// Puts, Repeats, Handed, Again, Once, Done, Returns, Dead, Late count what was seen of each.
+	Puts, Repeats, Handed, Again, Once, Done, Returns, Dead, Late int
+}
+
+// deadEnd is what a queue does with messages that have been tried often enough.
+type deadEnd struct {
+	since    Moment
+	attempts uint32 // 0: there is no end
+	to       string // "": they are dropped
 }
 
 // Put describes a message that is put.
 type Put struct {
-	Queue    string
-	Key      string // dedup key; "": none
-	Payload  string
-	From     uint64 // stamp before which it is handed to nobody
-	Deadline uint64 // stamp after which it may be dropped; 0: none
+	Queue      string
+	Key        string // dedup key; "": none
+	Remembered uint64 // stamp until which the key is
+	Payload    string
+	From       uint64 // stamp before which it is handed to nobody
+	Deadline   uint64 // stamp from which on it may be dropped; 0: none
 }
 
 // Lease is a message as it is handed to a consumer.
@@ -33,6 +40,7 @@ type Lease struct {
 	Attempt uint32 // from 1
 	Token   uint64
 	Until   uint64 // stamp; 0: it is not to come back (at most once)
+	Origin  string // the queue where it died; "": it did not
 }
 
 type taskState uint8
@@ -45,8 +53,9 @@ const (
 
 type task struct {
 	Put
-	at      Moment
+	origin  string
 	state   taskState
+	leased  Moment // last
 	attempt uint32
 	token   uint64
 	until   uint64
@@ -54,23 +63,47 @@ type task struct {
 }
 
 // NewQueues returns queues with nothing in them.
-func NewQueues() *Queues { return &Queues{messages: map[uint64]*task{}, keys: map[string]uint64{}} }
+func NewQueues() *Queues {
+	return &Queues{messages: map[uint64]*task{}, keys: map[[2]string]uint64{}, ends: map[string][]deadEnd{}}
+}
+
+// Configured takes how a queue ends messages from now on.
+func (q *Queues) Configured(at Moment, queue string, attempts uint32, to string) {
+	q.ends[queue] = append(q.ends[queue], deadEnd{at, attempts, to})
+}
+
+// deaths says where a message goes, or may go, when its present lease ends by itself or is given back: is is nil if it may stay.
+func (q *Queues) deaths(m *task) (is *deadEnd, may []deadEnd) {
+	list := q.ends[m.Queue]
+	for i := range list {
+		e := &list[i]
+		if i+1 < len(list) && list[i+1].since.Sequence < m.leased.Sequence {
+			continue // it was over before
+		}
+		if e.attempts > 0 && m.attempt >= e.attempts {
+			may = append(may, *e)
+			if i == len(list)-1 && e.since.Sequence < m.leased.Sequence {
+				is = e
+			}
+		}
+	}
+	return is, may
+}
+
+// ended says whether the lease of a message is, or may be, over.
+func (m *task) ended(at Moment) bool { return m.state == taskLeased && at.Stamp >= m.until }
 
 func queueWrong(at Moment, id uint64, format string, args ...any) error {
 	return fmt.Errorf("%w: queue message %d at sequence %d: %s", ErrViolation, id, at.Sequence, fmt.Sprintf(format, args...))
 }
 
-// remembered is the message that a dedup key stands for, and whether it must, or may, stand for it now.
-func (q *Queues) remembered(at Moment, p *Put) (id uint64, must, may bool) {
-	id, known := q.keys[p.Queue+"\x00"+p.Key]
+// remembered is the message that a dedup key stands for, and whether it must do so now.
+func (q *Queues) remembered(at Moment, p *Put) (id uint64, must, known bool) {
+	id, known = q.keys[[2]string{p.Queue, p.Key}]
 	if p.Key == "" || !known {
 		return 0, false, false
 	}
-	m := q.messages[id]
-	if q.DedupNs == 0 {
-		return id, m.state != taskOver, true
-	}
-	return id, at.Stamp < m.at.Stamp+q.DedupNs, at.Stamp <= m.at.Stamp+q.DedupNs
+	return id, at.Stamp < q.messages[id].Remembered, true
 }
 
 // Put takes a message that was put; id is its name.
@@ -81,9 +114,9 @@ func (q *Queues) Put(at Moment, id uint64, p Put) error {
 	if other, must, _ := q.remembered(at, &p); must {
 		return queueWrong(at, id, "key %q makes it once more: it made message %d", p.Key, other)
 	}
-	q.messages[id] = &task{Put: p, at: at}
+	q.messages[id] = &task{Put: p}
 	if p.Key != "" {
-		q.keys[p.Queue+"\x00"+p.Key] = id
+		q.keys[[2]string{p.Queue, p.Key}] = id
 	}
 	q.Puts++
 	return nil
@@ -91,8 +124,8 @@ func (q *Queues) Put(at Moment, id uint64, p Put) error {
 
 // Repeat takes the answer that a dedup key was there already, for message id.
 func (q *Queues) Repeat(at Moment, id uint64, p Put) error {
-	if other, _, may := q.remembered(at, &p); !may || other != id {
-		return queueWrong(at, id, "key %q of queue %q is said to stand for it, and stands for %d: %v", p.Key, p.Queue, other, may)
+	if other, _, known := q.remembered(at, &p); !known || other != id {
+		return queueWrong(at, id, "key %q of queue %q is said to stand for it, and stands for %d", p.Key, p.Queue, other)
 	}
 	q.Repeats++
 	return nil
@@ -101,9 +134,15 @@ func (q *Queues) Repeat(at Moment, id uint64, p Put) error {
 // Hand takes a message that was handed out.
 func (q *Queues) Hand(at Moment, queue string, l Lease) error {
 	m := q.messages[l.ID]
-	switch {
-	case m == nil || m.Queue != queue:
+	if m == nil {
 		return queueWrong(at, l.ID, "it is handed out of queue %q, and nobody put it there", queue)
+	}
+	if err := q.died(at, m, queue, l); err != nil {
+		return err
+	}
+	switch {
+	case m.Queue != queue || m.origin != l.Origin:
+		return queueWrong(at, l.ID, "it is handed out of queue %q, from %q, and is in %q, from %q", queue, l.Origin, m.Queue, m.origin)
 	case m.state == taskOver:
 		return queueWrong(at, l.ID, "it is handed out, and was %s", m.wasFor)
 	case m.state == taskLeased && at.Stamp < m.until:
@@ -114,8 +153,8 @@ func (q *Queues) Hand(at Moment, queue string, l Lease) error {
 		return queueWrong(at, l.ID, "it has another payload than was put")
 	case l.Attempt != m.attempt+1:
 		return queueWrong(at, l.ID, "it is handed out with attempt %d after %d", l.Attempt, m.attempt)
-	case l.Until != 0 && l.Token <= m.token:
-		return queueWrong(at, l.ID, "the token of its lease is %d after %d", l.Token, m.token)
+	case l.Until != 0 && l.Token != at.Sequence:
+		return queueWrong(at, l.ID, "the token of its lease is %d", l.Token)
 	case l.Until != 0 && l.Until < at.Stamp:
 		return queueWrong(at, l.ID, "its lease ends at %d, before it begins at %d", l.Until, at.Stamp)
 	}
@@ -123,11 +162,35 @@ func (q *Queues) Hand(at Moment, queue string, l Lease) error {
 	if m.attempt > 0 {
 		q.Again++
 	}
-	m.attempt, m.token, m.until, m.state = l.Attempt, l.Token, l.Until, taskLeased
+	m.attempt, m.token, m.until, m.leased, m.state = l.Attempt, l.Token, l.Until, at, taskLeased
 	if l.Until == 0 {
+		q.Once++
 		m.over("handed out at most once")
 	}
 	return nil
+}
+
+// died finds out whether a message that is handed out has died since it was last heard of, which nobody was told.
+func (q *Queues) died(at Moment, m *task, queue string, l Lease) error {
+	if !m.ended(at) {
+		return nil
+	}
+	is, may := q.deaths(m)
+	for _, e := range may {
+		if e.to != "" && e.to == queue && l.Origin == m.Queue && l.Attempt == 1 {
+			q.bury(m, e.to)
+			return nil
+		}
+	}
+	if is != nil {
+		return queueWrong(at, l.ID, "it is handed out of queue %q with attempt %d, and died in %q with %d", queue, l.Attempt, m.Queue, m.attempt)
+	}
+	return nil
+}
+
+func (q *Queues) bury(m *task, to string) {
+	m.origin, m.Queue, m.attempt, m.From, m.state = m.Queue, to, 0, 0, taskReady
+	q.Dead++
 }
 
 func (m *task) over(why string) { m.state, m.wasFor = taskOver, why }
@@ -160,13 +223,39 @@ func (q *Queues) Extended(at Moment, id, token, until uint64) error {
 	return err
 }
 
-// Returned takes a message that its consumer gave back, to be handed out from a stamp on.
-func (q *Queues) Returned(at Moment, id, token, from uint64) error {
+// Returned takes a message that its consumer gave back, to be handed out from a stamp on, or that is dead with that.
+func (q *Queues) Returned(at Moment, id, token, from uint64, dead bool) error {
 	m, err := q.leased(at, id, token, "given back")
-	if err == nil {
+	if err != nil {
+		return err
+	}
+	q.Returns++
+	is, may := q.deaths(m)
+	switch {
+	case dead && len(may) == 0:
+		return queueWrong(at, id, "it is said to be dead after %d attempts", m.attempt)
+	case !dead && is != nil:
+		return queueWrong(at, id, "it goes on after %d attempts of %d", m.attempt, is.attempts)
+	case dead && may[len(may)-1].to == "":
+		m.over("dropped, dead")
+		q.Dead++
+	case dead:
+		q.bury(m, may[len(may)-1].to)
+	default:
 		m.state, m.From = taskReady, from
 	}
-	return err
+	return nil
+}
+
+// Removed takes a message that was deleted while nobody had it.
+func (q *Queues) Removed(at Moment, id uint64) error {
+	m := q.messages[id]
+	if m == nil || m.state == taskOver || m.state == taskLeased && at.Stamp < m.until {
+		return queueWrong(at, id, "it is deleted without a token: %+v", m)
+	}
+	m.over("deleted")
+	q.Done++
+	return nil
 }
 
 // NotHeld takes the answer that a token does not hold a message.
@@ -177,41 +266,45 @@ func (q *Queues) NotHeld(at Moment, id, token uint64) error {
 	return nil
 }
 
-// Buried takes a message that went to another queue after so many attempts.
-func (q *Queues) Buried(at Moment, id uint64, to string, attempts uint32) error {
-	m := q.messages[id]
-	if m == nil || m.state == taskOver || m.attempt < attempts {
-		return queueWrong(at, id, "it goes to queue %q after %d attempts: %+v", to, attempts, m)
-	}
-	if m.state == taskLeased && at.Stamp < m.until {
-		return queueWrong(at, id, "it goes to queue %q, and is leased until %d", to, m.until)
-	}
-	m.state, m.Queue, m.attempt, m.From, m.Deadline = taskReady, to, 0, 0, 0
-	q.Dead++
-	return nil
-}
-
-// Drop takes a message that came to nothing for its deadline.
-func (q *Queues) Drop(at Moment, id uint64) error {
-	m := q.messages[id]
-	if m == nil || m.state == taskOver || m.Deadline == 0 || at.Stamp < m.Deadline {
-		return queueWrong(at, id, "it is dropped at %d: %+v", at.Stamp, m)
-	}
-	m.over("dropped")
-	q.Dropped++
-	return nil
-}
-
-// Open are the messages of a queue that are still to be done, in order of their names.
-func (q *Queues) Open(queue string) (ids []uint64) {
-	for id, m := range q.messages {
-		if m.Queue == queue && m.state != taskOver {
-			ids = append(ids, id)
+// Counted compares how many messages a queue says it has with what must be there. Nobody is told when a lease ends by itself, when
+// a message dies with that, and which messages are dropped because they are late: those may be there or not.
+func (q *Queues) Counted(at Moment, queue string, says int) error {
+	least, most := 0, 0
+	for _, m := range q.messages {
+		if m.state == taskOver {
+			continue
+		}
+		is, may := (*deadEnd)(nil), []deadEnd(nil)
+		if m.ended(at) {
+			is, may = q.deaths(m)
+		}
+		comes := false
+		for _, e := range may {
+			comes = comes || e.to == queue
+		}
+		late := m.Deadline != 0 && at.Stamp >= m.Deadline
+		switch {
+		case m.Queue == queue:
+			most++
+			if len(may) == 0 && !late {
+				least++
+			}
+		case comes:
+			most++
+			if is != nil && is.to == queue && !late && at.Stamp > m.until+settleNs {
+				least++
+			}
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	if says < least || says > most {
+		return fmt.Errorf("%w: queue %q at sequence %d has %d messages, and must have %d to %d", ErrViolation, queue, at.Sequence, says,
+			least, most)
+	}
+	return nil
 }
+
+// settleNs is how long what is due may take.
+const settleNs = uint64(60e9)
 
 // Names are the queues that anything was put into.
 func (q *Queues) Names() (names []string) {
@@ -222,21 +315,4 @@ func (q *Queues) Names() (names []string) {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// Count compares how many messages a queue says it has with what must be there: those that are open, but for what may have
-// been dropped for its deadline without a word.
-func (q *Queues) Count(at Moment, queue string, says int) error {
-	open := q.Open(queue)
-	least := 0
-	for _, id := range open {
-		if m := q.messages[id]; m.Deadline == 0 || at.Stamp < m.Deadline {
-			least++
-		}
-	}
-	if says < least || says > len(open) {
-		return fmt.Errorf("%w: queue %q at sequence %d has %d messages, and must have %d to %d", ErrViolation, queue, at.Sequence, says,
-			least, len(open))
-	}
-	return nil
 }

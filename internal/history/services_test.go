@@ -134,8 +134,16 @@ func TestQueuesKnowRightFromWrong(t *testing.T) {
 	done := func(id, token uint64) func(L, Moment) error {
 		return func(q L, at Moment) error { return q.Acknowledged(at, id, token) }
 	}
-	back := func(id, token, from uint64) func(L, Moment) error {
-		return func(q L, at Moment) error { return q.Returned(at, id, token, from) }
+	back := func(id, token, from uint64, dead bool) func(L, Moment) error {
+		return func(q L, at Moment) error { return q.Returned(at, id, token, from, dead) }
+	}
+	ends := func(attempts uint32, to string) func(L, Moment) error {
+		return func(q L, at Moment) error { q.Configured(at, "q", attempts, to); return nil }
+	}
+	from := func(id uint64, queue, origin string, attempt uint32) func(L, Moment) error {
+		return func(q L, at Moment) error {
+			return q.Hand(at, queue, Lease{ID: id, Attempt: attempt, Token: at.Sequence, Until: at.Stamp + 9, Origin: origin})
+		}
 	}
 	longer := func(id, token, until uint64) func(L, Moment) error {
 		return func(q L, at Moment) error { return q.Extended(at, id, token, until) }
@@ -143,41 +151,42 @@ func TestQueuesKnowRightFromWrong(t *testing.T) {
 	notHeld := func(id, token uint64) func(L, Moment) error {
 		return func(q L, at Moment) error { return q.NotHeld(at, id, token) }
 	}
-	drop := func(id uint64) func(L, Moment) error { return func(q L, at Moment) error { return q.Drop(at, id) } }
-	bury := func(id uint64, attempts uint32) func(L, Moment) error {
-		return func(q L, at Moment) error { return q.Buried(at, id, "dead", attempts) }
-	}
 	count := func(n int) func(L, Moment) error {
-		return func(q L, at Moment) error { return q.Count(at, "q", n) }
+		return func(q L, at Moment) error { return q.Counted(at, "q", n) }
 	}
 	for what, x := range map[string]struct {
 		why   string
 		steps []step[L]
 	}{
-		"put, handed, done":          {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, done(1, 2)}, {4, 13, count(0)}}},
-		"nobody put it":              {"nobody put it there", []step[L]{{2, 11, hand(1, 1, 20)}}},
-		"again within its lease":     {"is leased until 20", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 19, hand(1, 2, 40)}}},
-		"again after its lease":      {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, hand(1, 2, 40)}}},
-		"again within a longer one":  {"is leased until 30", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, longer(1, 2, 30)}, {4, 25, hand(1, 2, 40)}}},
-		"again when given back":      {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, back(1, 2, 0)}, {4, 13, hand(1, 2, 40)}}},
-		"again with the same count":  {"attempt 1 after 1", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, hand(1, 1, 40)}}},
-		"again when done":            {"was acknowledged", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, done(1, 2)}, {4, 21, hand(1, 2, 40)}}},
-		"at most once comes twice":   {"handed out at most once", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 0)}, {3, 99, hand(1, 2, 0)}}},
-		"before its time":            {"is not to be before 50", []step[L]{{1, 10, put(Put{From: 50})}, {2, 49, hand(1, 1, 60)}}},
-		"done by an older token":     {"does not hold it", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, hand(1, 2, 40)}, {4, 21, done(1, 2)}}},
-		"told that it is not held":   {"is said not to hold it", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, notHeld(1, 2)}}},
-		"one key, two messages":      {"once more", []step[L]{{1, 10, put(Put{Key: "k"})}, {2, 11, put(Put{Key: "k"})}}},
-		"one key, one message":       {"", []step[L]{{1, 10, put(Put{Key: "k"})}, {2, 11, repeat(1, "k")}, {3, 12, count(1)}}},
-		"a repeat of another one":    {"is said to stand for it", []step[L]{{1, 10, put(Put{Key: "k"})}, {2, 10, put(Put{})}, {3, 11, repeat(2, "k")}}},
-		"a repeat of nothing":        {"is said to stand for it", []step[L]{{1, 11, repeat(1, "k")}}},
-		"dropped without a deadline": {"it is dropped", []step[L]{{1, 10, put(Put{})}, {2, 11, drop(1)}}},
-		"dropped early":              {"it is dropped", []step[L]{{1, 10, put(Put{Deadline: 20})}, {2, 19, drop(1)}}},
-		"dropped":                    {"", []step[L]{{1, 10, put(Put{Deadline: 20})}, {2, 20, drop(1)}, {3, 21, count(0)}}},
-		"buried early":               {"after 3 attempts", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 21, bury(1, 3)}}},
-		"buried within its lease":    {"is leased until", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, bury(1, 1)}}},
-		"buried":                     {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, bury(1, 1)}, {4, 21, count(0)}}},
-		"lost":                       {"has 0 messages, and must have 1", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 30, count(0)}}},
-		"more than was put":          {"has 2 messages", []step[L]{{1, 10, put(Put{})}, {3, 30, count(2)}}},
+		"put, handed, done":                  {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, done(1, 2)}, {4, 13, count(0)}}},
+		"nobody put it":                      {"nobody put it there", []step[L]{{2, 11, hand(1, 1, 20)}}},
+		"again within its lease":             {"is leased until 20", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 19, hand(1, 2, 40)}}},
+		"again after its lease":              {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, hand(1, 2, 40)}}},
+		"again within a longer one":          {"is leased until 30", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, longer(1, 2, 30)}, {4, 25, hand(1, 2, 40)}}},
+		"again when given back":              {"", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, back(1, 2, 0, false)}, {4, 13, hand(1, 2, 40)}}},
+		"again with the same count":          {"attempt 1 after 1", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, hand(1, 1, 40)}}},
+		"again when done":                    {"was acknowledged", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, done(1, 2)}, {4, 21, hand(1, 2, 40)}}},
+		"at most once comes twice":           {"handed out at most once", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 0)}, {3, 99, hand(1, 2, 0)}}},
+		"before its time":                    {"is not to be before 50", []step[L]{{1, 10, put(Put{From: 50})}, {2, 49, hand(1, 1, 60)}}},
+		"done by an older token":             {"does not hold it", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 20, hand(1, 2, 40)}, {4, 21, done(1, 2)}}},
+		"told that it is not held":           {"is said not to hold it", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, notHeld(1, 2)}}},
+		"one key, two messages":              {"once more", []step[L]{{1, 10, put(Put{Key: "k", Remembered: 20})}, {2, 11, put(Put{Key: "k", Remembered: 20})}}},
+		"one key, one message":               {"", []step[L]{{1, 10, put(Put{Key: "k", Remembered: 20})}, {2, 11, repeat(1, "k")}, {3, 12, count(1)}}},
+		"a repeat of another one":            {"is said to stand for it", []step[L]{{1, 10, put(Put{Key: "k", Remembered: 20})}, {2, 10, put(Put{})}, {3, 11, repeat(2, "k")}}},
+		"a repeat of nothing":                {"is said to stand for it", []step[L]{{1, 11, repeat(1, "k")}}},
+		"one key, forgotten":                 {"", []step[L]{{1, 10, put(Put{Key: "k", Remembered: 20})}, {2, 20, put(Put{Key: "k", Remembered: 30})}, {3, 21, repeat(2, "k")}}},
+		"late and not there":                 {"", []step[L]{{1, 10, put(Put{Deadline: 20})}, {2, 20, count(0)}}},
+		"late too early":                     {"has 0 messages", []step[L]{{1, 10, put(Put{Deadline: 20})}, {2, 19, count(0)}}},
+		"dead":                               {"", []step[L]{{1, 9, ends(1, "dead")}, {2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 20, from(2, "dead", "q", 1)}}},
+		"dead, and handed out where it died": {"and died in", []step[L]{{1, 9, ends(1, "dead")}, {2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 20, hand(2, 2, 30)}}},
+		"dead too early":                     {"is in \"q\"", []step[L]{{1, 9, ends(1, "dead")}, {2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 19, from(2, "dead", "q", 1)}}},
+		"dead after too few":                 {"is in \"q\"", []step[L]{{1, 9, ends(2, "dead")}, {2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 20, from(2, "dead", "q", 1)}}},
+		"given back, and dead":               {"", []step[L]{{1, 9, ends(1, "dead")}, {2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 12, back(2, 3, 0, true)}, {5, 13, count(0)}, {6, 14, from(2, "dead", "q", 1)}}},
+		"given back, not dead":               {"it goes on after 1 attempts of 1", []step[L]{{1, 9, ends(1, "")}, {2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 12, back(2, 3, 0, false)}}},
+		"dead for no reason":                 {"is said to be dead", []step[L]{{2, 10, put(Put{})}, {3, 11, hand(2, 1, 20)}, {4, 12, back(2, 3, 0, true)}}},
+		"before a return's delay":            {"is not to be before 50", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 12, back(1, 2, 50, false)}, {4, 49, hand(1, 2, 60)}}},
+		"lost":                               {"has 0 messages, and must have 1", []step[L]{{1, 10, put(Put{})}, {2, 11, hand(1, 1, 20)}, {3, 30, count(0)}}},
+		"more than was put":                  {"has 2 messages", []step[L]{{1, 10, put(Put{})}, {3, 30, count(2)}}},
 	} {
 		t.Run(what, func(t *testing.T) { tellAll(t, NewQueues(), x.why, x.steps) })
 	}

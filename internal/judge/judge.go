@@ -29,6 +29,8 @@ type Judge struct {
 	stamp    uint64
 	// Applied counts messages that took effect, by service.
 	Applied [service.MaxServices]int
+	// Committed and Aborted count transactions.
+	Committed, Aborted int
 }
 
 // asked is how far a session has come.
@@ -40,6 +42,8 @@ type asked struct {
 type juror interface {
 	// message is told of a command that the service carried out, and of all that the record had it say.
 	message(at history.Moment, session wire.SessionID, payload []byte, said []Output) error
+	// refuses says whether an answer means that nothing was done.
+	refuses(answer []byte) bool
 	// timer is told of what the service said at a timer record of its own.
 	timer(at history.Moment, said []Output) error
 	// closed is told of a session that is over, and of what the service said about that.
@@ -50,7 +54,9 @@ type juror interface {
 
 // New returns a judge of a log, from its beginning.
 func New() *Judge {
-	return &Judge{sessions: map[wire.SessionID]*asked{}, all: map[wire.SessionID][]Output{}}
+	j := &Judge{sessions: map[wire.SessionID]*asked{}, all: map[wire.SessionID][]Output{}}
+	j.jurors[service.KV] = newKV()
+	return j
 }
 
 // probe is the echo service, which says when sessions begin and end.
@@ -83,6 +89,11 @@ func (j *Judge) Output(head *service.Egress, payload []byte) {
 	j.all[o.Session] = append(j.all[o.Session], o)
 }
 
+// Lost takes a response that goes nowhere: service.Options.OnLost. A service has said it all the same.
+func (j *Judge) Lost(head *service.Egress, payload []byte) {
+	j.outputs = append(j.outputs, Output{Service: head.Service, Session: head.Session, Payload: bytes.Clone(payload)})
+}
+
 // Response is what a session was to be told with a number; false: nothing.
 func (j *Judge) Response(session wire.SessionID, number uint64) (Output, bool) {
 	list := j.all[session]
@@ -98,7 +109,7 @@ func (j *Judge) Record(r *wire.Record, payload []byte) error {
 	j.outputs, j.over = nil, nil
 	at := history.Moment{Sequence: r.Sequence, Stamp: r.Timestamp}
 	j.stamp = r.Timestamp
-	if err := j.record(at, r, payload, said, len(over) > 0); err != nil {
+	if err := j.record(at, r, payload, said); err != nil {
 		return fmt.Errorf("record %d, kind %v, service %d, session %x: %w", r.Sequence, r.Kind, r.Service, r.Session, err)
 	}
 	for _, session := range over {
@@ -115,7 +126,7 @@ func (j *Judge) Record(r *wire.Record, payload []byte) error {
 	return nil
 }
 
-func (j *Judge) record(at history.Moment, r *wire.Record, payload []byte, said []Output, closes bool) error {
+func (j *Judge) record(at history.Moment, r *wire.Record, payload []byte, said []Output) error {
 	switch r.Kind {
 	case wire.RecordMessage:
 		s := j.sessions[r.Session]
@@ -129,7 +140,7 @@ func (j *Judge) record(at history.Moment, r *wire.Record, payload []byte, said [
 		if r.Service < service.MaxServices {
 			j.Applied[r.Service]++
 		}
-		return j.message(at, r.Session, r.Service, payload, said, closes)
+		return j.message(at, r.Session, r.Service, payload, said)
 	case wire.RecordTimer:
 		if juror := j.juror(r.Service); juror != nil {
 			return juror.timer(at, said)
@@ -146,12 +157,57 @@ func (j *Judge) juror(id uint16) juror {
 }
 
 // message has one service's juror, or those of a transaction's services, hear it.
-func (j *Judge) message(at history.Moment, session wire.SessionID, id uint16, payload []byte, said []Output, closes bool) error {
-	juror := j.juror(id)
-	if juror == nil {
+func (j *Judge) message(at history.Moment, session wire.SessionID, id uint16, payload []byte, said []Output) error {
+	if id == service.Transaction {
+		return j.transaction(at, session, payload, said)
+	}
+	if juror := j.juror(id); juror != nil {
+		return juror.message(at, session, payload, of(id, said))
+	}
+	return nil
+}
+
+// transaction has all of its services' jurors hear their commands when it was carried out; else the one whose service refused, and
+// no service may have said anything.
+func (j *Judge) transaction(at history.Moment, session wire.SessionID, payload []byte, said []Output) error {
+	var parts [service.MaxCommands]service.Part
+	var outcome service.Outcome
+	n, ok := service.DecodeTransaction(payload, &parts)
+	if len(said) == 0 || said[0].Service != service.Transaction || !service.DecodeOutcome(said[0].Payload, &outcome) {
+		return fmt.Errorf("a transaction of %d commands (%v) has no outcome", n, ok)
+	}
+	if !outcome.Committed {
+		j.Aborted++
+		if len(said) != 1 {
+			return fmt.Errorf("a transaction that came to nothing has %d responses", len(said))
+		}
+		if juror := j.juror(outcome.Service); juror != nil && len(outcome.Refusal) > 0 && outcome.Index < n {
+			answer := []Output{{Service: outcome.Service, Session: session, Payload: outcome.Refusal}}
+			if !juror.refuses(outcome.Refusal) {
+				return fmt.Errorf("a transaction is refused by service %d with what is no refusal", outcome.Service)
+			}
+			return juror.message(at, session, parts[outcome.Index].Payload, answer)
+		}
 		return nil
 	}
-	return juror.message(at, session, payload, of(id, said))
+	j.Committed++
+	if outcome.Count != n {
+		return fmt.Errorf("a transaction of %d commands is carried out, it says, with %d", n, outcome.Count)
+	}
+	for _, part := range parts[:n] {
+		list := of(part.Service, said)
+		juror := j.juror(part.Service)
+		if juror == nil {
+			continue
+		}
+		if len(list) == 0 || juror.refuses(list[0].Payload) {
+			return fmt.Errorf("a transaction is carried out, and service %d did not do its part", part.Service)
+		}
+		if err := juror.message(at, session, part.Payload, list); err != nil {
+			return fmt.Errorf("transaction: %w", err)
+		}
+	}
+	return nil
 }
 
 // of are the responses of one service.

@@ -14,7 +14,7 @@ import (
 //	    -> ringbuf, agent, wire;  internal/counters and internal/vfs below all
 //
 // What clusters to try things on are made of (internal/lab, testnet) is imported by tests, by command and by internal/lab;
-// internal/orderflow by what generates load.
+// internal/orderflow and internal/mixflow by what generates load.
 var edges = map[string][]string{
 	"wire/fb":           {},
 	"wire/flat":         {},
@@ -60,10 +60,11 @@ var edges = map[string][]string{
 	"internal/flattest":  {"wire/flat"},
 	"internal/orderflow": {"wire/fb", "service/orderbook"},
 	"internal/history":   {},
-	"internal/judge":     {"internal/history", "wire", "service"},
+	"internal/judge":     {"internal/history", "wire", "service", "service/kv"},
+	"internal/mixflow":   {"service", "service/kv"},
 	"internal/simbug":    {},
 	"internal/explore":   {"wire", "replica"},
-	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/judge", "internal/orderflow", "agent", "ringbuf", "wire",
+	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/judge", "internal/mixflow", "internal/orderflow", "agent", "ringbuf", "wire",
 		"transport", "journal", "journal/snapshot", "replica", "sequencer", "service", "service/orderbook", "service/queue", "client", "node"},
 
 	// What `lockstep journal` is made of; journaltest is imported by tests.

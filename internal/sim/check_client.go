@@ -148,7 +148,7 @@ func (c *checker) onResponse(s *session, r client.Response) {
 			s.owner.number, r.Number, r.Position)
 		return
 	}
-	s.heard = append(s.heard, heard{r.Service, r.Correlation, r.Position, service.MixBytes(0, r.Payload)})
+	s.hear(&r)
 	if r.Service != service.Echo {
 		return
 	}
@@ -277,6 +277,7 @@ func (c *checker) history() {
 		if err := history.CheckWindows(ops, porcupineWindow, 8); err != nil {
 			c.w.fail("%v", err)
 		}
+		c.search()
 		c.w.sometimes(sometimesPorcupine)
 	}
 	c.w.count.Sometimes[sometimesHistory] += uint64(len(ops))

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"lockstep/client"
+	"lockstep/internal/mixflow"
 	"lockstep/internal/orderflow"
 	"lockstep/service"
 	"lockstep/wire"
@@ -26,10 +27,13 @@ type sent struct {
 	code     wire.Refusal
 	payload  []byte
 	invokeNs int64
-	returnNs int64 // when it was acknowledged for good; 0: not
-	answered int   // responses
-	doubted  bool  // its client was told that what becomes of it is unknown
-	voided   bool  // its client asked for it to have no effect
+	returnNs int64  // when it was acknowledged for good; 0: not
+	answered int    // responses
+	answer   []byte // the first, of the key/value store
+	answerNs int64
+	aborted  bool // a transaction that came to nothing
+	doubted  bool // its client was told that what becomes of it is unknown
+	voided   bool // its client asked for it to have no effect
 	restarts uint64
 	promises []promise
 }
@@ -61,6 +65,8 @@ type load struct {
 	end     *endpoint
 	rng     *rand.Rand
 	flow    *orderflow.Generator
+	mix     *mixflow.Mix // commands for the other services
+	mixed   *rand.Rand
 	session *session
 	left    int // messages to be sent
 	burst   int
@@ -163,6 +169,9 @@ func (l *load) void(s *session) {
 
 // message makes the next one: it says whose it is, so that nobody else's can be taken for it.
 func (l *load) message(s *session) (to uint16, payload []byte) {
+	if l.mixed.IntN(100) < l.w.o.Clients.Mixed {
+		return l.mix.Next()
+	}
 	switch n := l.rng.IntN(100); {
 	case n < l.w.o.Clients.Books:
 		b, _ := l.flow.Next()

@@ -65,6 +65,7 @@ type ClientOptions struct {
 	Payload   int   // longest
 	Books     int   // percent of messages to the order book
 	Alarms    int   // percent of messages that set timers
+	Mixed     int   // percent of messages to the services that internal/mixflow draws for, and transactions
 	Long      int   // percent of messages that fit no datagram
 	LongBytes int   // longest of these
 	OutcomeNs int64 // after which a message that is still open is said to be unknown; 0: the client's default
@@ -101,6 +102,7 @@ func DrawAs(seed uint64, profile Profile) Options {
 	o.as(profile, r)
 	alarms := fork(seed, "alarms")
 	o.Clients.Alarms = pick(alarms, 0, 0, 5, 20)
+	o.Clients.Mixed = pick(fork(seed, "mixed"), 0, 0, 30, 80)
 	unfit := fork(seed, "unfit")
 	if learner := fork(seed, "learner"); o.Nodes > 1 && learner.IntN(6) == 0 {
 		o.Learners = 1

@@ -66,6 +66,7 @@ const (
 	sometimesSpoiltCatchUps
 	sometimesHistory
 	sometimesPorcupine
+	sometimesSearchedKV
 	numSometimes
 )
 
@@ -78,7 +79,7 @@ var sometimesNames = [numSometimes]string{
 	"timers-fired", "timers-ignored", "timers-refused", "snapshots-asked", "snapshots-taken", "snapshots-aborted",
 	"snapshots-published", "snapshots-verified", "begun-from-snapshots", "installed", "snapshots-fetched",
 	"snapshots-removed", "log-dropped", "snapshots-set-aside", "scrub-passes", "scrub-errors", "mended-bytes",
-	"spoilt-catch-ups", "operations-checked", "histories-searched"}
+	"spoilt-catch-ups", "operations-checked", "histories-searched", "stores-searched"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{

@@ -1,8 +1,12 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
+	"time"
 
+	"lockstep/client"
+	"lockstep/internal/history"
 	"lockstep/internal/judge"
 	"lockstep/node"
 	"lockstep/ringbuf"
@@ -16,6 +20,23 @@ type heard struct {
 	correlation uint64
 	position    wire.Position
 	hash        uint64
+}
+
+// hear takes note of a response, for the verdict, and for what its client sends next.
+func (s *session) hear(r *client.Response) {
+	s.heard = append(s.heard, heard{r.Service, r.Correlation, r.Position, service.MixBytes(0, r.Payload)})
+	if r.Service == service.Echo || r.Correlation > uint64(len(s.sent)) {
+		return
+	}
+	to, request := service.None, []byte(nil)
+	if r.Correlation > 0 {
+		x := &s.sent[r.Correlation-1]
+		to, request = x.service, x.payload
+		if x.answer == nil {
+			x.told(r, s.owner.w.nowNs)
+		}
+	}
+	s.owner.mix.Heard(r.Service, r.Payload, to, request)
 }
 
 // committedLog is what the cluster has committed, for a driver that reads it again.
@@ -64,6 +85,67 @@ func (c *checker) verdict() {
 	}
 }
 
+// told takes note of what the key/value store answered, by itself or within a transaction that came to nothing.
+func (x *sent) told(r *client.Response, nowNs int64) {
+	switch r.Service {
+	case service.KV:
+		x.answer, x.answerNs = bytes.Clone(r.Payload), nowNs
+	case service.Transaction:
+		var o service.Outcome
+		if !service.DecodeOutcome(r.Payload, &o) || o.Committed {
+			return
+		}
+		x.aborted = true
+		if o.Service == service.KV {
+			x.answer, x.answerNs = bytes.Clone(o.Refusal), nowNs
+		}
+	}
+}
+
+// kvRequest is what a message asks the key/value store, nil if nothing.
+func (x *sent) kvRequest() []byte {
+	switch {
+	case x.service == service.KV:
+		return x.payload
+	case x.service != service.Transaction || x.aborted && x.answer == nil:
+		return nil
+	}
+	var parts [service.MaxCommands]service.Part
+	n, _ := service.DecodeTransaction(x.payload, &parts)
+	for _, part := range parts[:min(n, service.MaxCommands)] {
+		if part.Service == service.KV {
+			return part.Payload
+		}
+	}
+	return nil
+}
+
+// Porcupine has so long for the key/value store of a world.
+const searchLimit = 300 * time.Millisecond
+
+// search has porcupine look for an order of what clients were told of the key/value store, in some worlds.
+func (c *checker) search() {
+	var ops []history.KVOp
+	for _, s := range c.w.sessions {
+		for i := range s.sent {
+			x := &s.sent[i]
+			op := history.KVOp{Op: history.Op{Client: s.owner.number, ID: fmt.Sprintf("%x/%d", s.id, i+1), InvokeNs: x.invokeNs,
+				ReturnNs: x.answerNs}}
+			if request := x.kvRequest(); request != nil && judge.KVOp(&op, request, x.answer) {
+				ops = append(ops, op)
+			}
+		}
+	}
+	if len(ops) == 0 {
+		return
+	}
+	_, err := history.SearchKV(ops, searchLimit) // where many were under way at once, it comes to no end
+	if err != nil {
+		c.w.fail("%v", err)
+	}
+	c.w.sometimes(sometimesSearchedKV)
+}
+
 // again makes a driver of the committed log, with services as the members have them.
 func (c *checker) again(j *judge.Judge) (*service.Driver, *service.Progress, error) {
 	m := &member{w: c.w}
@@ -84,7 +166,7 @@ func (c *checker) again(j *judge.Judge) (*service.Driver, *service.Progress, err
 	progress := new(service.Progress)
 	driver, err := service.NewDriver(service.Options{
 		Ring: ring, Source: c.bytes, Progress: progress, Services: list, Fresh: fresh, Limits: machine.Limits.Service,
-		Batch: 1, OnOutput: j.Output,
+		Batch: 1, OnOutput: j.Output, OnLost: j.Lost,
 		Commands: ringbuf.NewSPSC(make([]service.Command, 2)), Egress: ringbuf.NewMessageRing(make([]byte, 256<<10)),
 	})
 	progress.SetCommit(c.end)

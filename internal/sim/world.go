@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"lockstep/internal/mixflow"
 	"lockstep/internal/orderflow"
 	"lockstep/internal/vfs"
 	"lockstep/node"
@@ -128,6 +129,8 @@ func (w *World) newLoad(i int) {
 	l := &load{w: w, number: i, rng: fork(w.seed, fmt.Sprint("client", i)), left: w.o.Clients.Messages, dueNs: -1}
 	l.flow = orderflow.New(orderflow.Options{Seed: w.seed, Client: uint64(i), Instruments: bookInstruments,
 		PriceLimit: bookPrices, Open: 64})
+	l.mixed = fork(w.seed, fmt.Sprint("mixed", i))
+	l.mix = mixflow.NewMix(mixflow.Options{Rand: l.mixed, Client: uint64(i)})
 	l.end = &endpoint{w: w, local: transport.Addr{IP: [4]byte{10, 0, 1, byte(i)}, Port: 7600}, mtu: w.o.MTU,
 		wake: func() { l.schedule(w.nowNs + 1000) }}
 	w.net.add(l.end)
