@@ -54,6 +54,9 @@ var edges = map[string][]string{
 		"tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
 
+	// An order book to compare with; imported by tests.
+	"internal/bookmodel": {"service/orderbook/match"},
+
 	"internal/lint":      {},
 	"internal/system":    {},
 	"internal/testnet":   {},
