@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"lockstep/client"
+	"lockstep/internal/inspect"
 	"lockstep/service"
 	"lockstep/transport"
 	"lockstep/wire"
@@ -41,7 +41,7 @@ type sendFlags struct {
 func (f *sendFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	f.reach.register(flags, "lockstep client")
-	flags.StringVar(&f.service, "service", "echo", "service that the messages are for: echo, orderbook, or its number")
+	flags.StringVar(&f.service, "service", "echo", "service that the messages are for: "+inspect.ServiceNames()+", or its number")
 	flags.BoolVar(&f.hex, "hex", false, "messages are given, and responses printed, as hexadecimal digits")
 	flags.BoolVar(&f.asJSON, "json", false, "print a JSON object a line")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "how long to wait for the session, and for anything more while messages are open")
@@ -143,17 +143,14 @@ func (f *sendFlags) options(ctx context.Context) (client.Options, transport.Tran
 }
 
 func parseService(s string) (uint16, error) {
-	switch s {
-	case "echo":
-		return service.Echo, nil
-	case "orderbook":
-		return service.OrderBook, nil
+	n, err := inspect.ParseService(s)
+	if err == nil && n == service.None {
+		err = fmt.Errorf("%q takes no messages", s)
 	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%w: --service %q: want echo, orderbook, or a number above 0", errUsage, s)
+	if err != nil {
+		return 0, fmt.Errorf("%w: --service: %w", errUsage, err)
 	}
-	return uint16(n), nil
+	return n, nil
 }
 
 func parseLevels(names []string) (levels wire.Levels, err error) {

@@ -24,10 +24,15 @@ const (
 // errUsage marks errors of flags and arguments.
 var errUsage = errors.New("usage")
 
-// Main runs the command that the process's arguments name, and ends the process with its exit code unless that is 0.
-func Main() {
+// Main runs the command that the process's arguments name, and ends the process with its exit code unless that is 0. A
+// program of somebody's own calls it with his services: then its nodes run them, its journal commands replay them, and
+// its other commands know them by name.
+func Main(services ...Own) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := rootCommand().ExecuteContext(ctx)
+	err := setOwn(services)
+	if err == nil {
+		err = rootCommand().ExecuteContext(ctx)
+	}
 	stop()
 	if err == nil {
 		return
@@ -61,7 +66,7 @@ Start with:  lockstep demo`,
 	})
 	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), leaderCommand(),
 		snapshotCommand(), recoverCommand(),
-		clientToolsCommand(), orderCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
+		clientToolsCommand(), orderCommand(), transactionCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
 }

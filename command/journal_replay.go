@@ -13,8 +13,6 @@ import (
 	"lockstep/internal/inspect"
 	"lockstep/internal/replay"
 	"lockstep/internal/vfs"
-	"lockstep/node"
-	"lockstep/service"
 	"lockstep/wire"
 )
 
@@ -131,11 +129,6 @@ func parsePredicate(text string) (*inspect.Selection, error) {
 		}
 	}
 	return s, nil
-}
-
-// productionServices are those that a node of this build runs.
-func productionServices() ([service.MaxServices]service.Service, error) {
-	return node.NewServices(node.MachineLimits{})
 }
 
 // errStop ends a walk where the replay is to stop.

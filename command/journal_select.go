@@ -31,7 +31,7 @@ func (f *selectFlags) add(c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.kinds, "kind", nil,
 		"only records of this kind: message, session-open, session-close, acks, timer, term, config, snapshot, skip")
 	c.Flags().StringSliceVar(&f.sessions, "session", nil, "only records of this session, hexadecimal as dump prints it")
-	c.Flags().StringSliceVar(&f.services, "service", nil, "only messages to this service: echo, orderbook, none or a number")
+	c.Flags().StringSliceVar(&f.services, "service", nil, "only messages to this service: "+inspect.ServiceNames()+", none or a number")
 }
 
 // selection is what the flags say.

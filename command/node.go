@@ -36,7 +36,7 @@ hands over, everything is synced and the end is marked clean.`,
 			if err := node.PrepareProcess(&cfg); err != nil {
 				return err
 			}
-			return node.Serve(c.Context(), cfg, os.Stderr)
+			return node.Serve(c.Context(), machine(), cfg, os.Stderr)
 		},
 	}
 	c.Flags().StringVar(&config, "config", "", "config file")

@@ -55,26 +55,28 @@ type Node struct {
 	progress   service.Progress
 	driver     *service.Driver
 	known      [service.MaxServices]bool // numbers of the services that this build runs
-	core       *replica.Core
-	replica    *replica.Agent
-	port       *journal.Port
-	votePort   *replica.VotePort
-	operator   *replica.Operator
-	sequencer  *sequencer.Sequencer // the core thread's
-	durable    *counters.Counter
-	idle       agent.IdleKind
-	idleWhy    string
-	findings   []tuning.Finding
-	threads    []thread
-	journalAt  int // index in threads of the journal's; those before it write the log
-	parkers    parkers
-	closers    []func() error
-	http       *http.Server
-	client     *http.Client
-	scrub      *journal.Scrubber
-	fetches    context.Context    // of whatever is fetched from other nodes while this one runs
-	cancel     context.CancelFunc // ends fetches
-	startedAt  time.Time
+
+	serviceNames [service.MaxServices]string // by number; empty: there is none
+	core         *replica.Core
+	replica      *replica.Agent
+	port         *journal.Port
+	votePort     *replica.VotePort
+	operator     *replica.Operator
+	sequencer    *sequencer.Sequencer // the core thread's
+	durable      *counters.Counter
+	idle         agent.IdleKind
+	idleWhy      string
+	findings     []tuning.Finding
+	threads      []thread
+	journalAt    int // index in threads of the journal's; those before it write the log
+	parkers      parkers
+	closers      []func() error
+	http         *http.Server
+	client       *http.Client
+	scrub        *journal.Scrubber
+	fetches      context.Context    // of whatever is fetched from other nodes while this one runs
+	cancel       context.CancelFunc // ends fetches
+	startedAt    time.Time
 
 	mayHaveForgotten atomic.Bool
 	markMu           sync.Mutex // over the file that says so
@@ -153,9 +155,9 @@ func (n *Node) checkHost() error {
 
 // Serve opens a node and runs it until ctx ends or it fails. One that had a snapshot installed is opened again; in between,
 // nothing of it is taken.
-func Serve(ctx context.Context, config Config, out io.Writer) error {
+func Serve(ctx context.Context, machine Machine, config Config, out io.Writer) error {
 	for {
-		n, err := Open(config, out)
+		n, err := OpenOn(machine, config, out)
 		if err != nil {
 			return err
 		}

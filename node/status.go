@@ -61,8 +61,8 @@ type Status struct {
 	Counters    string            `json:"counters"` // the mapped file
 	GCCycles    uint64            `json:"gc_cycles"`
 	Host        []tuning.Finding  `json:"host"`
-	Memory      []ServiceMemory   `json:"memory,omitempty"` // of services that have a limit
-	WorkMax     uint64            `json:"work_max"`         // units that the costliest record took, since the start
+	Services    []ServiceStatus   `json:"services"`
+	WorkMax     uint64            `json:"work_max"` // units that the costliest record took, since the start
 
 	SnapshotRecord   uint64 `json:"snapshot_record"`   // end of the newest one that asks for a snapshot, as applied here
 	SnapshotVerified uint64 `json:"snapshot_verified"` // newest position that a majority has verified, as known here

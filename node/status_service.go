@@ -10,22 +10,30 @@ import (
 // alarmPercent is how full a service's state may be before status says so.
 const alarmPercent = 80
 
-// ServiceMemory is how full the state of one service is.
-type ServiceMemory struct {
-	Service string `json:"service"`
-	Used    uint64 `json:"used"`
-	Limit   uint64 `json:"limit"`
+// ServiceStatus is one service, and how full its state is.
+type ServiceStatus struct {
+	Number uint16 `json:"number"`
+	Name   string `json:"name"`
+	Used   uint64 `json:"used,omitempty"`  // bytes, or what else the limit counts
+	Limit  uint64 `json:"limit,omitempty"` // 0: the service does not say
 }
 
 // addServices fills in what the services hold, and what records have cost.
 func (n *Node) addServices(s *Status) {
+	memory := map[string]uint64{}
 	n.counters.Each(func(name, _ string, value uint64) {
-		if label, ok := strings.CutPrefix(name, `lockstep_service_memory_bytes{service="`); ok {
-			of := strings.TrimSuffix(label, `"}`)
-			limit := n.gauge(`lockstep_service_memory_limit_bytes{service="` + of + `"}`)
-			s.Memory = append(s.Memory, ServiceMemory{of, value, limit})
+		if strings.HasPrefix(name, "lockstep_service_memory_") {
+			memory[name] = value
 		}
 	})
+	for number, name := range n.serviceNames {
+		if name == "" {
+			continue
+		}
+		label := `{service="` + name + `"}`
+		s.Services = append(s.Services, ServiceStatus{Number: uint16(number), Name: name,
+			Used: memory["lockstep_service_memory_bytes"+label], Limit: memory["lockstep_service_memory_limit_bytes"+label]})
+	}
 	s.WorkMax = n.gauge("lockstep_record_work_max")
 }
 
@@ -34,10 +42,10 @@ func (s *Status) Alarms() (list []string) {
 	if s.Halted != "" {
 		list = append(list, s.Halted)
 	}
-	for _, m := range s.Memory {
+	for _, m := range s.Services {
 		if m.Limit > 0 && m.Used >= m.Limit-m.Limit/100*(100-alarmPercent) {
 			list = append(list, fmt.Sprintf("service %s holds %d of %d that it may: beyond that it refuses what needs more",
-				m.Service, m.Used, m.Limit))
+				m.Name, m.Used, m.Limit))
 		}
 	}
 	if s.WorkMax > service.MaxWork/2 {

@@ -9,7 +9,9 @@ import (
 
 // TestAlarms says what is to be looked at, and not before.
 func TestAlarms(t *testing.T) {
-	full := func(used, limit uint64) Status { return Status{Memory: []ServiceMemory{{"kv", used, limit}}} }
+	full := func(used, limit uint64) Status {
+		return Status{Services: []ServiceStatus{{service.KV, "kv", used, limit}}}
+	}
 	for name, c := range map[string]struct {
 		status Status
 		want   string // part of the one alarm; empty: none

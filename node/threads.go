@@ -80,6 +80,11 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 		return err
 	}
 	n.known = service.Known(&services)
+	for i, s := range services {
+		if s != nil {
+			n.serviceNames[i] = s.Name()
+		}
+	}
 	source, err := n.newSource()
 	if err != nil {
 		return err

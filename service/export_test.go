@@ -5,8 +5,6 @@ import (
 	"hash/crc32"
 	"io"
 
-	flatbuffers "github.com/google/flatbuffers/go"
-
 	"lockstep/wire"
 	"lockstep/wire/flat"
 )
@@ -42,6 +40,3 @@ func TransactionTables() map[string]flat.Table {
 	return map[string]flat.Table{"Command": commandTable, "TransactionRequest": transactionTable, "Committed": committedTable,
 		"Aborted": abortedTable, "TransactionResponse": transactionOutcomeTable}
 }
-
-// EncodeOutcome makes the first response to a transaction.
-func EncodeOutcome(b *flatbuffers.Builder, o *Outcome) []byte { return encodeOutcome(b, o) }

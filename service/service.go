@@ -29,6 +29,18 @@ const (
 	FirstOwn uint16 = 8
 )
 
+// names are those of the numbers above, on command lines and in what is shown.
+var names = [FirstOwn]string{None: "none", Echo: "echo", OrderBook: "orderbook", KV: "kv", Lock: "lock", Queue: "queue",
+	TimerService: "timer", Transaction: "transaction"}
+
+// NameOf is the name of a service number that Lockstep gives out; empty: it is not one of those.
+func NameOf(number uint16) string {
+	if number >= FirstOwn {
+		return ""
+	}
+	return names[number]
+}
+
 // MaxServices bounds the service numbers: 1 .. MaxServices-1.
 const MaxServices = 16
 

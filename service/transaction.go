@@ -70,7 +70,7 @@ func (d *Driver) applyTransaction(r *wire.Record, payload []byte) {
 			t.outcome.Committed, t.outcome.Count = true, n
 		}
 	}
-	d.stage.respond(Transaction, r.Session, encodeOutcome(t.builder, &t.outcome))
+	d.stage.respond(Transaction, r.Session, EncodeOutcome(t.builder, &t.outcome))
 	if !t.outcome.Committed {
 		return
 	}

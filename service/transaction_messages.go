@@ -95,8 +95,8 @@ func DecodeOutcome(payload []byte, o *Outcome) bool {
 	return true
 }
 
-// encodeOutcome makes the response. It is b's memory.
-func encodeOutcome(b *flatbuffers.Builder, o *Outcome) []byte {
+// EncodeOutcome makes the response of service Transaction. It is b's memory.
+func EncodeOutcome(b *flatbuffers.Builder, o *Outcome) []byte {
 	b.Reset()
 	kind, outcome := fb.OutcomeCommitted, flatbuffers.UOffsetT(0)
 	if o.Committed {

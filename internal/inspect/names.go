@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,17 +34,29 @@ func ParseKind(name string) (wire.RecordKind, error) {
 	return 0, fmt.Errorf("there are no records of kind %q: want one of %s", name, strings.Join(names, ", "))
 }
 
+// own are the names of services that this build does not ship with.
+var own [service.MaxServices]string
+
+// NameService gives a number of a user's own service its name. To be called before any other function.
+func NameService(number uint16, name string) { own[number] = name }
+
 // ServiceName names a service number.
 func ServiceName(n int) string {
-	switch uint16(n) {
-	case service.None:
-		return "none"
-	case service.Echo:
-		return "echo"
-	case service.OrderBook:
-		return "orderbook"
+	if n < 0 || n >= service.MaxServices {
+		return strconv.Itoa(n)
 	}
-	return strconv.Itoa(n)
+	return cmp.Or(service.NameOf(uint16(n)), own[n], strconv.Itoa(n))
+}
+
+// ServiceNames are all names, with commas between, for help and errors.
+func ServiceNames() string {
+	var list []string
+	for n := range service.MaxServices {
+		if name := ServiceName(n); n > 0 && name != strconv.Itoa(n) {
+			list = append(list, name)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // ParseService finds a service by its name or number.
@@ -55,7 +68,7 @@ func ParseService(text string) (uint16, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return 0, fmt.Errorf("there is no service %q: want echo, orderbook, none, or a number", text)
+		return 0, fmt.Errorf("there is no service %q: want %s, none, or a number", text, ServiceNames())
 	}
 	return uint16(n), nil
 }
