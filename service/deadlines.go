@@ -39,7 +39,7 @@ type Deadlines struct {
 	timer  uint64 // the driver's
 	most   int    // taken out by one record
 	popped int    // since Rearm
-	firing bool   // between Next and Rearm: the driver's timer is set behind that
+	firing bool   // between Next or Hold and Rearm: the driver's timer is set behind that
 	sum    uint64
 }
 
@@ -109,6 +109,10 @@ func (d *Deadlines) remove(id uint64) bool {
 	}
 	return ok
 }
+
+// Hold leaves the driver's timer as it is until Rearm, which whoever calls it calls before the record's end: for a record that
+// changes many deadlines, in whatever order.
+func (d *Deadlines) Hold() { d.firing = true }
 
 // Next takes the earliest deadline out if it is due, which counts as one unit of work; ok is false when none is, or when this
 // record has taken out as many as it may. Whoever calls it calls Rearm before the record's end.

@@ -7,7 +7,7 @@ import (
 )
 
 // refusal is why a request cannot be carried out, ReasonNone if it can: then nothing of it fails.
-func (s *Service) refusal(q *Request) fb.Reason {
+func (s *Service) refusal(q *Request, now uint64) fb.Reason {
 	if q.Kind == List {
 		return s.refuseCount(q)
 	}
@@ -17,7 +17,7 @@ func (s *Service) refusal(q *Request) fb.Reason {
 	i := s.find(q.Queue)
 	switch q.Kind {
 	case Put:
-		return s.refusePut(q, i)
+		return s.refusePut(q, i, now)
 	case Lease:
 		return s.refuseLease(q, i)
 	case Configure:
@@ -59,7 +59,11 @@ func (s *Service) refuseCount(q *Request) fb.Reason {
 	return fb.ReasonNone
 }
 
-func (s *Service) refusePut(q *Request, i uint32) fb.Reason {
+func (s *Service) refusePut(q *Request, i uint32, now uint64) fb.Reason {
+	k := uint32(0)
+	if i != 0 && len(q.Key) > 0 && len(q.Key) <= MaxKey {
+		k = s.findKey(i, q.Key)
+	}
 	switch {
 	case len(q.Key) > MaxKey:
 		return fb.ReasonBadKey
@@ -69,13 +73,13 @@ func (s *Service) refusePut(q *Request, i uint32) fb.Reason {
 		return fb.ReasonBadTime
 	case i == 0 && s.queuePool.Free() == 0:
 		return fb.ReasonTooManyQueues
-	case i != 0 && len(q.Key) > 0 && s.findKey(i, q.Key) != 0:
+	case k != 0 && s.keys[k].until > now:
 		return fb.ReasonNone
 	case s.messagePool.Free() == 0:
 		return fb.ReasonTooManyMessages
 	case (len(q.Payload)+blockBytes-1)/blockBytes > s.blockPool.Free():
 		return fb.ReasonTooManyBytes
-	case len(q.Key) > 0 && s.keyPool.Free() == 0:
+	case len(q.Key) > 0 && k == 0 && s.keyPool.Free() == 0:
 		return fb.ReasonTooManyKeys
 	}
 	return fb.ReasonNone

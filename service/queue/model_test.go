@@ -83,6 +83,15 @@ func (m *model) respond(to wire.SessionID, r queue.Response) {
 
 func (m *model) apply(session wire.SessionID, q queue.Request) []sent {
 	m.out = nil
+	if x := m.find(q.Queue); x != nil && q.Kind == queue.Put {
+		if i := x.key(q.Key); i >= 0 && x.keys[i].until <= m.now { // if it were there, but for its being over
+			before := x.keys
+			x.keys = slices.Delete(slices.Clone(x.keys), i, i+1)
+			if m.refusal(q) != 0 {
+				x.keys = before
+			}
+		}
+	}
 	if reason := m.refusal(q); reason != 0 {
 		m.respond(session, queue.Response{Kind: queue.Refused, Reason: reason, ID: q.ID})
 		return m.out
@@ -113,7 +122,7 @@ func (m *model) refusal(q queue.Request) fb.Reason {
 	case badName(q.Queue):
 		return fb.ReasonBadName
 	case q.Kind == queue.Put:
-		switch known := x != nil && len(q.Key) > 0 && x.key(q.Key) >= 0; {
+		switch known := x != nil && len(q.Key) > 0 && x.key(q.Key) >= 0 && x.keys[x.key(q.Key)].until > m.now; {
 		case len(q.Key) > 128:
 			return fb.ReasonBadKey
 		case len(q.Payload) > m.limits.Payload:

@@ -49,7 +49,7 @@ func (o *Options) defaults() error {
 		{"messages", &o.Messages, 1 << 16, 1 << 24},
 		{"blocks", &o.Blocks, 1 << 18, 1 << 24},
 		{"keys", &o.Keys, 1 << 16, 1 << 24},
-		{"waiters", &o.Waiters, 1024, 1 << 14},
+		{"waiters", &o.Waiters, 1024, 4096},
 		{"payload", &o.Payload, 32 << 10, 32 << 10},
 	} {
 		if *x.value == 0 {

@@ -71,7 +71,7 @@ func (s *Service) Check(ctx *service.Context, _ *wire.Record, payload []byte) []
 	q := &s.request
 	reason := fb.ReasonMalformed
 	if DecodeRequest(payload, q) {
-		reason = s.refusal(q)
+		reason = s.refusal(q, ctx.Timestamp())
 	}
 	if reason == fb.ReasonNone {
 		return nil
@@ -85,7 +85,7 @@ func (s *Service) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	q := &s.request
 	reason := fb.ReasonMalformed
 	if DecodeRequest(payload, q) {
-		reason = s.refusal(q)
+		reason = s.refusal(q, ctx.Timestamp())
 	}
 	if reason != fb.ReasonNone {
 		out := s.answer(Refused)
@@ -115,12 +115,14 @@ func (s *Service) OnSession(ctx *service.Context, session wire.SessionID, opened
 	if opened || s.waiterPool.Used() == 0 {
 		return
 	}
+	s.due.Hold() // places are not in an order that is the same everywhere
 	for i := uint32(1); i <= s.waiterPool.High(); i++ {
 		if w := &s.waiters[i]; w.id != 0 && w.session == session {
 			s.due.Cancel(ctx, w.id<<dueBits|dueWaiter)
 			s.unpark(i)
 		}
 	}
+	s.due.Rearm(ctx)
 	ctx.Count(int(s.waiterPool.High()))
 }
 
@@ -164,11 +166,16 @@ func (s *Service) put(ctx *service.Context, session wire.SessionID, q *Request) 
 	x := s.touch(i)
 	out := s.answer(Stored)
 	if len(q.Key) > 0 {
-		if k := s.findKey(i, q.Key); k != 0 {
+		k := s.findKey(i, q.Key)
+		if k != 0 && s.keys[k].until > ctx.Timestamp() {
 			x.seen.Duplicates++
 			out.ID, out.Duplicate = s.keys[k].id, true
 			s.respond(ctx, session)
 			return
+		}
+		if k != 0 {
+			s.due.Cancel(ctx, s.keys[k].id<<dueBits|dueKey)
+			s.forget(k)
 		}
 	}
 	id, now := ctx.Sequence(), ctx.Timestamp()

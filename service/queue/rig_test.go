@@ -33,11 +33,6 @@ type rig struct {
 	discard bool // responses
 }
 
-type tester interface {
-	Helper()
-	Fatalf(format string, args ...any)
-}
-
 func newRig(t testing.TB, o queue.Options) *rig {
 	s, err := queue.New(o)
 	if err != nil {
@@ -112,7 +107,7 @@ func (g *rig) end(session wire.SessionID) {
 	g.service.OnSession(g.ctx, session, false)
 }
 
-// pass lets time pass, and the first timer fire if it is due then. It reports false when there was none.
+// fire has the first timer fire if it is due. It reports false when there was none.
 func (g *rig) fire() ([]sent, bool) {
 	first, ok := g.ctx.Timers().First()
 	if !ok || first.Deadline > g.record.Timestamp {
