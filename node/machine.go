@@ -20,6 +20,7 @@ import (
 	"lockstep/service/kv"
 	"lockstep/service/orderbook"
 	"lockstep/service/queue"
+	"lockstep/service/timer"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -53,6 +54,7 @@ type MachineLimits struct {
 	Book      orderbook.Options
 	KV        kv.Options
 	Queue     queue.Options
+	Timer     timer.Options
 	Service   service.Limits
 	Sequencer sequencer.Limits
 	Version   uint32 // highest behaviour version that the build has

@@ -11,6 +11,7 @@ import (
 	"lockstep/service/kv"
 	"lockstep/service/orderbook"
 	"lockstep/service/queue"
+	"lockstep/service/timer"
 	"lockstep/wire"
 )
 
@@ -21,6 +22,7 @@ func NewServices(limits MachineLimits) (services [service.MaxServices]service.Se
 	services[service.OrderBook], problems[service.OrderBook] = orderbook.New(limits.Book)
 	services[service.KV], problems[service.KV] = kv.New(limits.KV)
 	services[service.Queue], problems[service.Queue] = queue.New(limits.Queue)
+	services[service.TimerService], problems[service.TimerService] = timer.New(limits.Timer)
 	if err := errors.Join(problems[:]...); err != nil {
 		return services, fmt.Errorf("node: %w", err)
 	}

@@ -41,6 +41,8 @@ var edges = map[string][]string{
 	"service/orderbook": {"service", "wire", "wire/fb", "wire/flat"},
 	"service/queue/fb":  {},
 	"service/queue":     {"service", "service/queue/fb", "service/slab", "wire", "wire/flat"},
+	"service/timer/fb":  {},
+	"service/timer":     {"service", "service/slab", "service/timer/fb", "wire", "wire/flat"},
 	"service/slab":      {}, // the standard library only
 	"replica":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "journal", "transport"},
 	"sequencer":         {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "transport", "service"},
@@ -50,7 +52,7 @@ var edges = map[string][]string{
 
 	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
-		"replica", "sequencer", "service", "service/echo", "service/kv", "service/orderbook", "service/queue",
+		"replica", "sequencer", "service", "service/echo", "service/kv", "service/orderbook", "service/queue", "service/timer",
 		"tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
 
@@ -68,7 +70,8 @@ var edges = map[string][]string{
 	"internal/simbug":    {},
 	"internal/explore":   {"wire", "replica"},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/judge", "internal/mixflow", "internal/orderflow", "agent", "ringbuf", "wire",
-		"transport", "journal", "journal/snapshot", "replica", "sequencer", "service", "service/orderbook", "service/queue", "client", "node"},
+		"transport", "journal", "journal/snapshot", "replica", "sequencer", "service", "service/orderbook", "service/queue", "service/timer",
+		"client", "node"},
 
 	// What `lockstep journal` is made of; journaltest is imported by tests.
 	"internal/inspect":     {"internal/vfs", "wire", "journal", "journal/snapshot", "service", "service/orderbook"},

@@ -19,6 +19,7 @@ import (
 	"lockstep/service"
 	"lockstep/service/orderbook"
 	queues "lockstep/service/queue"
+	timers "lockstep/service/timer"
 	"lockstep/transport"
 	"lockstep/wire"
 )
@@ -141,6 +142,7 @@ func (m *member) machine() node.Machine {
 		Limits: node.MachineLimits{
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
 			Queue:        queues.Options{Queues: 16, Messages: 512, Blocks: 1024, Keys: 256, Waiters: 64, Payload: 4096},
+			Timer:        timers.Options{Timers: 256, Subscriptions: 16},
 			Service:      of,
 			ScrubPauseNs: m.w.o.Store.ScrubPauseNs, PinNs: m.w.o.Store.PinNs,
 			Sequencer: sequencer.Limits{Sessions: of.Sessions + 4, Timers: of.Timers, Acks: m.w.o.Acks, Assemblies: m.w.o.Assemblies,
