@@ -1,0 +1,316 @@
+package match
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// The flow of the benchmarks: 45 % new orders that rest, 35 % cancels and 10 % replaces of any open order, 10 % orders
+// that execute; 16 instruments, 64 accounts, about 100,000 orders at rest.
+const (
+	flowInstruments = 16
+	flowAccounts    = 64
+	flowResting     = 100_000
+	flowMiddle      = 10_000
+)
+
+// step is one operation of the flow, in few bytes.
+type step struct {
+	what            uint8 // 0: new, 1: cancel, 2: replace
+	side            Side
+	tif             TimeInForce
+	account         uint16
+	instrument      uint16
+	price           uint32
+	client, client2 uint32
+	quantity        uint32
+}
+
+// flow makes steps, by playing them to an engine to know what is open; the first fill of them only fill the book.
+func flow(t testing.TB, n int) (steps []step, fill int) {
+	e, err := NewEngine(Options{MaxOpen: MaxOpen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(7, 11))
+	var live []step // by entry
+	where := map[[2]uint64]int{}
+	client := uint32(0)
+	gone := func(key [2]uint64) {
+		at, ok := where[key]
+		if !ok {
+			return
+		}
+		last := len(live) - 1
+		live[at] = live[last]
+		where[[2]uint64{uint64(live[at].account), uint64(live[at].client)}] = at
+		live = live[:last]
+		delete(where, key)
+	}
+	play := func(s step) {
+		steps = append(steps, s)
+		s.apply(e)
+		for _, v := range e.Events() {
+			switch key := [2]uint64{uint64(v.Account), uint64(v.ClientOrder)}; v.Kind {
+			case EventAccepted, EventReplaced:
+				if v.Kind == EventReplaced {
+					gone([2]uint64{uint64(v.Account), uint64(v.OldClientOrder)})
+				}
+				if v.Left > 0 {
+					s.client = uint32(v.ClientOrder)
+					where[key] = len(live)
+					live = append(live, s)
+				}
+			case EventExecuted, EventCanceled:
+				if v.Left == 0 {
+					gone(key)
+				}
+			case EventRejected:
+				t.Fatalf("%+v: %+v", s, v)
+			}
+		}
+		e.Reset()
+	}
+	rests := func() step {
+		client++
+		s := step{
+			side: Side(1 + rng.IntN(2)), tif: GTC, account: uint16(1 + rng.IntN(flowAccounts)), client: client,
+			instrument: uint16(1 + rng.IntN(flowInstruments)), quantity: uint32(1 + rng.IntN(100)),
+		}
+		away := 1 + uint32(rng.ExpFloat64()*60)
+		s.price = flowMiddle + away
+		if s.side == Buy {
+			s.price = flowMiddle - away
+		}
+		return s
+	}
+	for len(live) < flowResting {
+		play(rests())
+	}
+	fill = len(steps)
+	for len(steps) < fill+n {
+		what := rng.IntN(100)
+		switch {
+		case what < 45 && len(live) < flowResting+2000 || len(live) < flowResting-2000:
+			play(rests())
+		case what < 80:
+			s := live[rng.IntN(len(live))]
+			s.what = 1
+			play(s)
+		case what < 90:
+			s := live[rng.IntN(len(live))]
+			client++
+			s.what, s.client2, s.quantity = 2, client, uint32(1+rng.IntN(100))
+			if rng.IntN(2) == 0 {
+				s.price = s.price - 1 + uint32(rng.IntN(3))
+			}
+			play(s)
+		default:
+			s := rests()
+			s.tif, s.price = IOC, flowMiddle+50
+			if s.side == Sell {
+				s.price = flowMiddle - 50
+			}
+			play(s)
+		}
+	}
+	return steps, fill
+}
+
+func (s *step) apply(e *Engine) {
+	switch s.what {
+	case 0:
+		e.Enter(1, &New{
+			Account: Account(s.account), ClientOrder: ClientOrder(s.client), Instrument: Instrument(s.instrument),
+			Side: s.side, Type: Limit, TIF: s.tif, Price: s.price, Quantity: uint64(s.quantity),
+		})
+	case 1:
+		e.Cancel(&Cancel{Account: Account(s.account), ClientOrder: ClientOrder(s.client)})
+	case 2:
+		e.Replace(1, &Replace{
+			Account: Account(s.account), ClientOrder: ClientOrder(s.client), NewClientOrder: ClientOrder(s.client2),
+			Price: s.price, Quantity: uint64(s.quantity),
+		})
+	}
+}
+
+const flowSteps = 1 << 20
+
+func BenchmarkEngine(b *testing.B) {
+	steps, fill := flow(b, flowSteps)
+	e, at := (*Engine)(nil), len(steps)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if at == len(steps) {
+			b.StopTimer()
+			e, at = filled(b, steps[:fill]), fill
+			b.StartTimer()
+		}
+		steps[at].apply(e)
+		e.Reset()
+		at++
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+}
+
+func filled(b testing.TB, steps []step) *Engine {
+	e, err := NewEngine(Options{MaxOpen: MaxOpen})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range steps {
+		steps[i].apply(e)
+		e.Reset()
+	}
+	return e
+}
+
+func BenchmarkNaive(b *testing.B) {
+	steps, fill := flow(b, flowSteps)
+	n, at := (*naive)(nil), len(steps)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if at == len(steps) {
+			b.StopTimer()
+			n, at = newNaive(), fill
+			for i := range steps[:fill] {
+				n.apply(&steps[i])
+			}
+			b.StartTimer()
+		}
+		n.apply(&steps[at])
+		at++
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+}
+
+// The flow's orders, executions, cancels and replaces: nothing of it allocates.
+func TestFlowDoesNotAllocate(t *testing.T) {
+	steps, fill := flow(t, 60_000)
+	e := filled(t, steps[:fill+30_000])
+	at := fill + 30_000
+	if n := testing.AllocsPerRun(25_000, func() {
+		steps[at].apply(e)
+		e.Reset()
+		at++
+	}); n != 0 {
+		t.Errorf("%v allocations an operation", n)
+	}
+	if orders, _ := e.Open(); orders < flowResting/2 {
+		t.Errorf("only %d orders are open", orders)
+	}
+}
+
+// naive is what one writes first: maps from price to a slice of orders, a sorted slice of the prices, a map for the
+// look-up. It tells less than the engine does.
+type naive struct {
+	sides  [flowInstruments + 1][3]naiveSide
+	byName map[[2]uint32]*naiveOrder
+	events []Event
+	number uint64
+	traded uint64
+}
+
+type naiveOrder struct {
+	step
+	number, left uint64
+}
+
+type naiveSide struct {
+	prices []uint32
+	levels map[uint32][]*naiveOrder
+}
+
+func newNaive() *naive {
+	n := &naive{byName: map[[2]uint32]*naiveOrder{}}
+	for i := range n.sides {
+		for s := range n.sides[i] {
+			n.sides[i][s].levels = map[uint32][]*naiveOrder{}
+		}
+	}
+	return n
+}
+
+func (n *naive) apply(s *step) {
+	n.events = n.events[:0]
+	key := [2]uint32{uint32(s.account), s.client}
+	if s.what == 0 {
+		n.enter(&naiveOrder{step: *s, left: uint64(s.quantity)})
+		return
+	}
+	o := n.byName[key]
+	if o == nil {
+		n.events = append(n.events, Event{Kind: EventRejected})
+		return
+	}
+	executed := uint64(o.quantity) - o.left
+	switch {
+	case s.what == 2 && uint64(s.quantity) > executed && s.price == o.price && uint64(s.quantity)-executed <= o.left:
+		delete(n.byName, key)
+		o.quantity, o.left, o.client = s.quantity, uint64(s.quantity)-executed, s.client2
+		n.byName[[2]uint32{uint32(s.account), s.client2}] = o
+		n.events = append(n.events, Event{Kind: EventReplaced, Order: o.number, Left: o.left})
+	case s.what == 2 && uint64(s.quantity) > executed:
+		n.remove(o)
+		next := &naiveOrder{step: *s, left: uint64(s.quantity) - executed}
+		next.client = s.client2
+		n.enter(next)
+	default:
+		n.remove(o)
+		n.events = append(n.events, Event{Kind: EventCanceled, Order: o.number, Quantity: o.left})
+	}
+}
+
+func (n *naive) enter(o *naiveOrder) {
+	n.number++
+	o.number = n.number
+	n.events = append(n.events, Event{Kind: EventAccepted, Order: o.number, Quantity: o.left})
+	other := &n.sides[o.instrument][Buy+Sell-o.side]
+	for o.left > 0 && len(other.prices) > 0 {
+		price := other.prices[0]
+		if o.side == Sell {
+			price = other.prices[len(other.prices)-1]
+		}
+		if !meets(o.side, o.price, price) {
+			break
+		}
+		r := other.levels[price][0]
+		quantity := min(o.left, r.left)
+		o.left -= quantity
+		r.left -= quantity
+		n.traded++
+		n.events = append(n.events,
+			Event{Kind: EventExecuted, Order: o.number, Execution: n.traded, Price: price, Quantity: quantity, Left: o.left},
+			Event{Kind: EventExecuted, Order: r.number, Execution: n.traded, Price: price, Quantity: quantity, Left: r.left})
+		if r.left == 0 {
+			n.remove(r)
+		}
+	}
+	if o.left == 0 || o.tif == IOC {
+		return
+	}
+	n.byName[[2]uint32{uint32(o.account), o.client}] = o
+	s := &n.sides[o.instrument][o.side]
+	if _, ok := s.levels[o.price]; !ok {
+		at, _ := slices.BinarySearch(s.prices, o.price)
+		s.prices = slices.Insert(s.prices, at, o.price)
+	}
+	s.levels[o.price] = append(s.levels[o.price], o)
+}
+
+func (n *naive) remove(o *naiveOrder) {
+	delete(n.byName, [2]uint32{uint32(o.account), o.client})
+	s := &n.sides[o.instrument][o.side]
+	queue := s.levels[o.price]
+	at := slices.Index(queue, o)
+	if queue = slices.Delete(queue, at, at+1); len(queue) > 0 {
+		s.levels[o.price] = queue
+		return
+	}
+	delete(s.levels, o.price)
+	at, _ = slices.BinarySearch(s.prices, o.price)
+	s.prices = slices.Delete(s.prices, at, at+1)
+}
