@@ -18,6 +18,7 @@ import (
 	"lockstep/sequencer"
 	"lockstep/service"
 	"lockstep/service/kv"
+	"lockstep/service/lock"
 	"lockstep/service/orderbook"
 	"lockstep/service/queue"
 	"lockstep/service/timer"
@@ -53,6 +54,7 @@ type Machine struct {
 type MachineLimits struct {
 	Book      orderbook.Options
 	KV        kv.Options
+	Lock      lock.Options
 	Queue     queue.Options
 	Timer     timer.Options
 	Service   service.Limits

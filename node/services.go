@@ -9,6 +9,7 @@ import (
 	"lockstep/service"
 	"lockstep/service/echo"
 	"lockstep/service/kv"
+	"lockstep/service/lock"
 	"lockstep/service/orderbook"
 	"lockstep/service/queue"
 	"lockstep/service/timer"
@@ -21,6 +22,7 @@ func NewServices(limits MachineLimits) (services [service.MaxServices]service.Se
 	services[service.Echo] = &echo.Service{}
 	services[service.OrderBook], problems[service.OrderBook] = orderbook.New(limits.Book)
 	services[service.KV], problems[service.KV] = kv.New(limits.KV)
+	services[service.Lock], problems[service.Lock] = lock.New(limits.Lock)
 	services[service.Queue], problems[service.Queue] = queue.New(limits.Queue)
 	services[service.TimerService], problems[service.TimerService] = timer.New(limits.Timer)
 	if err := errors.Join(problems[:]...); err != nil {

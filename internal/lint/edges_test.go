@@ -36,6 +36,8 @@ var edges = map[string][]string{
 	"service":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "service/fb", "wire", "wire/flat"},
 	"service/echo":      {"service", "wire"},
 	"service/kv/fb":     {},
+	"service/lock/fb":   {},
+	"service/lock":      {"internal/blocks", "internal/btree", "internal/watch", "service", "service/lock/fb", "wire", "wire/flat"},
 	"internal/watch":    {"service", "wire"},
 	"service/kv":        {"internal/blocks", "internal/btree", "internal/watch", "service", "service/kv/fb", "wire", "wire/flat"},
 	"service/orderbook": {"service", "wire", "wire/fb", "wire/flat"},
@@ -52,8 +54,8 @@ var edges = map[string][]string{
 
 	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
-		"replica", "sequencer", "service", "service/echo", "service/kv", "service/orderbook", "service/queue", "service/timer",
-		"tuning"},
+		"replica", "sequencer", "service", "service/echo", "service/kv", "service/lock", "service/orderbook", "service/queue",
+		"service/timer", "tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
 
 	// An order book to compare with; imported by tests.

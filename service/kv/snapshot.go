@@ -135,4 +135,7 @@ func (s *Store) restoreEntry(r io.Reader, n uint64, b, before []byte) (key []byt
 	return key, nil
 }
 
-var _ service.Service = (*Store)(nil)
+var (
+	_ service.Checker = (*Store)(nil)
+	_ service.Sized   = (*Store)(nil)
+)

@@ -1,0 +1,3 @@
+package lock
+
+//go:generate flatc --go -o . lock.fbs
