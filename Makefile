@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
+.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
 
 all: build
 
@@ -95,6 +95,12 @@ explore: ## every state that small clusters of the consensus core can get into: 
 explore-short: ## the same with tighter bounds: what CI runs of it
 	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -timeout 10m -run 'Worlds|Planted|Renaming' ./internal/explore
 	@$(CGO) LOCKSTEP_EXPLORE=short $(GO) test -v -count=1 -tags simbug -run CoreBugs ./internal/explore
+
+CALLS   ?= 10000000
+
+book-long: ## the matching engine against a book that is searched for everything, for CALLS=n calls (SEED=n to begin with)
+	@LOCKSTEP_BOOK_CALLS=$(CALLS) LOCKSTEP_BOOK_SEED=$(or $(SEED),1) $(CGO) $(GO) test -v -count=1 -timeout 6h \
+	  -run 'Model|Stops' ./service/orderbook/match
 
 IMAGES  ?= 60
 

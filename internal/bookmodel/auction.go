@@ -72,6 +72,9 @@ func (m *Model) equilibrium(i *instrument) (price uint32, volume uint64) {
 // SetState has an instrument, or all (0), go to another state.
 func (m *Model) SetState(_ uint64, id match.Instrument, s match.State) match.Reason {
 	m.begin()
+	if s < match.Closed || s > match.Halted {
+		return match.BadState
+	}
 	list := m.instruments
 	if id != 0 {
 		i := m.instrument(id)
@@ -86,20 +89,19 @@ func (m *Model) SetState(_ uint64, id match.Instrument, s match.State) match.Rea
 		busy = busy || m.busy(i)
 	}
 	switch {
-	case s < match.Closed || s > match.Halted:
+	case !changes:
 		return match.BadState
 	case busy:
 		return match.Busy
-	case !changes:
-		return match.BadState
 	}
+	var changing []*instrument
 	for _, i := range list {
 		if i.state != s {
 			i.next = s
-			m.pending = append(m.pending, i)
+			changing = append(changing, i)
 		}
 	}
-	m.work()
+	m.pending = append(m.pending, m.turns(changing)...)
 	return match.None
 }
 

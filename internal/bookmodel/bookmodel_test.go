@@ -76,7 +76,7 @@ func TestModelKeepsQuantities(t *testing.T) {
 				}
 			}
 		}
-		if len(sides) != int(model.lastExecution) || len(sides) < 100 {
+		if len(sides) != int(model.lastExecution) || len(sides) < 50 {
 			t.Errorf("world %s: %d executions, the last is %d", w.Name, len(sides), model.lastExecution)
 		}
 		for execution, n := range sides {

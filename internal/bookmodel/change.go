@@ -89,6 +89,7 @@ func (m *Model) Replace(now uint64, r *match.Replace) match.Reason {
 	i := m.instrument(o.Instrument)
 	left := r.Quantity - o.executed
 	keeps := r.Price == o.Price && r.Stop == o.Stop && left <= o.left && showsNoMore(r.Display, o.Display)
+	before := *o
 	o.ClientOrder, o.Price, o.Stop, o.Quantity, o.Display = r.NewClientOrder, r.Price, r.Stop, r.Quantity, r.Display
 	tell := func(left uint64) {
 		m.private(o, match.Event{Kind: match.EventReplaced, OldClientOrder: r.ClientOrder, Quantity: r.Quantity, Left: left})
@@ -101,7 +102,6 @@ func (m *Model) Replace(now uint64, r *match.Replace) match.Reason {
 		}
 		return match.None
 	}
-	before := *o
 	m.remove(o)
 	o.left = left
 	m.take(i, o, func(left uint64) {

@@ -2,11 +2,11 @@ package bookmodel
 
 import "lockstep/service/orderbook/match"
 
-// bucket holds messages that an account may still send, in parts of 1/second: a message takes second of them.
+// bucket is what is missing in an account's bucket of messages, in parts of 1/second: a message takes second of them. It
+// stays missing when the rate changes.
 type bucket struct {
-	used  bool // else it is full
-	level uint64
-	at    uint64 // ns
+	missing uint64
+	at      uint64 // ns
 }
 
 const second = 1_000_000_000
@@ -16,16 +16,16 @@ func (b *bucket) take(now, rate uint64) bool {
 	if rate == 0 {
 		return true
 	}
-	full := rate * second
-	if !b.used {
-		b.used, b.level, b.at = true, full, now
+	if passed := now - b.at; passed > b.missing/rate {
+		b.missing = 0
+	} else {
+		b.missing -= passed * rate
 	}
-	passed := min(now-b.at, second)
-	b.level, b.at = min(full, b.level+passed*rate), now
-	if b.level < second {
+	b.at = now
+	if b.missing+second > rate*second {
 		return false
 	}
-	b.level -= second
+	b.missing += second
 	return true
 }
 

@@ -40,6 +40,7 @@ type World struct {
 	Weights  [numOps]uint64
 	Types    [4]uint64 // limit, market, stop, stop-limit
 	Prices   uint32    // around 100
+	Wide     bool      // prices lie far apart, from 1 to the highest
 	Hostile  uint64    // of 100 fields so many are out of the ordinary
 	Own      uint64    // of 100 orders so many have a policy for self-match
 }
@@ -51,31 +52,43 @@ var ordinary = [numOps]uint64{OpEnter: 500, OpReplace: 150, OpCancel: 150, OpMas
 // Worlds are those that flows are drawn in.
 func Worlds() []World {
 	small := match.Options{Instruments: 3, MaxInstruments: 6, PriceLimit: 200, MaxOrders: 64, MaxAccounts: 16}
-	tiny, few, one, calm := small, small, small, small
+	tiny, few, one, most, calm, wide, many := small, small, small, small, small, small, small
 	tiny.MaxOrders, tiny.MaxAccounts, tiny.MaxOpen, tiny.MaxFills, tiny.MaxElections = 8, 3, 6, 2, 1
 	few.MaxFills, few.MaxElections = 3, 2
 	one.MaxFills, one.MaxElections, one.Instruments = 1, 1, 2
+	most.MaxFills = match.MaxOpen
 	calm.MaxOrders, calm.Instruments = 200, 1
-	auctions, stops := ordinary, ordinary
+	wide.PriceLimit, wide.MaxFills = match.MaxPrice, 5
+	many.Instruments, many.MaxInstruments, many.MaxFills = 70, 130, 4
+	auctions, stops, quiet, limits := ordinary, ordinary, ordinary, ordinary
 	auctions[OpState], auctions[OpContinue], auctions[OpReplace] = 60, 60, 100
 	stops[OpContinue], stops[OpCancel] = 80, 60
-	quiet := ordinary
 	quiet[OpState], quiet[OpDefine], quiet[OpLimits], quiet[OpKill], quiet[OpLeave] = 1, 1, 0, 0, 0
-	limits := ordinary
-	limits[OpLimits], limits[OpKill], limits[OpExpire] = 30, 6, 40
+	limits[OpLimits], limits[OpKill], limits[OpExpire] = 15, 6, 40
 	usual, mostStops := [4]uint64{70, 12, 8, 10}, [4]uint64{45, 10, 22, 23}
-	return []World{
-		{"ordinary", small, 5, 12, ordinary, usual, 8, 1, 40},
-		{"tiny", tiny, 6, 6, ordinary, usual, 5, 1, 40},
-		{"few fills", few, 5, 12, auctions, usual, 6, 0, 30},
-		{"one fill", one, 4, 12, auctions, usual, 4, 0, 30},
-		{"auctions", small, 5, 14, auctions, usual, 12, 0, 20},
-		{"stops", few, 5, 14, stops, mostStops, 10, 0, 20},
-		{"all stops at once", small, 5, 14, stops, mostStops, 4, 0, 10},
-		{"deep", calm, 6, 40, quiet, usual, 10, 0, 30},
-		{"limits", tiny, 5, 8, limits, usual, 6, 2, 40},
-		{"hostile", small, 5, 10, ordinary, usual, 6, 15, 50},
+	w := func(name string, o match.Options, weights [numOps]uint64, types [4]uint64, prices uint32) World {
+		return World{Name: name, Options: o, Accounts: 5, Names: 12, Weights: weights, Types: types, Prices: prices, Own: 30}
 	}
+	worlds := []World{
+		w("ordinary", small, ordinary, usual, 8), w("tiny", tiny, ordinary, usual, 5), w("few fills", few, auctions, usual, 6),
+		w("one fill", one, auctions, usual, 4), w("auctions", small, auctions, usual, 12), w("stops", few, stops, mostStops, 10),
+		w("all stops at once", small, stops, mostStops, 4), w("most fills", most, stops, mostStops, 6),
+		w("deep", calm, quiet, usual, 10), w("limits", tiny, limits, usual, 6), w("wide", wide, auctions, usual, 0),
+		w("many instruments", many, auctions, usual, 4), w("hostile", small, ordinary, usual, 6),
+	}
+	for i := range worlds {
+		switch world := &worlds[i]; world.Name {
+		case "deep":
+			world.Names = 40
+		case "wide":
+			world.Wide = true
+		case "tiny", "limits", "ordinary":
+			world.Hostile = 2
+		case "hostile":
+			world.Hostile, world.Own = 15, 50
+		}
+	}
+	return worlds
 }
 
 // Flow makes up calls in a world.
@@ -207,12 +220,20 @@ func (f *Flow) instrument() match.Instrument {
 	if f.odd() {
 		return match.Instrument(f.extreme())
 	}
-	return 1 + match.Instrument(min(f.draw(uint64(f.world.Options.Instruments)+1), f.draw(uint64(f.world.Options.Instruments))))
+	n := uint64(f.world.Options.Instruments)
+	if f.draw(4) == 0 {
+		return 1 + match.Instrument(f.draw(n+1))
+	}
+	return 1 + match.Instrument(min(f.draw(n), f.draw(3)))
 }
 
 func (f *Flow) price() uint32 {
 	if f.odd() {
 		return uint32(f.extreme())
+	}
+	if f.world.Wide {
+		at := uint32(1) << (6 * f.draw(5)) * uint32(1+f.draw(3))
+		return min(max(at+uint32(f.draw(3)), 2)-1, match.MaxPrice)
 	}
 	return 100 - f.world.Prices/2 + uint32(f.draw(uint64(f.world.Prices)))
 }
@@ -362,6 +383,9 @@ func (f *Flow) definition() match.Definition {
 	d := match.Definition{ID: f.instrument(), Low: 1, High: 200, MaxQuantity: 1000, State: match.Continuous}
 	if f.draw(2) == 0 { // else it differs from what the engine begins with in what may be changed at any time
 		d.Low, d.High, d.State = 100-uint32(f.draw(10)), 100+uint32(f.draw(10)), f.state()
+	}
+	if f.world.Wide {
+		d.High = match.MaxPrice
 	}
 	if f.draw(2) == 0 {
 		d.Collar = uint32(1 + f.draw(8))

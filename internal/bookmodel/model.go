@@ -19,6 +19,7 @@ type Model struct {
 	pending     []*instrument
 	worked      int    // in this call: orders looked at, executed in an auction's end, or cancelled as work that was left
 	elections   int    // in this call
+	joined      int    // stops, in this call
 	idle        uint64 // how often an account has become idle
 
 	lastOrder, lastExecution, lastNumber uint64
@@ -146,7 +147,7 @@ func compare[T uint32 | uint64](a, b T) int {
 }
 
 // begin begins a call.
-func (m *Model) begin() { m.worked, m.elections = 0, 0 }
+func (m *Model) begin() { m.worked, m.elections, m.joined = 0, 0, 0 }
 
 // remove takes an order out of where it rests or waits.
 func (m *Model) remove(o *order) {
@@ -158,7 +159,7 @@ func (m *Model) remove(o *order) {
 
 // private reports something of an order to its account.
 func (m *Model) private(o *order, e match.Event) {
-	e.Account, e.ClientOrder, e.Instrument, e.Order = o.Account, o.ClientOrder, o.Instrument, o.number
+	e.Account, e.ClientOrder, e.Instrument, e.Order, e.Side = o.Account, o.ClientOrder, o.Instrument, o.number, o.Side
 	m.events = append(m.events, e)
 }
 

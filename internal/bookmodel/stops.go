@@ -11,6 +11,9 @@ func (i *instrument) reached(o *order) bool {
 	return o.place == stopped && o.Instrument == i.ID && i.last > 0 && reaches(o.Side, i.last, o.Stop)
 }
 
+// mostJoin is how many stops join those that are to enter in one call.
+const mostJoin = 4096
+
 // queueStops appends the stops that the last trade has reached to those that are to enter: buys, the lowest stop first,
 // then sells, the highest first; of one stop by number.
 func (m *Model) queueStops(i *instrument) {
@@ -34,7 +37,8 @@ func (m *Model) queueStops(i *instrument) {
 		}
 		return compare(a.number, b.number)
 	})
-	for _, o := range list {
+	for _, o := range list[:min(len(list), mostJoin-m.joined)] {
+		m.joined++
 		o.place = elected
 		i.elected = append(i.elected, o)
 	}

@@ -117,6 +117,3 @@ func (m *Model) Lookup(id match.Instrument) (d match.Definition, s match.State, 
 	}
 	return i.Definition, i.state, m.busy(i), i.last, true
 }
-
-// Hash has no meaning: a model is compared by what it shows.
-func (m *Model) Hash() uint64 { return 0 }

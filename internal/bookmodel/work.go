@@ -40,12 +40,15 @@ func (m *Model) work() {
 	if m.killing && !m.killOn() {
 		return
 	}
-	for len(m.pending) > 0 {
-		if i := m.pending[0]; !m.change(i) || !m.elect(i) {
-			return
-		}
-		m.pending = m.pending[1:]
+	m.pending = m.turns(m.pending)
+}
+
+// turns does the work of instruments, one after the other, and returns those that are not done.
+func (m *Model) turns(list []*instrument) []*instrument {
+	for len(list) > 0 && m.change(list[0]) && m.elect(list[0]) {
+		list = list[1:]
 	}
+	return list
 }
 
 // ascending returns the open orders that fit, the lowest number first.
