@@ -66,7 +66,7 @@ Start with:  lockstep demo`,
 	})
 	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), leaderCommand(),
 		snapshotCommand(), recoverCommand(),
-		clientToolsCommand(), orderCommand(), transactionCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
+		clientToolsCommand(), orderCommand(), queueCommand(), timerCommand(), transactionCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
 }

@@ -96,7 +96,8 @@ var edges = map[string][]string{
 	"cmd/lockstep":     {"command"},
 	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
-		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/orderbook", "node", "bench", "tuning"},
+		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/orderbook",
+		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "tuning"},
 }
 
 func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }
