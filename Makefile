@@ -29,6 +29,7 @@ fmt:
 vet:
 	@$(GO) vet $(PKGS)
 	@$(GO) vet -tags simbug $(PKGS)
+	@cd examples/reservations && $(GO) vet $(PKGS)
 
 staticcheck:
 	@$(GO) tool staticcheck $(PKGS)

@@ -44,7 +44,7 @@ nodes run on loopback, with kernel UDP.`,
 	group(parent)
 	var runtime string
 	parent.PersistentFlags().StringVar(&runtime, "runtime", lab.RuntimeDir(),
-		"where the lab is found again; another directory makes another lab beside the first")
+		"where the lab is found again (also "+lab.EnvRuntime+"); another directory makes another lab beside the first")
 	parent.AddCommand(labUpCommand(&runtime), labStatusCommand(&runtime), labExecCommand(&runtime),
 		labVerbCommand(&runtime, "kill", "Kill a node's process (SIGKILL)"),
 		labVerbCommand(&runtime, "stop", "Stop a node gracefully (SIGTERM)"),

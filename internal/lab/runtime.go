@@ -30,8 +30,14 @@ var (
 	ErrNoLab = errors.New("lab: no lab is up")
 )
 
+// EnvRuntime is what the environment says the runtime directory is.
+const EnvRuntime = "LOCKSTEP_LAB"
+
 // RuntimeDir is the runtime directory of this user's lab.
 func RuntimeDir() string {
+	if dir := os.Getenv(EnvRuntime); dir != "" {
+		return dir
+	}
 	if os.Getuid() == 0 {
 		return "/run/lockstep-lab"
 	}

@@ -92,6 +92,12 @@ var edges = map[string][]string{
 	"examples/poll": {"agent", "wire", "transport", "client", "service"},
 	"examples/many": {"agent", "wire", "transport", "client", "service"},
 
+	// A module of its own, as somebody with a service of his own would have it.
+	"examples/reservations":       {"command"},
+	"examples/reservations/seats": {"service", "wire"},
+	"examples/reservations/buy":   {"wire", "transport", "client"},
+	"internal/tutorial":           {},
+
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep":     {"command"},
 	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
