@@ -199,7 +199,7 @@ func (e *Engine) showAnew(i uint32) {
 	o := &e.orders.at[i]
 	shows := o.place == resting
 	if o.left == 0 {
-		e.part(o)
+		e.part(i)
 		if shows {
 			e.publishOrder(EventDeleted, o, 0)
 		}
@@ -208,7 +208,7 @@ func (e *Engine) showAnew(i uint32) {
 	}
 	if shows {
 		before := o.shown
-		o.shown = e.showing(o)
+		o.shown = e.showing(i)
 		e.shelf.levels[o.level].shown += o.shown - before
 		switch {
 		case o.shown > before:
@@ -217,7 +217,7 @@ func (e *Engine) showAnew(i uint32) {
 			e.publishOrder(EventReduced, o, before-o.shown)
 		}
 	}
-	e.settle(o)
+	e.settle(i)
 }
 
 // clearSome cancels the market orders that wait; it reports false when the call has done enough before all is done.

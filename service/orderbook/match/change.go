@@ -14,7 +14,7 @@ func (e *Engine) Cancel(c *Cancel) Reason {
 	left := c.Quantity - o.executed
 	v := e.report(EventCanceled, o)
 	v.Quantity, v.Left, v.Cancel = o.left-left, left, Requested
-	e.shrink(o, left, min(o.shown, left))
+	e.shrink(i, left, min(o.shown, left))
 	return None
 }
 
@@ -39,7 +39,7 @@ func (e *Engine) cancelOwn(account uint32, instrument Instrument, side Side, r C
 	}
 	for i := e.accounts.at[account].head; i != 0; {
 		o := &e.orders.at[i]
-		next := o.nextOwn
+		next := e.orders.link[i].nextOwn
 		if (instrument == 0 || Instrument(o.instrument) == instrument) && (side == 0 || o.side == side) {
 			e.cancelWhole(i, r)
 			n++
@@ -60,13 +60,13 @@ func (e *Engine) Replace(nowNs uint64, r *Replace) Reason {
 		return e.refuse(r.Account, r.ClientOrder, reason)
 	}
 	e.begin()
-	o := &e.orders.at[i]
+	o, m := &e.orders.at[i], &e.orders.more[i]
 	if r.Quantity <= o.executed {
 		e.cancelWhole(i, ReducedAway)
 		return None
 	}
 	left := r.Quantity - o.executed
-	if r.Price == o.price && r.Stop == o.stop && left <= o.left && !larger(r.Display, o.display) {
+	if r.Price == o.price && r.Stop == m.stop && left <= o.left && !larger(r.Display, m.display) {
 		e.replaceInPlace(i, r, left)
 		return None
 	}
@@ -81,14 +81,14 @@ func larger(display, than uint64) bool { return than != 0 && (display == 0 || di
 func (e *Engine) replaceInPlace(i uint32, r *Replace, left uint64) {
 	o := &e.orders.at[i]
 	e.rename(i, r.NewClientOrder)
-	o.display = r.Display
+	e.orders.more[i].display = r.Display
 	v := e.report(EventReplaced, o)
 	v.OldClientOrder, v.Quantity, v.Left = r.ClientOrder, r.Quantity, left
 	shown := min(o.shown, left)
 	if r.Display != 0 {
 		shown = min(shown, r.Display)
 	}
-	e.shrink(o, left, shown)
+	e.shrink(i, left, shown)
 }
 
 func (e *Engine) rename(i uint32, client ClientOrder) {
@@ -104,12 +104,13 @@ func (e *Engine) replaceAnew(i uint32, r *Replace, left uint64) {
 	o := &e.orders.at[i]
 	in := e.of(o)
 	number, price, showed := o.number, o.price, o.place == resting
-	e.part(o)
-	e.delist(o)
+	e.part(i)
+	e.delist(i)
 	e.rename(i, r.NewClientOrder)
-	o.price, o.stop, o.left, o.display = r.Price, r.Stop, left, r.Display
+	o.price, o.left = r.Price, left
+	e.orders.more[i].stop, e.orders.more[i].display = r.Stop, r.Display
 	e.enlist(i)
-	if o.heap != 0 {
+	if e.orders.link[i].heap != 0 {
 		e.setExpiry(i)
 	}
 	at := len(e.events)

@@ -28,8 +28,10 @@ func (e *Engine) Enter(nowNs uint64, n *New) Reason {
 	e.begin()
 	i := e.open(account, n.ClientOrder, n.Instrument, n.TIF)
 	o := &e.orders.at[i]
-	o.side, o.kind, o.self, o.postOnly = n.Side, n.Type, n.SelfMatch, n.PostOnly
-	o.price, o.stop, o.left, o.display, o.expire = n.Price, n.Stop, n.Quantity, n.Display, n.Expire
+	o.side, o.price, o.left = n.Side, n.Price, n.Quantity
+	e.orders.more[i] = detail{
+		display: n.Display, expire: n.Expire, stop: n.Stop, kind: n.Type, self: n.SelfMatch, postOnly: n.PostOnly,
+	}
 	at := len(e.events)
 	v := e.report(EventAccepted, o)
 	v.Quantity, v.Left = n.Quantity, 0
@@ -41,13 +43,13 @@ func (e *Engine) Enter(nowNs uint64, n *New) Reason {
 
 // enter takes an order that is nowhere to where it belongs. The event at says what will rest or wait of it.
 func (e *Engine) enter(in *instrument, i uint32, at int, need uint64) {
-	o := &e.orders.at[i]
+	o, m := &e.orders.at[i], &e.orders.more[i]
 	switch {
-	case o.kind >= Stop:
+	case m.kind >= Stop:
 		e.events[at].Left = o.left
-		e.join(i, stopped, e.shelf.add(in.stops(o.side), o.stop))
+		e.join(i, stopped, e.shelf.add(in.stops(o.side), m.stop))
 		return
-	case in.state == Auction && o.kind == Market:
+	case in.state == Auction && m.kind == Market:
 		e.events[at].Left = o.left
 		e.join(i, waiting, in.waitingQueue(o.side))
 		return
@@ -56,8 +58,8 @@ func (e *Engine) enter(in *instrument, i uint32, at int, need uint64) {
 		e.rest(i)
 		return
 	}
-	bound := in.reach(o.kind, o.side, o.price)
-	if need != 0 && e.preview(in, o.account, o.self, o.side, bound, o.left) < need {
+	bound := in.reach(m.kind, o.side, o.price)
+	if need != 0 && e.preview(in, o.account, m.self, o.side, bound, o.left) < need {
 		e.drop(i, CanceledNotFilled)
 		return
 	}
@@ -67,7 +69,7 @@ func (e *Engine) enter(in *instrument, i uint32, at int, need uint64) {
 		e.close(i)
 	case ended != 0:
 		e.drop(i, ended)
-	case o.kind == Market || o.tif == IOC:
+	case m.kind == Market || e.orders.link[i].tif == IOC:
 		e.drop(i, Unfilled)
 	default:
 		e.events[at].Left = o.left
@@ -97,8 +99,8 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 		}
 		hidden := e.scratch[:0]
 		for i := e.shelf.levels[queue].head; i != 0; {
-			r := &e.orders.at[i]
-			i = r.next
+			r, display := &e.orders.at[i], e.orders.more[i].display
+			i = e.orders.link[i].next
 			if looks == e.options.MaxFills {
 				return quantity - left
 			}
@@ -114,7 +116,7 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 			}
 			left -= r.shown
 			if r.left > r.shown {
-				hidden = append(hidden, glimpse{r.left - r.shown, r.display})
+				hidden = append(hidden, glimpse{r.left - r.shown, display})
 			}
 		}
 		for len(hidden) > 0 {
@@ -142,7 +144,7 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 // match executes an order that is nowhere against what it meets. It returns why what is left is to be canceled, 0 if
 // it is not.
 func (e *Engine) match(in *instrument, i uint32, bound uint32) CancelReason {
-	o := &e.orders.at[i]
+	o, self := &e.orders.at[i], e.orders.more[i].self
 	last, looks := in.last, 0
 	var ended CancelReason
 	for o.left > 0 && ended == 0 {
@@ -163,11 +165,11 @@ func (e *Engine) match(in *instrument, i uint32, bound uint32) CancelReason {
 			looks++
 			ri := l.head
 			r := &e.orders.at[ri]
-			if r.account == o.account && o.self != Allow {
-				if o.self != CancelNewest {
+			if r.account == o.account && self != Allow {
+				if self != CancelNewest {
 					e.cancelWhole(ri, CanceledSelfMatch)
 				}
-				if o.self != CancelOldest {
+				if self != CancelOldest {
 					ended = CanceledSelfMatch
 					break
 				}
@@ -202,16 +204,16 @@ func (e *Engine) execute(o *order, ri uint32, l *level) {
 	v.Execution, v.Order, v.Side, v.Price, v.Quantity = e.executions, r.number, r.side, l.price, quantity
 	switch {
 	case r.left == 0:
-		e.part(r)
+		e.part(ri)
 		e.close(ri)
 	case r.shown == 0:
-		e.unlink(r)
-		r.shown, r.rank = e.showing(r), e.ticket()
+		e.unlink(ri)
+		r.shown, e.orders.more[ri].rank = e.showing(ri), e.ticket()
 		e.append(ri, r.level)
-		e.settle(r)
+		e.settle(ri)
 		e.publishOrder(EventAdded, r, r.shown)
 	default:
-		e.settle(r)
+		e.settle(ri)
 	}
 }
 

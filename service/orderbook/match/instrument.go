@@ -62,13 +62,13 @@ func (e *Engine) OpenOrders(dst []Open, id Account) []Open {
 	if account == 0 {
 		return dst
 	}
-	for i := e.accounts.at[account].head; i != 0; i = e.orders.at[i].nextOwn {
-		o := &e.orders.at[i]
+	for i := e.accounts.at[account].head; i != 0; i = e.orders.link[i].nextOwn {
+		o, m := &e.orders.at[i], &e.orders.more[i]
 		dst = append(dst, Open{
 			New: New{
 				Account: id, ClientOrder: o.client, Instrument: Instrument(o.instrument),
-				Side: o.side, Type: o.kind, TIF: o.tif, SelfMatch: o.self, PostOnly: o.postOnly,
-				Price: o.price, Stop: o.stop, Quantity: o.executed + o.left, Display: o.display, Expire: o.expire,
+				Side: o.side, Type: m.kind, TIF: e.orders.link[i].tif, SelfMatch: m.self, PostOnly: m.postOnly,
+				Price: o.price, Stop: m.stop, Quantity: o.executed + o.left, Display: m.display, Expire: m.expire,
 			},
 			Order: o.number, Executed: o.executed, Left: o.left, Shown: o.shown,
 		})

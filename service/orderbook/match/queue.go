@@ -7,7 +7,8 @@ package match
 func (e *Engine) open(account uint32, client ClientOrder, id Instrument, tif TimeInForce) uint32 {
 	i := e.orders.take(account, client)
 	o := &e.orders.at[i]
-	o.instrument, o.tif = uint16(id), tif
+	o.instrument = uint16(id)
+	e.orders.link[i].tif = tif
 	e.accounts.at[account].open++
 	e.enlist(i)
 	if e.accounts.at[account].idle != 0 {
@@ -18,20 +19,20 @@ func (e *Engine) open(account uint32, client ClientOrder, id Instrument, tif Tim
 
 // enlist gives an order the next number and puts it where the highest number is in its lists.
 func (e *Engine) enlist(i uint32) {
-	at := e.orders.at
-	o := &at[i]
+	o, links := &e.orders.at[i], e.orders.link
+	k := &links[i]
 	e.number++
 	o.number = e.number
 	a := &e.accounts.at[o.account]
-	o.prevOwn, o.nextOwn = 0, a.head
+	k.prevOwn, k.nextOwn = 0, a.head
 	if a.head != 0 {
-		at[a.head].prevOwn = i
+		links[a.head].prevOwn = i
 	}
 	a.head = i
-	l := &e.of(o).open[openList(o.tif)]
-	o.prevOpen, o.nextOpen = l.tail, 0
+	l := &e.of(o).open[openList(k.tif)]
+	k.prevOpen, k.nextOpen = l.tail, 0
 	if l.tail != 0 {
-		at[l.tail].nextOpen = i
+		links[l.tail].nextOpen = i
 	} else {
 		l.head = i
 	}
@@ -47,37 +48,37 @@ func openList(t TimeInForce) int {
 }
 
 // delist takes an order out of its lists.
-func (e *Engine) delist(o *order) {
-	at := e.orders.at
-	if o.prevOwn != 0 {
-		at[o.prevOwn].nextOwn = o.nextOwn
+func (e *Engine) delist(i uint32) {
+	o, links := &e.orders.at[i], e.orders.link
+	k := &links[i]
+	if k.prevOwn != 0 {
+		links[k.prevOwn].nextOwn = k.nextOwn
 	} else {
-		e.accounts.at[o.account].head = o.nextOwn
+		e.accounts.at[o.account].head = k.nextOwn
 	}
-	if o.nextOwn != 0 {
-		at[o.nextOwn].prevOwn = o.prevOwn
+	if k.nextOwn != 0 {
+		links[k.nextOwn].prevOwn = k.prevOwn
 	}
-	l := &e.of(o).open[openList(o.tif)]
-	if o.prevOpen != 0 {
-		at[o.prevOpen].nextOpen = o.nextOpen
+	l := &e.of(o).open[openList(k.tif)]
+	if k.prevOpen != 0 {
+		links[k.prevOpen].nextOpen = k.nextOpen
 	} else {
-		l.head = o.nextOpen
+		l.head = k.nextOpen
 	}
-	if o.nextOpen != 0 {
-		at[o.nextOpen].prevOpen = o.prevOpen
+	if k.nextOpen != 0 {
+		links[k.nextOpen].prevOpen = k.prevOpen
 	} else {
-		l.tail = o.prevOpen
+		l.tail = k.prevOpen
 	}
 }
 
 // close ends an order that is nowhere.
 func (e *Engine) close(i uint32) {
-	o := &e.orders.at[i]
-	account := o.account
-	if o.heap != 0 {
+	account := e.orders.at[i].account
+	if e.orders.link[i].heap != 0 {
 		e.clearExpiry(i)
 	}
-	e.delist(o)
+	e.delist(i)
 	e.orders.give(i)
 	a := &e.accounts.at[account]
 	if a.open--; a.open == 0 {
@@ -88,31 +89,32 @@ func (e *Engine) close(i uint32) {
 // join puts an order that is nowhere at the end of a queue.
 func (e *Engine) join(i uint32, p place, queue uint32) {
 	o := &e.orders.at[i]
-	o.place, o.rank = p, e.ticket()
+	o.place, e.orders.more[i].rank = p, e.ticket()
 	if p == resting {
-		o.shown = e.showing(o)
+		o.shown = e.showing(i)
 	}
-	if o.tif == GTD && o.heap == 0 {
+	if k := &e.orders.link[i]; k.tif == GTD && k.heap == 0 {
 		e.setExpiry(i)
 	}
 	e.append(i, queue)
-	e.settle(o)
+	e.settle(i)
 }
 
 // showing is what an order shows when it shows anew.
-func (e *Engine) showing(o *order) uint64 {
-	if o.display != 0 {
-		return min(o.display, o.left)
+func (e *Engine) showing(i uint32) uint64 {
+	left := e.orders.at[i].left
+	if display := e.orders.more[i].display; display != 0 {
+		return min(display, left)
 	}
-	return o.left
+	return left
 }
 
 // append links an order to the end of a queue.
 func (e *Engine) append(i, queue uint32) {
 	o, l := &e.orders.at[i], &e.shelf.levels[queue]
-	o.level, o.prev, o.next = queue, l.tail, 0
+	o.level, e.orders.link[i].prev, e.orders.link[i].next = queue, l.tail, 0
 	if l.tail != 0 {
-		e.orders.at[l.tail].next = i
+		e.orders.link[l.tail].next = i
 	} else {
 		l.head = i
 	}
@@ -123,17 +125,18 @@ func (e *Engine) append(i, queue uint32) {
 }
 
 // unlink takes an order out of its queue.
-func (e *Engine) unlink(o *order) *level {
-	l := &e.shelf.levels[o.level]
-	if o.prev != 0 {
-		e.orders.at[o.prev].next = o.next
+func (e *Engine) unlink(i uint32) *level {
+	o, links := &e.orders.at[i], e.orders.link
+	k, l := &links[i], &e.shelf.levels[o.level]
+	if k.prev != 0 {
+		links[k.prev].next = k.next
 	} else {
-		l.head = o.next
+		l.head = k.next
 	}
-	if o.next != 0 {
-		e.orders.at[o.next].prev = o.prev
+	if k.next != 0 {
+		links[k.next].prev = k.prev
 	} else {
-		l.tail = o.prev
+		l.tail = k.prev
 	}
 	l.orders--
 	l.shown -= o.shown
@@ -142,15 +145,16 @@ func (e *Engine) unlink(o *order) *level {
 }
 
 // part takes an order out of its queue, which goes if it was the last there: it is nowhere then.
-func (e *Engine) part(o *order) {
+func (e *Engine) part(i uint32) {
+	o := &e.orders.at[i]
 	e.sum -= o.hash
 	o.hash = 0
-	if l := e.unlink(o); l.orders == 0 {
+	if l := e.unlink(i); l.orders == 0 {
 		switch o.place {
 		case resting:
 			e.shelf.remove(e.of(o).ladder(o.side), o.price)
 		case stopped:
-			e.shelf.remove(e.of(o).stops(o.side), o.stop)
+			e.shelf.remove(e.of(o).stops(o.side), e.orders.more[i].stop)
 		}
 	}
 	o.place, o.shown = nowhere, 0
@@ -164,13 +168,14 @@ func (e *Engine) rest(i uint32) {
 }
 
 // shrink sets what is left of an order that is somewhere, and what it shows; everybody is told if it shows less.
-func (e *Engine) shrink(o *order, left, shown uint64) {
+func (e *Engine) shrink(i uint32, left, shown uint64) {
+	o := &e.orders.at[i]
 	l := &e.shelf.levels[o.level]
 	less := o.shown - shown
 	l.total -= o.left - left
 	l.shown -= less
 	o.left, o.shown = left, shown
-	e.settle(o)
+	e.settle(i)
 	if less != 0 {
 		e.publishOrder(EventReduced, o, less)
 	}
@@ -180,7 +185,7 @@ func (e *Engine) shrink(o *order, left, shown uint64) {
 func (e *Engine) cancelWhole(i uint32, r CancelReason) {
 	o := &e.orders.at[i]
 	shows, left := o.place == resting, o.left
-	e.part(o)
+	e.part(i)
 	o.left = 0
 	e.canceled(o, left, r)
 	if shows {

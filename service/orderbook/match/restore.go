@@ -120,12 +120,10 @@ func (e *Engine) readInstrument(g *glass, all []uint32) []uint32 {
 	g.must(x.consistent(), "instrument %d on its way from %d to %d in step %d", d.ID, x.state, x.target, x.phase)
 	e.settleInstrument(in)
 	for at := first + 1; at < len(all); at++ {
-		a, b := &e.orders.at[all[at-1]], &e.orders.at[all[at]]
-		if openList(a.tif) == openList(b.tif) {
-			g.must(a.number < b.number, "order %d after %d", b.number, a.number)
-		} else {
-			g.must(openList(a.tif) < openList(b.tif), "order %d before the Day order %d", a.number, b.number)
-		}
+		i, j := all[at-1], all[at]
+		a, b := openList(e.orders.link[i].tif), openList(e.orders.link[j].tif)
+		g.must(a < b || a == b && e.orders.at[i].number < e.orders.at[j].number, "order %d after %d",
+			e.orders.at[j].number, e.orders.at[i].number)
 	}
 	return all
 }
@@ -167,56 +165,56 @@ func (in *instrument) consistent() bool {
 // readOrder reads an order, puts it into the table and adds it to all. It is in no list and no queue yet.
 func (e *Engine) readOrder(g *glass, in *instrument, all []uint32) []uint32 {
 	g.next(orderBytes)
-	o := order{number: g.u64(), instrument: uint16(in.d.ID)}
+	o, m, tif := order{number: g.u64(), instrument: uint16(in.d.ID)}, detail{}, Day
 	id := Account(g.u64())
 	o.client, o.left, o.executed = ClientOrder(g.u64()), g.u64(), g.u64()
-	o.shown, o.display, o.expire, o.rank = g.u64(), g.u64(), g.u64(), g.u64()
-	o.price, o.stop = g.u32(), g.u32()
-	o.side, o.kind, o.tif, o.self = Side(g.u8()), Type(g.u8()), TimeInForce(g.u8()), SelfMatch(g.u8())
-	o.postOnly, o.place = g.flag(), place(g.u8())
+	o.shown, m.display, m.expire, m.rank = g.u64(), g.u64(), g.u64(), g.u64()
+	o.price, m.stop = g.u32(), g.u32()
+	o.side, m.kind, tif, m.self = Side(g.u8()), Type(g.u8()), TimeInForce(g.u8()), SelfMatch(g.u8())
+	m.postOnly, o.place = g.flag(), place(g.u8())
 	g.done()
 	o.account = e.accounts.known(id)
 	g.must(id != 0 && o.account != 0, "order %d is of account %d, which is not known", o.number, id)
 	g.must(o.number >= 1 && o.number <= e.number, "order %d", o.number)
-	g.must(o.rank >= 1 && o.rank <= e.tickets, "order %d has rank %d", o.number, o.rank)
-	g.must(e.plausible(&o, in), "order %d is %+v", o.number, o)
+	g.must(m.rank >= 1 && m.rank <= e.tickets, "order %d has rank %d", o.number, m.rank)
+	g.must(e.plausible(&o, &m, tif, in), "order %d is %+v %+v", o.number, o, m)
 	g.must(!e.orders.full(), "more orders than there may be")
 	g.must(g.err != nil || e.orders.find(o.account, o.client) == 0, "account %d has two orders %d", id, o.client)
 	if g.err != nil {
 		return all
 	}
 	i := e.orders.take(o.account, o.client)
-	e.orders.at[i] = o
+	e.orders.at[i], e.orders.more[i], e.orders.link[i].tif = o, m, tif
 	return append(all, i)
 }
 
 // plausible tells whether an order can be what it says, whatever else is in the book.
-func (e *Engine) plausible(o *order, in *instrument) bool {
+func (e *Engine) plausible(o *order, m *detail, tif TimeInForce, in *instrument) bool {
 	n := New{
-		Side: o.side, Type: o.kind, TIF: o.tif, SelfMatch: o.self, PostOnly: o.postOnly,
-		Price: o.price, Stop: o.stop, Quantity: o.left, Expire: o.expire,
+		Side: o.side, Type: m.kind, TIF: tif, SelfMatch: m.self, PostOnly: m.postOnly,
+		Price: o.price, Stop: m.stop, Quantity: o.left, Expire: m.expire,
 	}
 	d := in.d
 	d.MaxQuantity = e.options.MaxQuantity
 	most := o.left
-	if o.display != 0 {
-		most = min(o.left, o.display)
+	if m.display != 0 {
+		most = min(o.left, m.display)
 	}
 	switch {
-	case e.checkForm(0, &n, &d) != None || o.tif > GTD || o.executed > d.MaxQuantity-o.left:
+	case e.checkForm(0, &n, &d) != None || tif > GTD || o.executed > d.MaxQuantity-o.left:
 		return false
-	case o.display > d.MaxQuantity || o.display != 0 && o.kind != Limit:
+	case m.display > d.MaxQuantity || m.display != 0 && m.kind != Limit:
 		return false
 	case o.place == resting:
-		return o.kind == Limit && o.shown >= 1 && o.shown <= most && (o.display != 0 || o.shown == o.left)
+		return m.kind == Limit && o.shown >= 1 && o.shown <= most && (m.display != 0 || o.shown == o.left)
 	case o.shown != 0:
 		return false
 	case o.place == waiting:
-		return o.kind == Market && (in.state == Auction || in.state == Halted)
+		return m.kind == Market && (in.state == Auction || in.state == Halted)
 	case o.place == stopped:
-		return o.kind >= Stop
+		return m.kind >= Stop
 	}
-	return o.place == elected && o.kind >= Stop && in.phase == electing
+	return o.place == elected && m.kind >= Stop && in.phase == electing
 }
 
 // relate puts all orders into lists and queues, and looks at what they are together.
@@ -229,18 +227,19 @@ func (e *Engine) relate(g *glass, all []uint32) {
 		e.number = at[i].number - 1
 		e.enlist(i)
 		e.accounts.at[at[i].account].open++
-		if at[i].tif == GTD {
+		if e.orders.link[i].tif == GTD {
 			e.setExpiry(i)
 		}
 	}
 	e.number = number
-	slices.SortFunc(all, func(i, j uint32) int { return cmp.Compare(at[i].rank, at[j].rank) })
+	more := e.orders.more
+	slices.SortFunc(all, func(i, j uint32) int { return cmp.Compare(more[i].rank, more[j].rank) })
 	for n, i := range all {
-		g.must(n == 0 || at[all[n-1]].rank < at[i].rank, "two orders of rank %d", at[i].rank)
+		g.must(n == 0 || more[all[n-1]].rank < more[i].rank, "two orders of rank %d", more[i].rank)
 		off := e.accounts.at[at[i].account].killed || e.killed && (e.killing == 0 || uint32(at[i].instrument) < e.killing)
 		g.must(!off, "order %d is of an account that is switched off", at[i].number)
-		e.append(i, e.queueOf(&at[i]))
-		e.settle(&at[i])
+		e.append(i, e.queueOf(i))
+		e.settle(i)
 	}
 	for i := 1; i <= e.accounts.used; i++ {
 		x := &e.accounts.at[i]
@@ -254,13 +253,14 @@ func (e *Engine) relate(g *glass, all []uint32) {
 }
 
 // queueOf is the queue that an order belongs to.
-func (e *Engine) queueOf(o *order) uint32 {
+func (e *Engine) queueOf(i uint32) uint32 {
+	o := &e.orders.at[i]
 	in := e.of(o)
 	switch o.place {
 	case resting:
 		return e.shelf.add(in.ladder(o.side), o.price)
 	case stopped:
-		return e.shelf.add(in.stops(o.side), o.stop)
+		return e.shelf.add(in.stops(o.side), e.orders.more[i].stop)
 	case waiting:
 		return in.waitingQueue(o.side)
 	}

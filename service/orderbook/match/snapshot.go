@@ -146,25 +146,25 @@ func writeInstrument(p *pen, in *instrument) {
 func (e *Engine) writeOrders(p *pen, in *instrument) {
 	var n uint64
 	for l := range in.open {
-		for i := in.open[l].head; i != 0; i = e.orders.at[i].nextOpen {
+		for i := in.open[l].head; i != 0; i = e.orders.link[i].nextOpen {
 			n++
 		}
 	}
 	p.u64(n)
 	p.done(8)
 	for l := range in.open {
-		for i := in.open[l].head; i != 0 && p.err == nil; i = e.orders.at[i].nextOpen {
-			o := &e.orders.at[i]
+		for i := in.open[l].head; i != 0 && p.err == nil; i = e.orders.link[i].nextOpen {
+			o, m := &e.orders.at[i], &e.orders.more[i]
 			for _, v := range [...]uint64{
 				o.number, uint64(e.accounts.at[o.account].id), uint64(o.client), o.left, o.executed,
-				o.shown, o.display, o.expire, o.rank,
+				o.shown, m.display, m.expire, m.rank,
 			} {
 				p.u64(v)
 			}
 			p.u32(o.price)
-			p.u32(o.stop)
+			p.u32(m.stop)
 			for _, v := range [...]uint8{
-				uint8(o.side), uint8(o.kind), uint8(o.tif), uint8(o.self), uint8(bit(o.postOnly)), uint8(o.place),
+				uint8(o.side), uint8(m.kind), uint8(e.orders.link[i].tif), uint8(m.self), uint8(bit(m.postOnly)), uint8(o.place),
 			} {
 				p.u8(v)
 			}

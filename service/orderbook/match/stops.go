@@ -38,7 +38,7 @@ func (e *Engine) gather(in *instrument) bool {
 			}
 			e.joined++
 			i := e.shelf.levels[queue].head
-			e.part(&e.orders.at[i])
+			e.part(i)
 			e.join(i, elected, in.electedQueue())
 		}
 	}
@@ -66,14 +66,14 @@ func (e *Engine) elect(in *instrument) bool {
 
 // trigger lets an elected stop enter as what it becomes.
 func (e *Engine) trigger(in *instrument, i uint32) {
-	o := &e.orders.at[i]
-	e.part(o)
+	o, m := &e.orders.at[i], &e.orders.more[i]
+	e.part(i)
 	at := len(e.events)
 	e.report(EventTriggered, o).Left = 0
-	o.stop = 0
-	if o.kind == Stop {
-		o.kind = Market
-	} else if o.kind = Limit; !meets(o.side, in.bound(o.side), o.price) {
+	m.stop = 0
+	if m.kind == Stop {
+		m.kind = Market
+	} else if m.kind = Limit; !meets(o.side, in.bound(o.side), o.price) {
 		e.drop(i, Collared)
 		return
 	}
