@@ -26,9 +26,29 @@ type queueAnswer struct {
 	Dropped    uint32         `json:"dropped,omitempty"`
 	Queue      string         `json:"queue,omitempty"`
 	DeadLetter string         `json:"dead_letter,omitempty"`
-	Counts     *queue.Counts  `json:"counts,omitempty"`
+	Counts     *queueCounts   `json:"counts,omitempty"`
 	Messages   []queueMessage `json:"messages,omitempty"`
 	Queues     []string       `json:"queues,omitempty"`
+}
+
+// queueCounts are what a queue holds and has seen, in JSON.
+type queueCounts struct {
+	Ready       uint64 `json:"ready"`
+	Delayed     uint64 `json:"delayed"`
+	Leased      uint64 `json:"leased"`
+	Waiting     uint64 `json:"waiting"`
+	Keys        uint64 `json:"keys"`
+	Put         uint64 `json:"put"`
+	Duplicates  uint64 `json:"duplicates"`
+	Delivered   uint64 `json:"delivered"`
+	Deleted     uint64 `json:"deleted"`
+	Released    uint64 `json:"released"`
+	Expired     uint64 `json:"expired"`
+	Dead        uint64 `json:"dead"`
+	Late        uint64 `json:"late"`
+	MaxAttempts uint32 `json:"max_attempts"`
+	LeaseMs     uint64 `json:"lease_ms"`
+	DedupMs     uint64 `json:"dedup_ms"`
 }
 
 // queueMessage is a message of a queue in JSON.
@@ -159,7 +179,7 @@ func viewQueueAnswer(r *queue.Response) *queueAnswer {
 		v.Reason = r.Reason.String()
 	}
 	if r.Kind == queue.Counted {
-		v.Counts = &r.Counts
+		v.Counts = (*queueCounts)(&r.Counts)
 	}
 	for i := range r.Messages {
 		m := &r.Messages[i]

@@ -14,6 +14,10 @@ import (
 
 const ms = 1_000_000 // ns
 
+type wireSession = wire.SessionID
+
+const session1 wireSession = 1
+
 // sent is a response and who gets it.
 type sent struct {
 	to wire.SessionID
@@ -30,7 +34,7 @@ type rig struct {
 	builder *flatbuffers.Builder
 	got     []sent
 	collect func(session wire.SessionID, payload []byte)
-	discard bool // responses
+	discard bool // responses, and what Check says
 }
 
 func newRig(t testing.TB, o queue.Options) *rig {
@@ -89,15 +93,34 @@ func (g *rig) do(session wire.SessionID, q queue.Request) []sent {
 
 func (g *rig) payload(session wire.SessionID, payload []byte) []sent {
 	g.next(session)
+	if g.discard {
+		g.service.Apply(g.ctx, &g.record, payload)
+		return nil
+	}
+	before := g.service.Hash()
+	refusal := bytes.Clone(g.service.Check(g.ctx, &g.record, payload))
+	if g.service.Hash() != before {
+		g.t.Fatal("Check changed the hash")
+	}
 	g.service.Apply(g.ctx, &g.record, payload)
-	return g.responses()
+	got := g.responses()
+	g.ctx.Responses(func(_ wire.SessionID, first []byte) {
+		if refusal != nil && !bytes.Equal(refusal, first) {
+			g.t.Fatalf("Check says %x, Apply %x", refusal, first)
+		}
+	})
+	if (got[0].Kind == queue.Refused) != (refusal != nil) {
+		g.t.Fatalf("Check says %x, Apply %+v", refusal, got[0])
+	}
+	return got
 }
 
 func (g *rig) responses() []sent {
 	g.got = g.got[:0]
-	if !g.discard {
-		g.ctx.Responses(g.collect)
+	if g.discard {
+		return nil
 	}
+	g.ctx.Responses(g.collect)
 	return g.got
 }
 
@@ -133,6 +156,12 @@ func (g *rig) wait(forMs uint64) (all []sent) {
 	}
 	g.record.Timestamp = max(g.record.Timestamp, until)
 	return all
+}
+
+// timer is when the driver's timer is set; 0: it is not.
+func (g *rig) timer() uint64 {
+	first, _ := g.ctx.Timers().First()
+	return first.Deadline
 }
 
 // snapshot is the service's state as bytes.

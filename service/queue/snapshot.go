@@ -195,6 +195,9 @@ func (s *Service) readQueues(r *slab.Reader) {
 			r.Fail(fmt.Errorf("queue %q: lease %d, dedup %d, dead letter %d", text, x.leaseMs, x.dedupMs, x.dead))
 		}
 	}
+	if r.Err != nil {
+		return
+	}
 	for _, i := range s.ordered {
 		s.queues[s.queues[i].dead].feeds++ // place 0 is of no use
 	}
