@@ -21,7 +21,7 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show role, positions and drops of every node of a cluster",
 		Long: `Show role, positions and drops of every node of a cluster. Below them a line that begins with ALARM for each node on which
-apply has halted, a service holds more than 80 per cent of what it may, or a record took more than half of the work that one may.`,
+apply has halted, a service holds more than 80 per cent of what it may, or a record cost or caused more than half of what one may.`,
 		Example: `  lockstep status --config /etc/lockstep/node1.toml
   lockstep status --control 10.0.0.1:7500 --control 10.0.0.2:7500`,
 		Args: usageArgs(cobra.NoArgs),

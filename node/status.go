@@ -62,7 +62,9 @@ type Status struct {
 	GCCycles    uint64            `json:"gc_cycles"`
 	Host        []tuning.Finding  `json:"host"`
 	Services    []ServiceStatus   `json:"services"`
-	WorkMax     uint64            `json:"work_max"` // units that the costliest record took, since the start
+	WorkMax     uint64            `json:"work_max"`    // of one record, since the start: units of work
+	OutputsMax  uint64            `json:"outputs_max"` // responses and changes of timers
+	OutputBytes uint64            `json:"output_bytes_max"`
 
 	SnapshotRecord   uint64 `json:"snapshot_record"`   // end of the newest one that asks for a snapshot, as applied here
 	SnapshotVerified uint64 `json:"snapshot_verified"` // newest position that a majority has verified, as known here

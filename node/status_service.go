@@ -35,6 +35,7 @@ func (n *Node) addServices(s *Status) {
 			Used: memory["lockstep_service_memory_bytes"+label], Limit: memory["lockstep_service_memory_limit_bytes"+label]})
 	}
 	s.WorkMax = n.gauge("lockstep_record_work_max")
+	s.OutputsMax, s.OutputBytes = n.gauge("lockstep_record_outputs_max"), n.gauge("lockstep_record_output_bytes_max")
 }
 
 // Alarms are the things that somebody should look at, a sentence each.
@@ -48,9 +49,17 @@ func (s *Status) Alarms() (list []string) {
 				m.Name, m.Used, m.Limit))
 		}
 	}
-	if s.WorkMax > service.MaxWork/2 {
-		list = append(list, fmt.Sprintf("a record took %d units of work: one that takes more than %d halts apply", s.WorkMax,
-			service.MaxWork))
+	for _, x := range []struct {
+		what       string
+		got, limit uint64
+	}{
+		{"took %d units of work", s.WorkMax, service.MaxWork},
+		{"caused %d responses and changes of timers", s.OutputsMax, service.MaxOutputs},
+		{"caused %d bytes of responses", s.OutputBytes, service.MaxOutputBytes},
+	} {
+		if x.got > x.limit/2 {
+			list = append(list, fmt.Sprintf("a record "+x.what+": one with more than %d halts apply", x.got, x.limit))
+		}
 	}
 	return list
 }

@@ -23,6 +23,8 @@ func TestAlarms(t *testing.T) {
 		"more than it may": {full(1<<63, 1<<62), "kv holds"},
 		"half of the work": {Status{WorkMax: service.MaxWork / 2}, ""},
 		"more work":        {Status{WorkMax: service.MaxWork/2 + 1}, "32769 units of work"},
+		"many responses":   {Status{OutputsMax: service.MaxOutputs}, "caused 8192 responses"},
+		"many bytes":       {Status{OutputBytes: service.MaxOutputBytes}, "caused 1048576 bytes"},
 		"halted":           {Status{Halted: "apply halted at position 5"}, "apply halted at position 5"},
 	} {
 		got := c.status.Alarms()

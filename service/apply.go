@@ -53,6 +53,7 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 	d.meters.timers.Set(uint64(d.timers.Len()))
 	d.meters.timersRefused.Set(d.context.refused)
 	d.meters.count(d.context.work)
+	d.meters.caused(d.stage.caused())
 	d.extendHash(r)
 	d.noteTerm(r, d.chain.Term)
 	d.chain = d.after

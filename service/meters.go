@@ -14,7 +14,8 @@ type meters struct {
 	timers, timersFired, timersIgnored     *counters.Counter
 	timersRefused                          *counters.Counter
 	workMax, workHigh, committed           *counters.Counter
-	worst                                  int
+	outputsMax, outputBytesMax             *counters.Counter
+	worst, mostOutputs, mostBytes          int
 }
 
 // ignored is the one help text of a name with several labels.
@@ -63,8 +64,12 @@ func newMeters(f *counters.File) meters {
 		pauseMax:      counter("lockstep_snapshot_pause_ns{of=\"max\"}", pauseHelp),
 		workMax:       counter("lockstep_record_work_max", "Units of work that the costliest record took; 65536 halt apply"),
 		workHigh:      counter("lockstep_records_heavy_total", "Records that took more than half of the work that halts apply"),
-		committed:     counter("lockstep_transactions_committed_total", "Messages whose commands for several services were applied"),
-		skipped:       counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
+		outputsMax: counter("lockstep_record_outputs_max",
+			"Responses and changes of timers that one record caused, the most so far; more than 8192 halt apply"),
+		outputBytesMax: counter("lockstep_record_output_bytes_max",
+			"Bytes of responses that one record caused, the most so far; more than 1 MiB halt apply"),
+		committed: counter("lockstep_transactions_committed_total", "Messages whose commands for several services were applied"),
+		skipped:   counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
 	}
 }
 
@@ -76,5 +81,17 @@ func (m *meters) count(work int) {
 	}
 	if work > MaxWork/2 {
 		m.workHigh.Inc()
+	}
+}
+
+// caused takes in what a record, or one command of a transaction, caused.
+func (m *meters) caused(outputs, bytes int) {
+	if outputs > m.mostOutputs {
+		m.mostOutputs = outputs
+		m.outputsMax.Set(uint64(outputs))
+	}
+	if bytes > m.mostBytes {
+		m.mostBytes = bytes
+		m.outputBytesMax.Set(uint64(bytes))
 	}
 }

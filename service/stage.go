@@ -31,6 +31,11 @@ func (s *stage) reset() {
 // mark begins another command of the record: it may cause as much as a record of its own.
 func (s *stage) mark() { s.itemsFrom, s.dataFrom = len(s.items), len(s.data) }
 
+// caused is what there is since mark, or since the record began.
+func (s *stage) caused() (outputs, bytes int) {
+	return len(s.items) - s.itemsFrom, len(s.data) - s.dataFrom
+}
+
 // respond queues a response. Its number, correlation and stamps are filled in when the record is settled.
 func (s *stage) respond(service uint16, session wire.SessionID, payload []byte) {
 	switch {

@@ -77,6 +77,7 @@ func (d *Driver) applyTransaction(r *wire.Record, payload []byte) {
 	d.meters.committed.Inc()
 	for i := range t.parts[:n] {
 		p := &t.parts[i]
+		d.meters.caused(d.stage.caused())
 		d.stage.mark()
 		d.context.work = 0
 		d.enter(p.Service)

@@ -316,7 +316,7 @@ func TestCommandsHaveLimitsEach(t *testing.T) {
 	r.transact(1, part(redID, 1, working), part(blueID, 2, working))
 	r.want(t, "7: 2 done", "8: red 02", "9: blue 04.")
 	for name, want := range map[string]uint64{"lockstep_record_work_max": service.MaxWork, "lockstep_records_heavy_total": 4,
-		"lockstep_transactions_committed_total": 2} {
+		"lockstep_transactions_committed_total": 2, "lockstep_record_outputs_max": service.MaxOutputs} {
 		if got := file.Counter(name, "").Load(); got != want {
 			t.Errorf("%s %d, want %d", name, got, want)
 		}
