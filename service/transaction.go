@@ -3,6 +3,7 @@ package service
 import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
+	"lockstep/internal/simbug"
 	"lockstep/service/fb"
 	"lockstep/wire"
 )
@@ -71,10 +72,14 @@ func (d *Driver) applyTransaction(r *wire.Record, payload []byte) {
 		}
 	}
 	d.stage.respond(Transaction, r.Session, EncodeOutcome(t.builder, &t.outcome))
-	if !t.outcome.Committed {
+	switch {
+	case t.outcome.Committed:
+		d.meters.committed.Inc()
+	case simbug.On(simbug.ApplyHalf) && t.outcome.Reason == fb.AbortReasonRefused:
+		n = t.outcome.Index
+	default:
 		return
 	}
-	d.meters.committed.Inc()
 	for i := range t.parts[:n] {
 		p := &t.parts[i]
 		d.meters.caused(d.stage.caused())

@@ -32,6 +32,17 @@ var profiles = map[simbug.Bug]sim.Profile{
 	simbug.IgnoreSessions:       sim.ProfileStore,
 	simbug.SkipInstallMark:      sim.ProfileStore,
 	simbug.IgnorePins:           sim.ProfileStore,
+	simbug.IgnoreVersion:        sim.ProfileServices,
+	simbug.ApplyHalf:            sim.ProfileServices,
+	simbug.LeaseEndsEarly:       sim.ProfileServices,
+	simbug.HandTwice:            sim.ProfileServices,
+	simbug.KeepDeleted:          sim.ProfileServices,
+	simbug.ForgetKeys:           sim.ProfileServices,
+	simbug.ForgetLeases:         sim.ProfileServices,
+	simbug.GrantTwice:           sim.ProfileServices,
+	simbug.ReuseToken:           sim.ProfileServices,
+	simbug.RenewInVain:          sim.ProfileServices,
+	simbug.TimerDrifts:          sim.ProfileServices,
 }
 
 // hunt plants one bug after the other and runs worlds until one of them shows it: the exit code says whether every bug

@@ -30,7 +30,7 @@ func main() {
 		only   = flag.String("only", "", "with -bugs: this bug alone")
 	)
 	levels := flag.Int("levels", 0, "play so many worlds of each commit rule and fault, and print what acknowledgements were worth")
-	profile := flag.String("profile", "any", "worlds of this profile alone: any, unrest, disk, behind, store")
+	profile := flag.String("profile", "any", "worlds of this profile alone: any, unrest, disk, behind, store, services")
 	flag.Parse()
 	kind, ok := sim.ParseProfile(*profile)
 	if !ok {

@@ -144,7 +144,7 @@ func (s kvKnown) guards(op *KVOp) (holds, may bool) {
 	if !op.Guarded {
 		return true, false
 	}
-	return s.version == op.Expect, s.untold && op.Expect != 0
+	return !s.untold && s.version == op.Expect, s.untold && op.Expect != 0
 }
 
 // kvModel is one key, as porcupine sees it: no sequence, but the versions that clients were told.

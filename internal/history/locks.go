@@ -25,19 +25,20 @@ type Hold struct {
 // by record.
 type Locks struct {
 	locks map[string]*lock
-	// Grants, Refusals, Expiries, Ends and Waited count what was seen of each.
-	Grants, Refusals, Expiries, Ends, Waited int
+	gone  map[uint64]bool // sessions that are over
+	// Grants, Refusals, Expiries, Ends, Waited and Lates count what was seen of each.
+	Grants, Refusals, Expiries, Ends, Waited, Lates int
 }
 
 type lock struct {
 	Hold
 	held    bool
 	highest uint64 // token
-	waiting []uint64
+	waiting []Hold // the token is that of the place
 }
 
 // NewLocks returns locks that nobody holds.
-func NewLocks() *Locks { return &Locks{locks: map[string]*lock{}} }
+func NewLocks() *Locks { return &Locks{locks: map[string]*lock{}, gone: map[uint64]bool{}} }
 
 func (l *Locks) of(name string) *lock {
 	x := l.locks[name]
@@ -53,22 +54,33 @@ func lockWrong(at Moment, name, format string, args ...any) error {
 }
 
 // over says whether the present hold can have ended by itself.
-func (x *lock) over(at Moment) bool { return !x.held || x.Expiry != 0 && at.Stamp >= x.Expiry }
+func (l *Locks) over(at Moment, x *lock) bool {
+	return !x.held || x.Expiry != 0 && at.Stamp >= x.Expiry || x.Bound && l.gone[x.Session]
+}
 
-// Granted takes a grant.
-func (l *Locks) Granted(at Moment, name string, h Hold) error {
+// Granted takes a grant. waited is the place of whoever waited for it, 0 for who did not.
+func (l *Locks) Granted(at Moment, name string, h Hold, waited uint64) error {
 	x := l.of(name)
+	x.waiting = slices.DeleteFunc(x.waiting, func(w Hold) bool { return l.gone[w.Session] && w.Token != waited })
 	switch {
-	case !x.over(at):
+	case !l.over(at, x):
 		return lockWrong(at, name, "session %x gets it, and session %x holds it with token %d", h.Session, x.Session, x.Token)
 	case h.Token != at.Sequence:
 		return lockWrong(at, name, "the token is %d", h.Token)
-	case h.Token <= x.highest:
+	case h.Token <= x.highest && !l.gone[x.Session]:
 		return lockWrong(at, name, "token %d comes after %d", h.Token, x.highest)
-	case len(x.waiting) > 0 && x.waiting[0] != h.Session:
-		return lockWrong(at, name, "session %x gets it before session %x, which waits", h.Session, x.waiting[0])
+	case len(x.waiting) > 0 && x.waiting[0].Token != waited:
+		return lockWrong(at, name, "session %x gets it, place %d, before session %x, which waits in place %d", h.Session, waited,
+			x.waiting[0].Session, x.waiting[0].Token)
+	case len(x.waiting) == 0 && waited != 0:
+		return lockWrong(at, name, "session %x gets it for its place %d, and does not wait", h.Session, waited)
 	}
-	if len(x.waiting) > 0 {
+	if waited != 0 {
+		w := x.waiting[0]
+		if w.Session != h.Session {
+			return lockWrong(at, name, "session %x gets it for place %d, which is of session %x", h.Session, waited, w.Session)
+		}
+		h.Value, h.Bound = w.Value, w.Bound
 		x.waiting = x.waiting[1:]
 	}
 	x.Hold, x.held, x.highest = h, true, h.Token
@@ -88,7 +100,7 @@ func (l *Locks) names(at Moment, name string, h Hold) error {
 	switch {
 	case !x.held:
 		return lockWrong(at, name, "session %x is said to hold it, and nobody does", h.Session)
-	case h.Session != x.Session || h.Token != x.Token || h.Value != x.Value || h.Expiry != x.Expiry:
+	case h != x.Hold:
 		return lockWrong(at, name, "it is said to be held as %+v, and is held as %+v", h, x.Hold)
 	}
 	return nil
@@ -99,32 +111,44 @@ func (l *Locks) Seen(at Moment, name string, h *Hold) error {
 	if h != nil {
 		return l.names(at, name, *h)
 	}
-	if x := l.of(name); !x.over(at) {
+	x := l.of(name)
+	if !l.over(at, x) {
 		return lockWrong(at, name, "nobody is said to hold it, and session %x does with token %d", x.Session, x.Token)
 	}
+	x.held = false
 	return nil
 }
 
-// Waits takes note of a session that has its turn when the lock is free.
-func (l *Locks) Waits(at Moment, name string, session uint64) error {
+// Waits takes note of a session that has its turn when the lock is free; its place has a token, and an expiry.
+func (l *Locks) Waits(at Moment, name string, w Hold) error {
 	x := l.of(name)
 	if !x.held {
-		return lockWrong(at, name, "session %x has to wait, and nobody holds it", session)
+		return lockWrong(at, name, "session %x has to wait, and nobody holds it", w.Session)
 	}
-	x.waiting = append(x.waiting, session)
+	x.waiting = append(x.waiting, w)
 	l.Waited++
 	return nil
 }
 
-// GaveUp takes note of a session that waits no more.
-func (l *Locks) GaveUp(at Moment, name string, session uint64) error {
+// GaveUp takes note of a place that was given up: by its session, or late for its time.
+func (l *Locks) GaveUp(at Moment, name string, place uint64, late bool) error {
 	x := l.of(name)
-	i := slices.Index(x.waiting, session)
-	if i < 0 {
-		return lockWrong(at, name, "session %x waits no more, and did not", session)
+	i := slices.IndexFunc(x.waiting, func(w Hold) bool { return w.Token == place })
+	switch {
+	case i < 0:
+		return lockWrong(at, name, "place %d is given up, and nobody waits there", place)
+	case late && at.Stamp < x.waiting[i].Expiry:
+		return lockWrong(at, name, "place %d is given up at %d, and was to wait until %d", place, at.Stamp, x.waiting[i].Expiry)
+	case late:
+		l.Lates++
 	}
 	x.waiting = slices.Delete(x.waiting, i, i+1)
 	return nil
+}
+
+// Place says whether a token is that of a place among those who wait.
+func (l *Locks) Place(name string, token uint64) bool {
+	return slices.ContainsFunc(l.of(name).waiting, func(w Hold) bool { return w.Token == token })
 }
 
 // Changed takes a renewal or a new value that the service carried out for whoever has the token.
@@ -150,16 +174,19 @@ func (l *Locks) Released(at Moment, name string, token uint64) error {
 
 // Lost takes the answer that a token is not the holder's (any more).
 func (l *Locks) Lost(at Moment, name string, token uint64) error {
-	if x := l.of(name); !x.over(at) && x.Token == token {
+	if x := l.of(name); !l.over(at, x) && x.Token == token {
 		return lockWrong(at, name, "token %d is said to be nobody's, and session %x has it", token, x.Session)
 	}
 	return nil
 }
 
-// Expired takes note of a hold that the service ended for its time.
+// Expired takes note of a hold that the service ended for its time. Several may be told of one.
 func (l *Locks) Expired(at Moment, name string, token uint64) error {
 	x := l.of(name)
-	if !x.held || x.Token != token || x.Expiry == 0 || at.Stamp < x.Expiry {
+	if !x.held && x.Token == token {
+		return nil
+	}
+	if x.Token != token || x.Expiry == 0 || at.Stamp < x.Expiry {
 		return lockWrong(at, name, "token %d expires at %d; it is held: %v, as %+v", token, at.Stamp, x.held, x.Hold)
 	}
 	x.held = false
@@ -168,15 +195,10 @@ func (l *Locks) Expired(at Moment, name string, token uint64) error {
 }
 
 // SessionOver ends what a session holds and waits for.
-func (l *Locks) SessionOver(session uint64) {
-	for _, x := range l.locks {
-		if x.held && x.Bound && x.Session == session {
-			x.held = false
-			l.Ends++
-		}
-		x.waiting = slices.DeleteFunc(x.waiting, func(s uint64) bool { return s == session })
-	}
-}
+func (l *Locks) SessionOver(session uint64) { l.gone[session] = true }
+
+// Over says whether a session is over.
+func (l *Locks) Over(session uint64) bool { return l.gone[session] }
 
 // Overdue names a lock that is still held although it was to end before a stamp; "" if there is none.
 func (l *Locks) Overdue(stamp uint64) string {

@@ -258,9 +258,9 @@ func (q *Queues) Removed(at Moment, id uint64) error {
 	return nil
 }
 
-// NotHeld takes the answer that a token does not hold a message.
-func (q *Queues) NotHeld(at Moment, id, token uint64) error {
-	if m := q.messages[id]; m != nil && m.state == taskLeased && m.token == token && at.Stamp < m.until {
+// NotHeld takes the answer that a token does not hold a message of a queue.
+func (q *Queues) NotHeld(at Moment, queue string, id, token uint64) error {
+	if m := q.messages[id]; m != nil && m.Queue == queue && m.state == taskLeased && m.token == token && at.Stamp < m.until {
 		return queueWrong(at, id, "token %d is said not to hold it, and does until %d", token, m.until)
 	}
 	return nil
@@ -301,6 +301,25 @@ func (q *Queues) Counted(at Moment, queue string, says int) error {
 			least, most)
 	}
 	return nil
+}
+
+// Peeked takes a message that a queue shows.
+func (q *Queues) Peeked(at Moment, queue string, id uint64, payload string) error {
+	m := q.messages[id]
+	if m == nil || m.state == taskOver || m.Payload != payload {
+		return queueWrong(at, id, "it is shown: %+v", m)
+	}
+	if m.Queue == queue {
+		return nil
+	}
+	if _, may := q.deaths(m); m.ended(at) {
+		for _, e := range may {
+			if e.to == queue {
+				return nil
+			}
+		}
+	}
+	return queueWrong(at, id, "it is shown in queue %q, and is in %q", queue, m.Queue)
 }
 
 // settleNs is how long what is due may take.

@@ -30,12 +30,12 @@ func TestLocksKnowRightFromWrong(t *testing.T) {
 	type L = *Locks
 	grant := func(session, expiry uint64) func(L, Moment) error {
 		return func(l L, at Moment) error {
-			return l.Granted(at, "a", Hold{Session: session, Token: at.Sequence, Value: "v", Expiry: expiry, Bound: true})
+			return l.Granted(at, "a", Hold{Session: session, Token: at.Sequence, Value: "v", Expiry: expiry, Bound: true}, 0)
 		}
 	}
 	token := func(token, expiry uint64) func(L, Moment) error {
 		return func(l L, at Moment) error {
-			return l.Granted(at, "a", Hold{Session: 9, Token: token, Expiry: expiry})
+			return l.Granted(at, "a", Hold{Session: 9, Token: token, Expiry: expiry}, 0)
 		}
 	}
 	refuse := func(h Hold) func(L, Moment) error {
@@ -52,10 +52,17 @@ func TestLocksKnowRightFromWrong(t *testing.T) {
 		return func(l L, at Moment) error { return l.Expired(at, "a", token) }
 	}
 	waits := func(session uint64) func(L, Moment) error {
-		return func(l L, at Moment) error { return l.Waits(at, "a", session) }
+		return func(l L, at Moment) error {
+			return l.Waits(at, "a", Hold{Session: session, Token: at.Sequence, Expiry: 50})
+		}
 	}
-	gaveUp := func(session uint64) func(L, Moment) error {
-		return func(l L, at Moment) error { return l.GaveUp(at, "a", session) }
+	turn := func(session, place uint64) func(L, Moment) error {
+		return func(l L, at Moment) error {
+			return l.Granted(at, "a", Hold{Session: session, Token: at.Sequence}, place)
+		}
+	}
+	gaveUp := func(place uint64, late bool) func(L, Moment) error {
+		return func(l L, at Moment) error { return l.GaveUp(at, "a", place, late) }
 	}
 	over := func(session uint64) func(L, Moment) error {
 		return func(l L, _ Moment) error { l.SessionOver(session); return nil }
@@ -88,9 +95,14 @@ func TestLocksKnowRightFromWrong(t *testing.T) {
 		"expired without an expiry":         {"token 1 expires", []step[L]{{1, 10, grant(1, 0)}, {2, 19, expire(1)}}},
 		"its session is over":               {"", []step[L]{{1, 10, grant(1, 0)}, {2, 11, over(1)}, {3, 12, grant(2, 0)}}},
 		"somebody waits and is passed over": {"before session 2, which waits", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {3, 12, release(1)}, {4, 13, grant(3, 0)}}},
-		"in turn":                           {"", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {3, 11, waits(3)}, {4, 12, gaveUp(2)}, {5, 12, release(1)}, {6, 13, grant(3, 0)}}},
+		"in turn":                           {"", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {3, 11, waits(3)}, {4, 12, gaveUp(2, false)}, {5, 12, release(1)}, {6, 13, turn(3, 3)}}},
+		"in the turn of another":            {"which is of session 2", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {5, 12, release(1)}, {6, 13, turn(3, 2)}}},
+		"the session before is over":        {"", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {3, 11, waits(3)}, {4, 12, over(2)}, {5, 12, release(1)}, {6, 13, turn(3, 3)}}},
+		"a turn of nobody":                  {"does not wait", []step[L]{{1, 10, grant(1, 0)}, {5, 12, release(1)}, {6, 13, turn(3, 3)}}},
+		"waited long enough":                {"", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {3, 50, gaveUp(2, true)}}},
+		"waited too little":                 {"was to wait until 50", []step[L]{{1, 10, grant(1, 0)}, {2, 11, waits(2)}, {3, 49, gaveUp(2, true)}}},
 		"waiting for what is free":          {"nobody holds it", []step[L]{{1, 10, waits(2)}}},
-		"giving up without waiting":         {"and did not", []step[L]{{1, 10, gaveUp(2)}}},
+		"giving up without waiting":         {"nobody waits there", []step[L]{{1, 10, gaveUp(2, false)}}},
 	} {
 		t.Run(what, func(t *testing.T) { tellAll(t, NewLocks(), x.why, x.steps) })
 	}
@@ -149,7 +161,7 @@ func TestQueuesKnowRightFromWrong(t *testing.T) {
 		return func(q L, at Moment) error { return q.Extended(at, id, token, until) }
 	}
 	notHeld := func(id, token uint64) func(L, Moment) error {
-		return func(q L, at Moment) error { return q.NotHeld(at, id, token) }
+		return func(q L, at Moment) error { return q.NotHeld(at, "q", id, token) }
 	}
 	count := func(n int) func(L, Moment) error {
 		return func(q L, at Moment) error { return q.Counted(at, "q", n) }
@@ -198,37 +210,44 @@ func TestTimersKnowRightFromWrong(t *testing.T) {
 		return func(l L, at Moment) error { return l.Started(at, "t", s) }
 	}
 	fire := func(number, due uint64) func(L, Moment) error {
-		return func(l L, at Moment) error { return l.Fires(at, "t", number, due) }
+		return func(l L, at Moment) error { return l.Fires(at, "t", number, 0, due) }
+	}
+	late := func(number, skipped, due uint64) func(L, Moment) error {
+		return func(l L, at Moment) error { return l.Fires(at, "t", number, skipped, due) }
 	}
 	cancel := func(was bool) func(L, Moment) error {
 		return func(l L, at Moment) error { return l.Cancelled(at, "t", was) }
 	}
 	over := func(session uint64) func(L, Moment) error {
-		return func(l L, _ Moment) error { l.SessionOver(session); return nil }
+		return func(l L, at Moment) error { l.SessionOver(at, session); return nil }
 	}
 	for what, x := range map[string]struct {
 		why   string
 		steps []step[L]
 	}{
-		"once":                   {"", []step[L]{{1, 10, start(Start{First: 20})}, {2, 25, fire(1, 20)}}},
-		"twice":                  {"is not set", []step[L]{{1, 10, start(Start{First: 20})}, {2, 25, fire(1, 20)}, {3, 26, fire(2, 20)}}},
-		"early":                  {"before it is due", []step[L]{{1, 10, start(Start{First: 20})}, {2, 19, fire(1, 20)}}},
-		"without drift":          {"", []step[L]{{1, 10, start(Start{First: 20, Interval: 10})}, {2, 25, fire(1, 20)}, {3, 31, fire(2, 30)}}},
-		"with drift":             {"is due at 30", []step[L]{{1, 10, start(Start{First: 20, Interval: 10})}, {2, 25, fire(1, 20)}, {3, 36, fire(2, 35)}}},
-		"one is left out":        {"as number 3 after 1", []step[L]{{1, 10, start(Start{First: 20, Interval: 10})}, {2, 25, fire(1, 20)}, {3, 46, fire(3, 40)}}},
-		"more often than wanted": {"is not set", []step[L]{{1, 10, start(Start{First: 20, Interval: 10, Count: 1})}, {2, 25, fire(1, 20)}, {3, 36, fire(2, 30)}}},
-		"after a cancel":         {"is not set", []step[L]{{1, 10, start(Start{First: 20})}, {2, 11, cancel(true)}, {3, 36, fire(1, 20)}}},
+		"once":                   {"", []step[L]{{1, 10, start(Start{Session: 7, First: 20})}, {2, 25, fire(1, 20)}}},
+		"twice":                  {"is not set", []step[L]{{1, 10, start(Start{Session: 7, First: 20})}, {2, 25, fire(1, 20)}, {3, 26, fire(2, 20)}}},
+		"early":                  {"before it is due", []step[L]{{1, 10, start(Start{Session: 7, First: 20})}, {2, 19, fire(1, 20)}}},
+		"without drift":          {"", []step[L]{{1, 10, start(Start{Session: 7, First: 20, Interval: 10})}, {2, 25, fire(1, 20)}, {3, 31, fire(2, 30)}}},
+		"with drift":             {"is due at 30", []step[L]{{1, 10, start(Start{Session: 7, First: 20, Interval: 10})}, {2, 25, fire(1, 20)}, {3, 36, fire(2, 35)}}},
+		"one is left out":        {"as number 3 after 1", []step[L]{{1, 10, start(Start{Session: 7, First: 20, Interval: 10})}, {2, 25, fire(1, 20)}, {3, 46, fire(3, 40)}}},
+		"more often than wanted": {"is not set", []step[L]{{1, 10, start(Start{Session: 7, First: 20, Interval: 10, Count: 1})}, {2, 25, fire(1, 20)}, {3, 36, fire(2, 30)}}},
+		"after a cancel":         {"is not set", []step[L]{{1, 10, start(Start{Session: 7, First: 20})}, {2, 11, cancel(true)}, {3, 36, fire(1, 20)}}},
 		"after its session":      {"is not set", []step[L]{{1, 10, start(Start{First: 20, Session: 4})}, {2, 11, over(4)}, {3, 36, fire(1, 20)}}},
 		"a cancel of nothing":    {"it is cancelled: true", []step[L]{{1, 10, cancel(true)}}},
 		"a cancel that is denied": {"it is cancelled: false",
-			[]step[L]{{1, 10, start(Start{First: 20})}, {2, 11, cancel(false)}}},
-		"due before it is set": {"before it was set", []step[L]{{1, 10, start(Start{First: 9})}}},
+			[]step[L]{{1, 10, start(Start{Session: 7, First: 20})}, {2, 11, cancel(false)}}},
+		"skipped":                  {"", []step[L]{{1, 10, start(Start{Session: 7, First: 20, Interval: 10})}, {2, 45, late(3, 2, 40)}, {3, 51, fire(4, 50)}}},
+		"skipped without a reason": {"the next one is over", []step[L]{{1, 10, start(Start{Session: 7, First: 20, Interval: 10})}, {2, 45, fire(1, 20)}}},
+		"nobody heard the first":   {"", []step[L]{{1, 10, start(Start{First: 20, Interval: 10})}, {3, 31, fire(2, 30)}}},
+		"nobody heard the last":    {"", []step[L]{{1, 10, start(Start{First: 20})}, {3, 21, cancel(false)}}},
+		"due before it is set":     {"before it was set", []step[L]{{1, 10, start(Start{First: 9})}}},
 	} {
 		t.Run(what, func(t *testing.T) { tellAll(t, NewTimers(), x.why, x.steps) })
 	}
 	l := NewTimers()
-	_ = start(Start{First: 20})(l, Moment{1, 10})
-	if l.Overdue(20) != "" || l.Overdue(21) == "" {
-		t.Errorf("overdue at 20: %q, at 21: %q", l.Overdue(20), l.Overdue(21))
+	_ = start(Start{Session: 7, First: 20})(l, Moment{1, 10})
+	if l.Overdue(Moment{2, 20}) != "" || l.Overdue(Moment{2, 21}) == "" {
+		t.Errorf("overdue at 20: %q, at 21: %q", l.Overdue(Moment{2, 20}), l.Overdue(Moment{2, 21}))
 	}
 }

@@ -6,8 +6,9 @@ import "fmt"
 // for, each time once, without drift, and not after it was cancelled. Whoever reads the log tells it, record by record.
 type Timers struct {
 	timers map[string]*timer
-	// Starts, Fired and Cancels count what was seen of each.
-	Starts, Fired, Cancels int
+	gone   map[uint64]Moment // sessions that are over
+	// Starts, Fired, Skipped and Cancels count what was seen of each.
+	Starts, Fired, Skipped, Cancels int
 }
 
 // Start describes a timer.
@@ -24,7 +25,9 @@ type timer struct {
 }
 
 // NewTimers returns no timers.
-func NewTimers() *Timers { return &Timers{timers: map[string]*timer{}} }
+func NewTimers() *Timers {
+	return &Timers{timers: map[string]*timer{}, gone: map[uint64]Moment{}}
+}
 
 func timerWrong(at Moment, name, format string, args ...any) error {
 	return fmt.Errorf("%w: timer %q at sequence %d, stamp %d: %s", ErrViolation, name, at.Sequence, at.Stamp, fmt.Sprintf(format, args...))
@@ -40,28 +43,49 @@ func (t *Timers) Started(at Moment, name string, s Start) error {
 	return nil
 }
 
-// Exists says whether a timer is set.
-func (t *Timers) Exists(name string) bool { return t.timers[name] != nil }
+// Exists takes the answer that a timer is set.
+func (t *Timers) Exists(at Moment, name string) error {
+	if x := t.timers[name]; x == nil || t.over(at, x) {
+		return timerWrong(at, name, "it is said to be set, and is not")
+	}
+	return nil
+}
 
 // due is when it fires next.
 func (x *timer) due() uint64 { return x.First + x.fired*x.Interval }
 
-// Fires takes a firing: number from 1, of the deadline due.
-func (t *Timers) Fires(at Moment, name string, number, due uint64) error {
+// last is the number of its last firing, 0 if it has none.
+func (x *timer) last() uint64 {
+	if x.Interval == 0 {
+		return 1
+	}
+	return x.Count
+}
+
+// silent says whether it may have fired without a word by now: it is nobody's, and perhaps nobody listened.
+func (x *timer) silent(at Moment) bool { return x.Session == 0 && at.Stamp >= x.due() }
+
+// Fires takes a firing: number from 1, of the deadline due; so many before it were skipped, because they were over as well.
+func (t *Timers) Fires(at Moment, name string, number, skipped, due uint64) error {
 	x := t.timers[name]
 	switch {
-	case x == nil:
+	case x == nil || t.over(at, x):
 		return timerWrong(at, name, "it fires, and is not set")
-	case number != x.fired+1:
-		return timerWrong(at, name, "it fires as number %d after %d", number, x.fired)
-	case due != x.due():
-		return timerWrong(at, name, "it fires for %d, and is due at %d", due, x.due())
+	case number != x.fired+skipped+1 && (x.Session != 0 || number <= x.fired):
+		return timerWrong(at, name, "it fires as number %d after %d, with %d skipped", number, x.fired, skipped)
+	case due != x.First+(number-1)*x.Interval:
+		return timerWrong(at, name, "it fires for %d, and number %d is due at %d", due, number, x.First+(number-1)*x.Interval)
 	case at.Stamp < due:
 		return timerWrong(at, name, "it fires before it is due at %d", due)
+	case x.last() != 0 && number > x.last():
+		return timerWrong(at, name, "it fires as number %d of %d", number, x.last())
+	case x.Interval != 0 && number != x.last() && due+x.Interval <= at.Stamp:
+		return timerWrong(at, name, "it fires as number %d, and the next one is over as well", number)
 	}
-	x.fired++
+	x.fired = number
 	t.Fired++
-	if x.Interval == 0 || x.Count != 0 && x.fired == x.Count {
+	t.Skipped += int(skipped)
+	if number == x.last() {
 		delete(t.timers, name)
 	}
 	return nil
@@ -69,8 +93,13 @@ func (t *Timers) Fires(at Moment, name string, number, due uint64) error {
 
 // Cancelled takes the answer to a cancel: whether there was one.
 func (t *Timers) Cancelled(at Moment, name string, was bool) error {
-	if was != (t.timers[name] != nil) {
-		return timerWrong(at, name, "it is cancelled: %v, and it is set: %v", was, t.timers[name] != nil)
+	x := t.timers[name]
+	if x != nil && (!was && x.silent(at) && x.last() != 0 || t.over(at, x)) {
+		delete(t.timers, name) // it has fired for the last time, and nobody heard
+		x = nil
+	}
+	if was != (x != nil) {
+		return timerWrong(at, name, "it is cancelled: %v, and it is set: %v", was, x != nil)
 	}
 	delete(t.timers, name)
 	if was {
@@ -79,19 +108,19 @@ func (t *Timers) Cancelled(at Moment, name string, was bool) error {
 	return nil
 }
 
-// SessionOver ends the timers of a session.
-func (t *Timers) SessionOver(session uint64) {
-	for name, x := range t.timers {
-		if x.Session == session && session != 0 {
-			delete(t.timers, name)
-		}
-	}
+// SessionOver ends the timers of a session, behind what they did at the same record.
+func (t *Timers) SessionOver(at Moment, session uint64) { t.gone[session] = at }
+
+// over says whether the session of a timer was over before a record.
+func (t *Timers) over(at Moment, x *timer) bool {
+	end, over := t.gone[x.Session]
+	return over && end.Sequence < at.Sequence
 }
 
 // Overdue names a timer that is due before a stamp and has not fired; "" if there is none.
-func (t *Timers) Overdue(stamp uint64) string {
+func (t *Timers) Overdue(at Moment) string {
 	for name, x := range t.timers {
-		if x.due() < stamp {
+		if x.due() < at.Stamp && x.Session != 0 && !t.over(at, x) {
 			return fmt.Sprintf("timer %q is due at %d and has not fired, number %d", name, x.due(), x.fired+1)
 		}
 	}

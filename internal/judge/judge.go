@@ -44,10 +44,10 @@ type juror interface {
 	message(at history.Moment, session wire.SessionID, payload []byte, said []Output) error
 	// refuses says whether an answer means that nothing was done.
 	refuses(answer []byte) bool
-	// timer is told of what the service said at a timer record of its own.
-	timer(at history.Moment, said []Output) error
-	// closed is told of a session that is over, and of what the service said about that.
-	closed(at history.Moment, session wire.SessionID, said []Output) error
+	// others is told of what the service said at a record that is no message for it: timers, ends of sessions.
+	others(at history.Moment, said []Output) error
+	// closed is told of a session that is over with the record that comes next: some of what the record says may come before.
+	closed(at history.Moment, session wire.SessionID)
 	// end is told of the last stamp of the log.
 	end(stamp uint64) error
 }
@@ -56,6 +56,9 @@ type juror interface {
 func New() *Judge {
 	j := &Judge{sessions: map[wire.SessionID]*asked{}, all: map[wire.SessionID][]Output{}}
 	j.jurors[service.KV] = newKV()
+	j.jurors[service.Queue] = newQueue()
+	j.jurors[service.Lock] = newLock()
+	j.jurors[service.TimerService] = newTimer()
 	return j
 }
 
@@ -109,26 +112,25 @@ func (j *Judge) Record(r *wire.Record, payload []byte) error {
 	j.outputs, j.over = nil, nil
 	at := history.Moment{Sequence: r.Sequence, Stamp: r.Timestamp}
 	j.stamp = r.Timestamp
+	for _, session := range over {
+		for _, juror := range j.jurors {
+			if juror != nil {
+				juror.closed(at, session)
+			}
+		}
+	}
 	if err := j.record(at, r, payload, said); err != nil {
 		return fmt.Errorf("record %d, kind %v, service %d, session %x: %w", r.Sequence, r.Kind, r.Service, r.Session, err)
 	}
 	for _, session := range over {
 		delete(j.sessions, session)
-		for id, juror := range j.jurors {
-			if juror == nil {
-				continue
-			}
-			if err := juror.closed(at, session, of(uint16(id), said)); err != nil {
-				return fmt.Errorf("record %d closes session %x: %w", r.Sequence, session, err)
-			}
-		}
 	}
 	return nil
 }
 
 func (j *Judge) record(at history.Moment, r *wire.Record, payload []byte, said []Output) error {
-	switch r.Kind {
-	case wire.RecordMessage:
+	to := service.None
+	if r.Kind == wire.RecordMessage {
 		s := j.sessions[r.Session]
 		if s == nil || r.Correlation != s.next {
 			if len(said) > 0 {
@@ -137,13 +139,21 @@ func (j *Judge) record(at history.Moment, r *wire.Record, payload []byte, said [
 			return nil
 		}
 		s.next++
-		if r.Service < service.MaxServices {
-			j.Applied[r.Service]++
+		if to = r.Service; to < service.MaxServices {
+			j.Applied[to]++
 		}
-		return j.message(at, r.Session, r.Service, payload, said)
-	case wire.RecordTimer:
-		if juror := j.juror(r.Service); juror != nil {
-			return juror.timer(at, said)
+		if err := j.message(at, r.Session, to, payload, said); err != nil {
+			return err
+		}
+	}
+	for id, juror := range j.jurors {
+		if juror == nil || uint16(id) == to || to == service.Transaction {
+			continue
+		}
+		if list := of(uint16(id), said); len(list) > 0 {
+			if err := juror.others(at, list); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -219,6 +229,33 @@ func of(id uint16, said []Output) []Output {
 		}
 	}
 	return list
+}
+
+// Figures say how often what services do now and then was done.
+type Figures struct {
+	Committed, Aborted                                        int // transactions
+	Changed, Conflicts, Told                                  int // key/value store: changes, conflicts, changes that watchers heard of
+	Handed, Again, Once, Repeats, Returned, Dead, Done, Drops int // queues
+	Grants, Refusals, Expiries, Waited, Lates                 int // locks
+	Fired, Skipped                                            int // timers
+}
+
+// Figures are what was seen so far.
+func (j *Judge) Figures() Figures {
+	kv, q := j.jurors[service.KV].(*kvJuror), j.jurors[service.Queue].(*queueJuror)
+	f := Figures{Committed: j.Committed, Aborted: j.Aborted, Told: kv.told, Handed: q.queues.Handed, Again: q.queues.Again,
+		Once: q.queues.Once, Repeats: q.queues.Repeats, Returned: q.queues.Returns, Dead: q.queues.Dead, Done: q.queues.Done, Drops: q.drops}
+	l, t := j.jurors[service.Lock].(*lockJuror), j.jurors[service.TimerService].(*timerJuror)
+	f.Grants, f.Refusals, f.Expiries, f.Waited, f.Lates = l.locks.Grants, l.locks.Refusals, l.locks.Expiries, l.locks.Waited, l.locks.Lates
+	f.Fired, f.Skipped = t.timers.Fired, t.timers.Skipped
+	for i := range kv.ops {
+		if op := &kv.ops[i]; op.Done {
+			f.Changed++
+		} else if op.Guarded {
+			f.Conflicts++
+		}
+	}
+	return f
 }
 
 // End takes the end of the log.

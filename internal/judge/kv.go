@@ -15,6 +15,8 @@ type kvJuror struct {
 	watches map[wire.SessionID]map[string]bool
 	told    int // of changes
 	refused int
+	over    []wire.SessionID // that ended with record since
+	since   uint64
 }
 
 func newKV() *kvJuror { return &kvJuror{watches: map[wire.SessionID]map[string]bool{}} }
@@ -73,6 +75,7 @@ func kvAnswer(op *history.KVOp, answer []byte) bool {
 // message implements juror.
 func (k *kvJuror) message(at history.Moment, session wire.SessionID, payload []byte, said []Output) error {
 	var q kv.Request
+	k.forget(at)
 	if !kv.DecodeRequest(payload, &q) {
 		return only(said, session)
 	}
@@ -156,13 +159,24 @@ func (k *kvJuror) refuses(answer []byte) bool {
 	return !kv.DecodeResponse(answer, &p) || p.Report == kv.Conflict || p.Report == kv.Refused
 }
 
-func (k *kvJuror) timer(_ history.Moment, said []Output) error {
-	return fmt.Errorf("kv: it has no timers, and says %d things at one", len(said))
+func (k *kvJuror) others(_ history.Moment, said []Output) error {
+	return fmt.Errorf("kv: it says %d things, and nobody asked for them", len(said))
 }
 
-func (k *kvJuror) closed(_ history.Moment, session wire.SessionID, _ []Output) error {
-	delete(k.watches, session)
-	return nil
+func (k *kvJuror) closed(at history.Moment, session wire.SessionID) {
+	k.forget(at)
+	k.over, k.since = append(k.over, session), at.Sequence
+}
+
+// forget forgets the watches of sessions that were over before a record.
+func (k *kvJuror) forget(at history.Moment) {
+	if k.since == at.Sequence {
+		return
+	}
+	for _, session := range k.over {
+		delete(k.watches, session)
+	}
+	k.over = k.over[:0]
 }
 
 func (k *kvJuror) end(uint64) error { return history.ReplayKV(k.ops) }

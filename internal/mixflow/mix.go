@@ -17,9 +17,8 @@ type Mix struct {
 // NewMix returns a mix of all that this package has.
 func NewMix(o Options) *Mix {
 	m := &Mix{draw: newDraw(o)}
-	for id, flow := range map[uint16]func(Options) Flow{service.KV: NewKV} {
-		m.flows[id] = flow(o)
-	}
+	m.flows[service.KV], m.flows[service.Queue] = NewKV(o), NewQueue(o)
+	m.flows[service.Lock], m.flows[service.TimerService] = NewLock(o), NewTimer(o)
 	for id, flow := range m.flows {
 		if flow != nil {
 			m.list = append(m.list, uint16(id))

@@ -44,7 +44,7 @@ type StoreOptions struct {
 
 // drawStore draws them: most worlds have none.
 func drawStore(profile Profile, r *rand.Rand) (o StoreOptions) {
-	if r.IntN(4) > 0 && profile != ProfileStore {
+	if r.IntN(4) > 0 && profile != ProfileStore && profile != ProfileServices {
 		return o
 	}
 	o.ScrubBytesPerS, o.ScrubPauseNs = pick[int64](r, 0, 512<<10, 4<<20), pick[int64](r, 50e6, 500e6)
@@ -56,7 +56,7 @@ func drawStore(profile Profile, r *rand.Rand) (o StoreOptions) {
 			o.Kinds |= 1 << k
 		}
 	}
-	if profile == ProfileStore {
+	if profile == ProfileStore || profile == ProfileServices {
 		o.SnapshotBytes, o.RetainBytes, o.PinNs = pick[int64](r, 8<<10, 32<<10), 0, 100e6
 		o.Kinds |= 1<<storeAway | 1<<storeHang
 	}

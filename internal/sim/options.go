@@ -102,7 +102,9 @@ func DrawAs(seed uint64, profile Profile) Options {
 	o.as(profile, r)
 	alarms := fork(seed, "alarms")
 	o.Clients.Alarms = pick(alarms, 0, 0, 5, 20)
-	o.Clients.Mixed = pick(fork(seed, "mixed"), 0, 0, 30, 80)
+	if o.Clients.Mixed = pick(fork(seed, "mixed"), 0, 0, 30, 80); profile == ProfileServices {
+		o.Clients.Mixed = 95
+	}
 	unfit := fork(seed, "unfit")
 	if learner := fork(seed, "learner"); o.Nodes > 1 && learner.IntN(6) == 0 {
 		o.Learners = 1

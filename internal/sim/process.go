@@ -17,6 +17,7 @@ import (
 	"lockstep/replica"
 	"lockstep/sequencer"
 	"lockstep/service"
+	"lockstep/service/lock"
 	"lockstep/service/orderbook"
 	queues "lockstep/service/queue"
 	timers "lockstep/service/timer"
@@ -142,6 +143,7 @@ func (m *member) machine() node.Machine {
 		Limits: node.MachineLimits{
 			Book:         orderbook.Options{Instruments: bookInstruments, PriceLimit: bookPrices, MaxOrders: 4096, MaxFills: 64},
 			Queue:        queues.Options{Queues: 16, Messages: 512, Blocks: 1024, Keys: 256, Waiters: 64, Payload: 4096},
+			Lock:         lock.Options{MaxHolds: 256, MaxSession: 64, MaxWaiting: 16, MaxAnnounced: 16, MaxSubscriptions: 32},
 			Timer:        timers.Options{Timers: 256, Subscriptions: 16},
 			Service:      of,
 			ScrubPauseNs: m.w.o.Store.ScrubPauseNs, PinNs: m.w.o.Store.PinNs,

@@ -10,18 +10,19 @@ type Profile uint8
 
 // The profiles.
 const (
-	ProfileAny    Profile = iota // whatever is drawn
-	ProfileUnrest                // leaders come and go, sessions too, old packets come again
-	ProfileDisk                  // disks fail, hang, are full, lose power
-	ProfileBehind                // followers fall behind what the rings hold
-	ProfileStore                 // snapshots, retention, installs, and what may befall them
+	ProfileAny      Profile = iota // whatever is drawn
+	ProfileUnrest                  // leaders come and go, sessions too, old packets come again
+	ProfileDisk                    // disks fail, hang, are full, lose power
+	ProfileBehind                  // followers fall behind what the rings hold
+	ProfileStore                   // snapshots, retention, installs, and what may befall them
+	ProfileServices                // commands for all services, and little else
 	NumProfiles
 )
 
 // drawnProfiles are those of which the options of any world are drawn; ProfileStore has a source of chance of its own.
 const drawnProfiles = 4
 
-var profileNames = [NumProfiles]string{"any", "unrest", "disk", "behind", "store"}
+var profileNames = [NumProfiles]string{"any", "unrest", "disk", "behind", "store", "services"}
 
 // String is the profile's name.
 func (p Profile) String() string {
@@ -72,6 +73,11 @@ func (o *Options) as(p Profile, r *rand.Rand) {
 		o.RingBytes, o.SegmentBytes, o.Clients.Window = 64<<10, 128<<10, 64
 		o.Clients.Payload, o.Clients.Messages, o.Clients.Books, o.Clients.Burst = 1200, 500, 0, 8
 		o.Clients.Clients = 4
+		o.Clients.PauseNs = max(o.SafetyNs/int64(o.Clients.Messages)*4, 1)
+	case ProfileServices:
+		only(faultKill, faultPower, faultPartition, faultHandOver, faultDepose)
+		o.Faults.EveryNs = 200e6
+		o.Clients.Clients, o.Clients.Messages, o.Clients.Window, o.Clients.Burst = 4, 300, 16, 4
 		o.Clients.PauseNs = max(o.SafetyNs/int64(o.Clients.Messages)*4, 1)
 	}
 }

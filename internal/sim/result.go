@@ -67,6 +67,25 @@ const (
 	sometimesHistory
 	sometimesPorcupine
 	sometimesSearchedKV
+	sometimesCommitted
+	sometimesTransactionsAborted
+	sometimesKVChanged
+	sometimesKVConflicts
+	sometimesKVTold
+	sometimesQueueDone
+	sometimesQueueAgain
+	sometimesQueueOnce
+	sometimesQueueRepeats
+	sometimesQueueReturned
+	sometimesQueueDead
+	sometimesQueueDrops
+	sometimesLockGrants
+	sometimesLockRefusals
+	sometimesLockExpiries
+	sometimesLockWaited
+	sometimesLockLates
+	sometimesTimersOfClients
+	sometimesTimersSkipped
 	numSometimes
 )
 
@@ -79,7 +98,10 @@ var sometimesNames = [numSometimes]string{
 	"timers-fired", "timers-ignored", "timers-refused", "snapshots-asked", "snapshots-taken", "snapshots-aborted",
 	"snapshots-published", "snapshots-verified", "begun-from-snapshots", "installed", "snapshots-fetched",
 	"snapshots-removed", "log-dropped", "snapshots-set-aside", "scrub-passes", "scrub-errors", "mended-bytes",
-	"spoilt-catch-ups", "operations-checked", "histories-searched", "stores-searched"}
+	"spoilt-catch-ups", "operations-checked", "histories-searched", "stores-searched",
+	"transactions", "transactions-aborted", "kv-changed", "kv-conflicts", "kv-watched", "queue-done", "queue-handed-again",
+	"queue-handed-once", "queue-repeats", "queue-returned", "queue-dead", "queue-dropped",
+	"lock-grants", "lock-refusals", "lock-expiries", "lock-waited", "lock-waited-in-vain", "timer-fired", "timer-skipped"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{

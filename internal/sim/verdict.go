@@ -74,6 +74,7 @@ func (c *checker) verdict() {
 		c.w.fail("%v", err)
 		return
 	}
+	c.figures(j.Figures())
 	for _, s := range c.w.sessions {
 		if s.owner.dead || c.w.lied {
 			continue
@@ -82,6 +83,18 @@ func (c *checker) verdict() {
 			c.w.fail("%v", err)
 			return
 		}
+	}
+}
+
+// figures counts what services did.
+func (c *checker) figures(f judge.Figures) {
+	for what, n := range map[int]int{sometimesCommitted: f.Committed, sometimesTransactionsAborted: f.Aborted,
+		sometimesKVChanged: f.Changed, sometimesKVConflicts: f.Conflicts, sometimesKVTold: f.Told,
+		sometimesQueueDone: f.Done, sometimesQueueAgain: f.Again, sometimesQueueOnce: f.Once, sometimesQueueRepeats: f.Repeats,
+		sometimesQueueReturned: f.Returned, sometimesQueueDead: f.Dead, sometimesQueueDrops: f.Drops,
+		sometimesLockGrants: f.Grants, sometimesLockRefusals: f.Refusals, sometimesLockExpiries: f.Expiries, sometimesLockWaited: f.Waited,
+		sometimesLockLates: f.Lates, sometimesTimersOfClients: f.Fired, sometimesTimersSkipped: f.Skipped} {
+		c.w.count.Sometimes[what] += uint64(n)
 	}
 }
 

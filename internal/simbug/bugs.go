@@ -154,6 +154,32 @@ const (
 	// IgnorePins: what another node reads goes all the same.
 	IgnorePins
 
+	// What services promise.
+
+	// IgnoreVersion: a compare-and-set sets whatever the version is.
+	IgnoreVersion
+	// ApplyHalf: a transaction that one service refuses is applied by the services before it.
+	ApplyHalf
+	// LeaseEndsEarly: a message comes back before the end of the lease that its consumer was told.
+	LeaseEndsEarly
+	// HandTwice: a message that was handed out at most once goes to the next one as well.
+	HandTwice
+	// KeepDeleted: a message that its consumer has done comes back.
+	KeepDeleted
+	// ForgetKeys: keys that are remembered, so that a message is put once, are not restored. The service's own sum of its
+	// state would give it away: it is not looked at.
+	ForgetKeys
+	// ForgetLeases: when leases end is not restored.
+	ForgetLeases
+	// GrantTwice: a lock that is held is granted.
+	GrantTwice
+	// ReuseToken: who has waited for a lock gets the token of the place.
+	ReuseToken
+	// RenewInVain: a renewal changes nothing.
+	RenewInVain
+	// TimerDrifts: a periodic timer is due an interval after it fired, not after it was due.
+	TimerDrifts
+
 	NumBugs
 )
 
@@ -218,6 +244,17 @@ var names = [NumBugs]string{
 	IgnoreSessions:          "ignore-sessions",
 	SkipInstallMark:         "skip-install-mark",
 	IgnorePins:              "ignore-pins",
+	IgnoreVersion:           "ignore-version",
+	ApplyHalf:               "apply-half",
+	LeaseEndsEarly:          "lease-ends-early",
+	HandTwice:               "hand-twice",
+	KeepDeleted:             "keep-deleted",
+	ForgetKeys:              "forget-keys",
+	ForgetLeases:            "forget-leases",
+	GrantTwice:              "grant-twice",
+	ReuseToken:              "reuse-token",
+	RenewInVain:             "renew-in-vain",
+	TimerDrifts:             "timer-drifts",
 }
 
 // String is the bug's name.

@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 
+	"lockstep/internal/simbug"
 	"lockstep/internal/watch"
 	"lockstep/service"
 	"lockstep/service/kv/fb"
@@ -95,7 +96,7 @@ func (s *Store) judge(ctx *service.Context, r *wire.Record, payload []byte) (ref
 	if e != nil {
 		version = e.version
 	}
-	if q.Command == CompareAndSet && q.Version != version ||
+	if q.Command == CompareAndSet && q.Version != version && !simbug.On(simbug.IgnoreVersion) ||
 		q.Command == Delete && q.Version != 0 && q.Version != version {
 		if e == nil {
 			return encodeConflict(s.builder, nil, 0)

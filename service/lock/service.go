@@ -3,6 +3,7 @@ package lock
 import (
 	"bytes"
 
+	"lockstep/internal/simbug"
 	"lockstep/internal/watch"
 	"lockstep/service"
 	"lockstep/service/lock/fb"
@@ -54,9 +55,11 @@ func (t *Table) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 		if q.TTLMs != 0 {
 			h.ttl = q.TTLMs * nsPerMs
 		}
-		t.expire(ctx, i, h.end(ctx))
+		if !simbug.On(simbug.RenewInVain) {
+			t.expire(ctx, i, h.end(ctx))
+		}
 		t.rehash(h)
-		t.respond(ctx, r.Session, encodeRenewed(t.builder, h.expires))
+		t.respond(ctx, r.Session, encodeRenewed(t.builder, h.end(ctx)))
 	case SetValue:
 		t.setValue(ctx, r.Session, i, q.Value)
 	case Release:
@@ -136,7 +139,7 @@ func (t *Table) sound(session wire.SessionID, q *Request) Reason {
 
 // mayAcquire says why a lock is refused; now: also if it had to be waited for.
 func (t *Table) mayAcquire(session wire.SessionID, q *Request, l *lock, now bool) Reason {
-	held := l != nil && l.holder != 0
+	held := l != nil && l.holder != 0 && !simbug.On(simbug.GrantTwice)
 	switch {
 	case held && (q.WaitMs == 0 || now):
 		return reasonHeld
@@ -218,7 +221,7 @@ func (t *Table) enter(ctx *service.Context, session wire.SessionID, q *Request) 
 	switch {
 	case q.Command == Announce:
 		x.kind = announcement
-	case l.holder != 0:
+	case l.holder != 0 && !simbug.On(simbug.GrantTwice):
 		x.kind = waiter
 		x.expires = ctx.Timestamp() + q.WaitMs*nsPerMs
 		t.respond(ctx, session, encodeWaiting(t.builder, x.token, l.waiting.count, &t.holds[l.holder]))
@@ -261,7 +264,10 @@ func (t *Table) promote(ctx *service.Context, i uint32) {
 		t.disown(i)
 	}
 	waited := h.token
-	l.holder, h.kind, h.token = i, holder, ctx.Sequence()
+	l.holder, h.kind = i, holder
+	if !simbug.On(simbug.ReuseToken) {
+		h.token = ctx.Sequence()
+	}
 	t.expire(ctx, i, h.end(ctx))
 	t.rehash(h)
 	t.respond(ctx, h.session, encodeGranted(t.builder, l.name, h, waited))

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/service/queue/fb"
 	"lockstep/wire"
@@ -79,6 +80,10 @@ func (s *Service) hand(ctx *service.Context, at uint32, c *claim) {
 	if c.mode == fb.ModeAtMostOnce {
 		m.until = 0
 		s.describe(m)
+		if simbug.On(simbug.HandTwice) && m.attempts == 1 {
+			s.enter(at, fb.StateReady, 0)
+			return
+		}
 		s.discard(at)
 		return
 	}
@@ -95,6 +100,9 @@ func (s *Service) describe(m *message) {
 	out := Message{
 		ID: m.id, Token: m.token, State: m.state, Attempts: m.attempts, Put: m.put, Until: m.until, Deadline: m.deadline,
 		Payload: s.scratch[begin:],
+	}
+	if simbug.On(simbug.LeaseEndsEarly) && m.until != 0 {
+		out.Until += 100 * nsPerMs
 	}
 	if m.origin != 0 {
 		out.Origin = s.queues[m.origin].text()

@@ -3,6 +3,7 @@ package queue
 import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
+	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/service/queue/fb"
 	"lockstep/wire"
@@ -238,7 +239,11 @@ func (s *Service) delete(ctx *service.Context, session wire.SessionID, q *Reques
 	s.due.Cancel(ctx, m.id<<dueBits|dueMessage)
 	s.leave(at)
 	s.queues[m.queue].seen.Deleted++
-	s.discard(at)
+	if simbug.On(simbug.KeepDeleted) {
+		s.offer(ctx, at, 0)
+	} else {
+		s.discard(at)
+	}
 	s.answer(Deleted).ID = q.ID
 	s.respond(ctx, session)
 }

@@ -7,6 +7,7 @@ import (
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
+	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/service/timer/fb"
 	"lockstep/wire"
@@ -317,6 +318,9 @@ func (s *Service) fire(ctx *service.Context, i uint32) {
 	out.Name, out.ID, out.Payload = e.text(), e.id, e.payload[:e.payloadLength]
 	out.Number, out.Skipped, out.Due = e.number+skipped, skipped, e.due+skipped*e.intervalNs
 	next := out.Due + e.intervalNs
+	if simbug.On(simbug.TimerDrifts) {
+		next = ctx.Timestamp() + e.intervalNs
+	}
 	out.Last = e.intervalNs == 0 || out.Number == e.count || next > maxStamp
 	s.tell(ctx, e)
 	if out.Last {
