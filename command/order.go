@@ -3,7 +3,6 @@ package command
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,77 +13,54 @@ import (
 
 	"lockstep/service"
 	"lockstep/service/orderbook"
-	"lockstep/wire/fb"
+	"lockstep/service/orderbook/match"
 )
 
 // orderShell is the order book as the shell knows it.
 func orderShell() *shellService {
 	return &shellService{number: service.OrderBook, name: "order", print: printOrderReport,
-		verbs: []func() shellVerb{orderNewVerb, orderCancelVerb}}
+		verbs: []func() shellVerb{orderNewVerb, orderCancelVerb, orderReplaceVerb, orderMassCancelVerb, orderLoginVerb,
+			orderBookVerb, orderWatchVerb, orderStateVerb, orderLimitsVerb, orderKillVerb, orderBustVerb}}
 }
 
 func orderCommand() *cobra.Command {
 	var f shellFlags
+	var account uint64
+	var stay bool
 	parent := shellGroup(orderShell(), &f, &cobra.Command{
 		Use:   "order",
-		Short: "Send an order to the order book from the shell",
-		Long: `Send an order to the order book from the shell, and print the acknowledgement and every report. Each call opens
-a session of its own and closes it at its end. An order belongs to its session: when that is closed, what rests of the
-order is taken off the book. --hold keeps the session open; order session sends several orders in one.`,
+		Short: "Trade on the order book, look at it and run it, from the shell",
+		Long: `Trade on the order book, look at it and run it, and print the acknowledgement and every report. Each call opens a
+session of its own and closes it at its end. Orders belong to an account: that of the session, unless --account names
+another. When the session ends its account's open orders are taken off the book, unless --stay says that they stay; a
+later call with the same --account then finds them. --hold keeps the session open; order session sends several
+messages in one.
+
+Nobody is asked for a permission: whoever reaches the cluster may act for any account, and run the market.`,
 		Example: `  lockstep order new --side buy --price 100 --quantity 5
-  lockstep lab exec -- lockstep order new --side sell --price 100 --quantity 5 --hold 1s`,
+  lockstep order new --side sell --price 101 --quantity 2 --time-in-force gtc --account 7 --stay
+  lockstep order cancel --account 7`,
 	})
-	parent.AddCommand(orderSessionCommand(&f))
+	p := parent.PersistentFlags()
+	p.Uint64Var(&account, "account", 0, "act for this account, 1 to 2^63-1; 0: the session's own")
+	p.BoolVar(&stay, "stay", false, "with --account: open orders stay when the session ends")
+	f.opened = func(ctx context.Context, s *shell) error {
+		if account == 0 && stay {
+			return fmt.Errorf("%w: --stay wants --account", errUsage)
+		}
+		if account == 0 {
+			return nil
+		}
+		return s.send(ctx, service.OrderBook,
+			encodeOrder(&orderbook.Request{Command: orderbook.Login, Account: match.Account(account), Stay: stay}))
+	}
+	parent.AddCommand(orderSessionCommand(&f), orderInstrumentsCommand(&f))
 	return parent
-}
-
-func orderNewVerb() shellVerb {
-	var side string
-	q := orderbook.Request{}
-	c := &cobra.Command{
-		Use:     "new",
-		Short:   "Send a new limit order",
-		Example: "  lockstep order new --side buy --price 100 --quantity 5 --level durable",
-		Args:    cobra.NoArgs,
-	}
-	c.Flags().StringVar(&side, "side", "", "buy or sell")
-	c.Flags().Uint64Var(&q.Price, "price", 0, "ticks")
-	c.Flags().Uint64Var(&q.Quantity, "quantity", 0, "lots")
-	c.Flags().Uint32Var(&q.Instrument, "instrument", 1, "number of the instrument, from 1")
-	c.Flags().Uint64Var(&q.ClientOrder, "client-order", 1, "your own number for the order")
-	return shellVerb{command: c, encode: func([]string) (_ []byte, err error) {
-		if q.Side, err = parseSide(side); err != nil {
-			return nil, err
-		}
-		if q.Price == 0 || q.Quantity == 0 {
-			return nil, fmt.Errorf("%w: --price and --quantity are wanted, 1 or more each", errUsage)
-		}
-		return encodeOrder(&q), nil
-	}}
-}
-
-func orderCancelVerb() shellVerb {
-	q := orderbook.Request{Cancel: true}
-	c := &cobra.Command{
-		Use:   "cancel",
-		Short: "Send a cancel",
-		Long: `Send a cancel, in a session of its own: there it finds no order, and the book says so. To cancel an order that
-rests, send both in one session: lockstep order session.`,
-		Example: "  lockstep order cancel --client-order 1 || test $? = 3",
-		Args:    cobra.NoArgs,
-	}
-	c.Flags().Uint64Var(&q.ClientOrder, "client-order", 1, "your own number of the order")
-	c.Flags().Uint32Var(&q.Instrument, "instrument", 1, "number of the instrument, from 1")
-	return shellVerb{command: c, encode: func([]string) ([]byte, error) { return encodeOrder(&q), nil }}
 }
 
 // encodeOrder is a request as a message.
 func encodeOrder(q *orderbook.Request) []byte {
-	b := flatbuffers.NewBuilder(128)
-	if q.Cancel {
-		return orderbook.CancelOrderRequest(b, q.ClientOrder, q.Instrument)
-	}
-	return orderbook.NewOrderRequest(b, q.ClientOrder, q.Instrument, q.Side, q.Price, q.Quantity)
+	return orderbook.EncodeRequest(flatbuffers.NewBuilder(256), q)
 }
 
 func orderSessionCommand(f *shellFlags) *cobra.Command {
@@ -93,10 +69,12 @@ func orderSessionCommand(f *shellFlags) *cobra.Command {
 		Short: "Send the orders on standard input, one a line, in one session",
 		Long: `Send the orders on standard input, one a line, in one session:
 
-  buy PRICE QUANTITY [INSTRUMENT]       sell PRICE QUANTITY [INSTRUMENT]       cancel ORDER [INSTRUMENT]
+  buy PRICE QUANTITY [INSTRUMENT]       sell PRICE QUANTITY [INSTRUMENT]       cancel ORDER
 
-Orders are numbered from 1 in the order of their lines; cancel takes that number.`,
-		Example: `  printf 'buy 100 5\nsell 100 2\ncancel 1\n' | lockstep order session`,
+Orders are numbered from 1 in the order of their lines; cancel takes that number. Any other line is a subcommand of
+lockstep order with its flags: "new --side buy --type market --quantity 2", "replace 1 --price 101 --quantity 4",
+"mass-cancel", "book 1". An answer that says no does not end the session.`,
+		Example: `  printf 'buy 100 5\nsell 100 2\nreplace 1 --price 99 --quantity 4\nbook 1\ncancel 1\n' | lockstep order session`,
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.run(c, func(s *shell) error {
@@ -109,92 +87,72 @@ Orders are numbered from 1 in the order of their lines; cancel takes that number
 	}
 }
 
-func parseSide(s string) (fb.Side, error) {
-	switch s {
-	case "buy":
-		return fb.SideBuy, nil
-	case "sell":
-		return fb.SideSell, nil
-	}
-	return 0, fmt.Errorf("%w: --side %q: want buy or sell", errUsage, s)
-}
-
 // sendOrderLines submits the orders that a text describes, one a line.
 func sendOrderLines(ctx context.Context, s *shell, r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	orders := uint64(0)
 	for n := 1; lines.Scan(); n++ {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 {
+		words, err := shellWords(lines.Text())
+		if err != nil || len(words) == 0 {
+			if err != nil {
+				return fmt.Errorf("line %d: %w", n, err)
+			}
 			continue
 		}
-		q, err := parseOrder(fields)
+		payload, err := encodeOrderLine(words, &orders)
+		if err == nil {
+			err = s.send(ctx, service.OrderBook, payload)
+		}
 		if err != nil {
-			return fmt.Errorf("line %d: %w", n, err)
-		}
-		if !q.Cancel {
-			orders++
-			q.ClientOrder = orders
-		}
-		if err := s.send(ctx, service.OrderBook, encodeOrder(&q)); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	return lines.Err()
 }
 
-// parseOrder reads "buy PRICE QUANTITY [INSTRUMENT]", "sell ..." or "cancel ORDER [INSTRUMENT]".
-func parseOrder(fields []string) (q orderbook.Request, err error) {
-	q.Instrument = 1
-	wanted := []*uint64{&q.Price, &q.Quantity}
-	switch fields[0] {
-	case "buy":
-		q.Side = fb.SideBuy
-	case "sell":
-		q.Side = fb.SideSell
-	case "cancel":
-		q.Cancel, wanted = true, []*uint64{&q.ClientOrder}
-	default:
-		return q, fmt.Errorf("%w: %q: want buy, sell or cancel", errUsage, fields[0])
+// encodeOrderLine is the message of a line; orders counts those that are new.
+func encodeOrderLine(words []string, orders *uint64) ([]byte, error) {
+	if words[0] == "new" {
+		*orders++
+		return orderShell().encode(append([]string{"new", "--client-order", strconv.FormatUint(*orders, 10)}, words[1:]...))
 	}
-	if n := len(fields) - 1; n < len(wanted) || n > len(wanted)+1 {
-		return q, fmt.Errorf("%w: %s: want %d numbers, and perhaps an instrument", errUsage, fields[0], len(wanted))
+	short := words[0] == "buy" || words[0] == "sell" || words[0] == "cancel" && !strings.HasPrefix(strings.Join(words[1:], ""), "-")
+	if !short {
+		return orderShell().encode(words)
 	}
-	for i, field := range fields[1:] {
-		value, err := strconv.ParseUint(field, 10, 64)
-		switch {
-		case err != nil || i == len(wanted) && value > 1<<32-1:
-			return q, fmt.Errorf("%w: %q is not a number that fits", errUsage, field)
-		case i == len(wanted):
-			q.Instrument = uint32(value)
-		default:
-			*wanted[i] = value
-		}
+	q, err := parseOrder(words)
+	if err != nil {
+		return nil, err
 	}
-	return q, nil
+	if q.Command == orderbook.NewOrder {
+		*orders++
+		q.New.ClientOrder = match.ClientOrder(*orders)
+	}
+	return encodeOrder(&q), nil
 }
 
-// printOrderReport prints one report of the order book.
-func printOrderReport(w io.Writer, payload []byte, asJSON bool) bool {
-	var e orderbook.Event
-	if !orderbook.DecodeEvent(payload, &e) {
-		fmt.Fprintf(w, "%d bytes that are no report of the order book\n", len(payload))
-		return false
+// parseOrder reads "buy PRICE QUANTITY [INSTRUMENT]", "sell ..." or "cancel ORDER".
+func parseOrder(fields []string) (q orderbook.Request, err error) {
+	var price, instrument, order uint64 = 0, 1, 0
+	q = orderbook.Request{Command: orderbook.NewOrder, New: match.New{Side: match.Buy, Type: match.Limit}}
+	wanted, optional := []*uint64{&price, &q.New.Quantity, &instrument}, 1
+	switch fields[0] {
+	case "sell":
+		q.New.Side = match.Sell
+	case "cancel":
+		q.Command, wanted, optional = orderbook.CancelOrder, []*uint64{&order}, 0
 	}
-	if asJSON {
-		_ = json.NewEncoder(w).Encode(&e)
-		return e.Kind != orderbook.Rejected
+	if n := len(fields) - 1; n > len(wanted) || n < len(wanted)-optional {
+		return q, fmt.Errorf("%w: %s: want %d to %d numbers", errUsage, fields[0], len(wanted)-optional, len(wanted))
 	}
-	switch e.Kind {
-	case orderbook.Accepted:
-		fmt.Fprintf(w, "order %d accepted as %d, %d lots rest\n", e.ClientOrder, e.Order, e.Quantity)
-	case orderbook.Rejected:
-		fmt.Fprintf(w, "order %d rejected: %s\n", e.ClientOrder, e.Reason)
-	case orderbook.Executed:
-		fmt.Fprintf(w, "order %d executed: %d lots at %d, %d left, execution %d\n", e.ClientOrder, e.Quantity, e.Price,
-			e.Left, e.Execution)
-	case orderbook.Canceled:
-		fmt.Fprintf(w, "order %d canceled: %d lots taken off the book\n", e.ClientOrder, e.Quantity)
+	for i, field := range fields[1:] {
+		if *wanted[i], err = strconv.ParseUint(field, 10, 64); err != nil {
+			return q, fmt.Errorf("%w: %q is not a number that fits", errUsage, field)
+		}
 	}
-	return e.Kind != orderbook.Rejected
+	if price > match.MaxPrice || instrument > 1<<32-1 {
+		return q, fmt.Errorf("%w: price %d, instrument %d: that is too high", errUsage, price, instrument)
+	}
+	q.New.Price, q.New.Instrument, q.Cancel.ClientOrder = uint32(price), match.Instrument(instrument), match.ClientOrder(order)
+	return q, nil
 }

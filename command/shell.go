@@ -117,6 +117,8 @@ type shellFlags struct {
 	timeout time.Duration
 	hold    time.Duration
 	asJSON  bool
+	// opened, if not nil, is called in every session when it is open.
+	opened func(ctx context.Context, s *shell) error
 }
 
 // register has the flags of a service's group, for all its subcommands.
@@ -165,7 +167,13 @@ func (f *shellFlags) run(c *cobra.Command, use func(*shell) error) (err error) {
 		return shellError(err)
 	}
 	defer func() { err = errors.Join(err, s.conn.Close()) }()
-	return shellError(use(s))
+	if f.opened != nil {
+		err = f.opened(ctx, s)
+	}
+	if err == nil {
+		err = use(s)
+	}
+	return shellError(err)
 }
 
 // shellError gives an error of a session its exit code.

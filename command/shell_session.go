@@ -51,9 +51,14 @@ func (s *shell) send(ctx context.Context, service uint16, payload []byte) error 
 	}
 	s.newest = result.Correlation
 	s.acknowledged(&result, time.Since(started))
-	if s.level != wire.LevelApplied {
-		return nil
+	if s.level == wire.LevelApplied {
+		s.answered(&result)
 	}
+	return nil
+}
+
+// answered prints the answers that came with an acknowledgement.
+func (s *shell) answered(result *client.Result) {
 	answers := result.More
 	if result.Response != nil {
 		answers = append([][]byte{result.Response}, answers...)
@@ -65,7 +70,6 @@ func (s *shell) send(ctx context.Context, service uint16, payload []byte) error 
 	if len(answers) == 0 {
 		s.settle(result.Correlation)
 	}
-	return nil
 }
 
 // acknowledged prints an acknowledgement.

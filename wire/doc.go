@@ -1,14 +1,14 @@
-// Package wire is the binary protocol: the layout of records, datagrams and order entry, how they are written, and
-// how they are checked before anything looks at them.
+// Package wire is the binary protocol: the layout of records and datagrams, how they are written, and how they are
+// checked before anything looks at them.
 //
 // # Purpose
 //
 // Layouts are declared once, as FlatBuffers schemas in wire/*.fbs, from which a client in any language generates its
 // own; package fb holds what flatc makes of them for Go. Fixed layouts are FlatBuffers structs, read and written in
-// place through the generated accessors: no builder, no allocation. What must evolve (order entry) is a FlatBuffers
-// table. This package puts plain Go structs over them: Put writes one, Decode reads one and says whether it is well
-// formed. docs/wire.md describes every layout and the flow of a session; docs/journal-format.md has the record on
-// disk.
+// place through the generated accessors: no builder, no allocation. This package puts plain Go structs over them: Put
+// writes one, Decode reads one and says whether it is well formed. What services are sent, and must evolve, are tables
+// of schemas of their own, which package flat verifies. docs/wire.md describes every layout and the flow of a session;
+// docs/journal-format.md has the record on disk.
 //
 //	schema            Go                            what it is
 //	record.fbs        Record, Chain                 the unit of the log, and the hash chain it hangs in
@@ -19,7 +19,6 @@
 //	client.fbs        Connect ... Redirect          session set-up
 //	                  Messages, Message,            what flows within a session, packed up to the MTU
 //	                  Answers, Answer
-//	order.fbs         VerifyOrderRequest            order entry: tables, verified before any accessor
 //
 // A datagram's way through this package:
 //

@@ -188,26 +188,3 @@ func resealed(t *testing.T, b []byte) {
 		t.Fatalf("read %x, wrote %x", b[:n], again)
 	}
 }
-
-// FuzzOrderRequest and FuzzOrderEvent: what verifies can be read by every accessor.
-func FuzzOrderRequest(f *testing.F) {
-	f.Add(newOrder())
-	f.Add(cancelOrder())
-	f.Add(emptyOrder())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if VerifyOrderRequest(b) {
-			readRequest(b)
-		}
-	})
-}
-
-func FuzzOrderEvent(f *testing.F) {
-	for _, b := range events() {
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if VerifyOrderEvent(b) {
-			readEvent(b)
-		}
-	})
-}

@@ -54,7 +54,7 @@ func hot(tb testing.TB) map[string]func() {
 	var first Chain
 	verified := make([]byte, 512)
 	verified = verified[:first.Append(verified, &Record{Timestamp: 1, Kind: RecordMessage}, payload)]
-	order, room := newOrder(), make([]byte, 1472)
+	room := make([]byte, 1472)
 	status, config := Status{Append: 5, Wall: 7}, Config{Rule: RuleDurable, Members: 3}
 	snapshot := SnapshotRecord{Verified: 64, Take: true}
 	terms := make([]TermStart, 16)
@@ -116,8 +116,7 @@ func hot(tb testing.TB) map[string]func() {
 			_, ok := a.DecodeTerms(room[:n], terms)
 			check(ok, "no align")
 		},
-		"Digest":             func() { config.Digest() },
-		"VerifyOrderRequest": func() { check(VerifyOrderRequest(order), "order") },
+		"Digest": func() { config.Digest() },
 	}
 }
 
@@ -133,7 +132,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 func BenchmarkHot(b *testing.B) {
 	steps := hot(b)
 	for _, name := range []string{"Seal", "Validate", "Append", "Verify", "NextMessage", "NextFragment", "NextAnswer",
-		"PutMessage", "PutFragment", "PutAnswer", "Status", "SnapshotRecord", "Align", "Digest", "VerifyOrderRequest"} {
+		"PutMessage", "PutFragment", "PutAnswer", "Status", "SnapshotRecord", "Align", "Digest"} {
 		f := steps[name]
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -2,10 +2,8 @@ package inspect
 
 import (
 	"fmt"
-	"strings"
 
 	"lockstep/service"
-	"lockstep/service/orderbook"
 	"lockstep/wire"
 )
 
@@ -42,16 +40,6 @@ type Record struct {
 
 	// The responses that it caused, to any session, in order; View leaves them out.
 	Outputs []Output `json:"outputs,omitempty"`
-}
-
-// Order is a message to the order book: enter, or cancel (then there is no side, price or quantity).
-type Order struct {
-	Action      string `json:"action"`
-	ClientOrder uint64 `json:"client_order"`
-	Instrument  uint32 `json:"instrument"`
-	Side        string `json:"side,omitempty"`
-	Price       uint64 `json:"price,omitempty"`
-	Quantity    uint64 `json:"quantity,omitempty"`
 }
 
 // Session is what a session-open record says.
@@ -194,16 +182,8 @@ func (v *Record) readReason(payload []byte) bool {
 }
 
 func (v *Record) readOrder(payload []byte) bool {
-	var q orderbook.Request
-	if !orderbook.DecodeRequest(payload, &q) {
-		return false
-	}
-	v.Order = &Order{Action: "new", ClientOrder: q.ClientOrder, Instrument: q.Instrument, Side: strings.ToLower(q.Side.String()),
-		Price: q.Price, Quantity: q.Quantity}
-	if q.Cancel {
-		v.Order = &Order{Action: "cancel", ClientOrder: q.ClientOrder, Instrument: q.Instrument}
-	}
-	return true
+	v.Order = ViewOrder(payload)
+	return v.Order != nil
 }
 
 func viewConfig(c *wire.Config) *Config {

@@ -17,7 +17,7 @@ type Selection struct {
 	Services []uint16
 	// Correlation of messages; 0: any.
 	Correlation uint64
-	// Order is the client's id of an order: messages to the order book that enter or cancel it. nil: any record.
+	// Order is the client's id of an order: messages to the order book that enter, replace or cancel it. nil: any record.
 	Order *uint64
 }
 
@@ -33,6 +33,9 @@ func (s *Selection) Matches(r *wire.Record, payload []byte) bool {
 		return true
 	}
 	var q orderbook.Request
-	return r.Kind == wire.RecordMessage && r.Service == service.OrderBook && orderbook.DecodeRequest(payload, &q) &&
-		q.ClientOrder == *s.Order
+	if r.Kind != wire.RecordMessage || r.Service != service.OrderBook || !orderbook.DecodeRequest(payload, &q) {
+		return false
+	}
+	order, one := q.ClientOrder()
+	return one && order == *s.Order
 }

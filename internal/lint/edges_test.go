@@ -40,7 +40,7 @@ var edges = map[string][]string{
 	"service/lock":      {"internal/simbug", "internal/blocks", "internal/btree", "internal/watch", "service", "service/lock/fb", "wire", "wire/flat"},
 	"internal/watch":    {"service", "wire"},
 	"service/kv":        {"internal/simbug", "internal/blocks", "internal/btree", "internal/watch", "service", "service/kv/fb", "wire", "wire/flat"},
-	"service/orderbook": {"service", "wire", "wire/fb", "wire/flat"},
+	"service/orderbook": {"service", "service/orderbook/fb", "service/orderbook/match", "wire", "wire/flat"},
 	"service/queue/fb":  {},
 	"service/queue":     {"internal/simbug", "service", "service/queue/fb", "service/slab", "wire", "wire/flat"},
 	"service/timer/fb":  {},
@@ -51,6 +51,7 @@ var edges = map[string][]string{
 	"client":            {"internal/counters", "internal/simbug", "agent", "wire", "transport"},
 
 	"service/orderbook/match": {}, // the standard library only
+	"service/orderbook/fb":    {},
 
 	"tuning": {"agent"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
@@ -65,7 +66,7 @@ var edges = map[string][]string{
 	"internal/system":    {},
 	"internal/testnet":   {},
 	"internal/flattest":  {"wire/flat"},
-	"internal/orderflow": {"wire/fb", "service/orderbook"},
+	"internal/orderflow": {"service/orderbook", "service/orderbook/match"},
 	"internal/history":   {},
 	"internal/judge": {"internal/history", "wire", "service", "service/kv", "service/lock", "service/lock/fb", "service/queue", "service/queue/fb",
 		"service/timer", "service/timer/fb"},
@@ -77,7 +78,8 @@ var edges = map[string][]string{
 		"client", "node"},
 
 	// What `lockstep journal` is made of; journaltest is imported by tests.
-	"internal/inspect":     {"internal/vfs", "wire", "journal", "journal/snapshot", "service", "service/orderbook"},
+	"internal/inspect": {"internal/vfs", "wire", "journal", "journal/snapshot", "service", "service/orderbook",
+		"service/orderbook/fb", "service/orderbook/match"},
 	"internal/archive":     {"internal/inspect", "internal/vfs", "wire", "journal", "journal/snapshot", "service"},
 	"internal/replay":      {"internal/vfs", "ringbuf", "wire", "journal", "journal/snapshot", "service"},
 	"internal/journaltest": {"internal/vfs", "internal/orderflow", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "service"},
@@ -102,8 +104,9 @@ var edges = map[string][]string{
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep":     {"command"},
 	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
-		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire", "wire/fb",
+		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/orderbook",
+		"service/orderbook/fb", "service/orderbook/match",
 		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "tuning"},
 }
 

@@ -10,11 +10,13 @@
 //
 // Of 100 messages, about
 //
-//	40  passive orders: on their own side of the mid price, at a distance of 1 tick and more (each further tick is
-//	    7/8 as likely as the one before: half of them within 6 ticks)
-//	10  crossing orders: priced 1 to 8 ticks through the mid price, so that they execute against what rests there,
-//	    and what is left of them rests
-//	50  cancels of own orders of either sort, picked at random; some of them have been executed by then
+//	37  passive orders: on their own side of the mid price, at a distance of 1 tick and more (each further tick is
+//	    7/8 as likely as the one before: half of them within 6 ticks); every twelfth an iceberg that shows a quarter
+//	 9  crossing orders: priced 1 to 8 ticks through the mid price, so that they execute against what rests there,
+//	    and what is left of them rests; of every third it is canceled (immediate or cancel)
+//	 2  stop orders, 1 to 8 ticks beyond the mid price
+//	48  cancels of own orders of any sort, picked at random; some of them have been executed by then
+//	 4  replacements of own orders, likewise, by a new id, another quantity and a price as of a passive order
 //
 // Quantities are 1 to 10 lots, every tenth order ten times that. Instruments with a low number are traded more: the
 // number is the lower of two drawn evenly. Each instrument's mid price starts in the middle and takes a step of one

@@ -266,7 +266,7 @@ func (r *flowRun) onEvent(x *client.Response) {
 		return
 	}
 	switch {
-	case e.Kind == orderbook.Rejected && r.kinds[x.Correlation] != orderflow.Cancel:
+	case e.Kind == orderbook.Rejected && r.kinds[x.Correlation] != orderflow.Cancel && r.kinds[x.Correlation] != orderflow.Replace:
 		r.seen.Rejected++
 	case e.Kind == orderbook.Executed:
 		r.seen.Executed++

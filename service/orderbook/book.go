@@ -7,94 +7,78 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
 	"lockstep/service"
+	"lockstep/service/orderbook/match"
 	"lockstep/wire"
-	"lockstep/wire/fb"
 )
 
-// Options are the limits of a book. They change what is answered, so they must be the same on every node. Zero
-// fields take the default.
-type Options struct {
-	Instruments uint32 // numbered 1 .. Instruments; default 16
-	PriceLimit  uint64 // prices are 1 .. PriceLimit ticks; default 65535, at most 262143
-	MaxQuantity uint64 // quantities are 1 .. MaxQuantity lots; default 2^32
-	MaxOrders   int    // resting at once, all instruments together; default 131072
-	MaxFills    int    // resting orders that one new order executes against at most; default 1024, at most 3500
-}
+// Options are the limits of a book: those of its engine. They change what is answered, so they must be the same on every
+// node. Zero fields take the default. MaxFills is at most MaxFills.
+type Options = match.Options
+
+// MaxFills bounds Options.MaxFills: what one record may cause then fits into service.MaxOutputs and MaxOutputBytes, the stops
+// that it elects included, with room for the other services of a transaction.
+const MaxFills = 1200
+
+// MaxBytes bounds what one record of the book answers, in bytes: market events that do not fit are left out.
+const MaxBytes = service.MaxOutputBytes / 4 * 3
 
 // ErrOptions says that the options cannot work.
 var ErrOptions = errors.New("orderbook: unusable options")
 
-func (o *Options) defaults() error {
-	if o.Instruments == 0 {
-		o.Instruments = 16
-	}
-	if o.PriceLimit == 0 {
-		o.PriceLimit = 65535
-	}
-	if o.MaxQuantity == 0 {
-		o.MaxQuantity = 1 << 32
-	}
-	if o.MaxOrders == 0 {
-		o.MaxOrders = 1 << 17
-	}
-	if o.MaxFills == 0 {
-		o.MaxFills = 1024
-	}
-	switch {
-	case o.PriceLimit >= maxPrices:
-		return fmt.Errorf("%w: price limit %d is above %d", ErrOptions, o.PriceLimit, maxPrices-1)
-	case o.MaxOrders < 1 || o.MaxOrders > 1<<28:
-		return fmt.Errorf("%w: %d resting orders: must be 1 .. 2^28", ErrOptions, o.MaxOrders)
-	case o.MaxFills < 1 || o.MaxFills > 3500:
-		return fmt.Errorf("%w: %d fills an order: must be 1 .. 3500", ErrOptions, o.MaxFills)
-	}
-	return nil
-}
+// expireBudget is how many orders one record expires at most.
+const expireBudget = 1024
 
-// instrument is the book of one instrument. A price holds orders of one side only, because the book is never
-// crossed: so both sides share the levels.
-type instrument struct {
-	levels []level
-	bids   prices
-	asks   prices
-}
+// scanned is how many instrument numbers one request to list instruments looks at, at most.
+const scanned = 4096
+
+// The ids of the book's deadlines.
+const (
+	deadlineContinue = 1 // the engine has work left
+	deadlineExpiry   = 2 // the earliest order that is good till a date expires
+)
 
 // Book is the order book service.
 type Book struct {
 	options     Options
-	instruments []instrument // [0] is not used
-	pool        pool
-	accounts    map[wire.SessionID]*account
-	orders      uint64 // last order number given out
-	executions  uint64 // last execution number given out
-	sum         uint64 // of the hashes of all resting orders
+	engine      *match.Engine
+	parties     parties
+	subscribers subscribers
+	deadlines   *service.Deadlines
+	next        uint64 // number of the next market event
+
+	// What follows is no state: memory that is used again.
 	request     Request
+	event       Event
 	builder     *flatbuffers.Builder
+	refusal     *flatbuffers.Builder // of Check
+	market      []match.Event
+	open        []match.Open
+	bids, asks  []match.Level
+	definitions []match.Definition
+	sent        int // bytes answered to this record
 }
 
 // New returns an empty book.
 func New(o Options) (*Book, error) {
-	if err := o.defaults(); err != nil {
-		return nil, err
+	if o.MaxFills > MaxFills {
+		return nil, fmt.Errorf("%w: %d fills an order: must be 1 .. %d", ErrOptions, o.MaxFills, MaxFills)
 	}
-	b := &Book{options: o, builder: flatbuffers.NewBuilder(256)}
+	engine, err := match.NewEngine(o)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	b := &Book{options: engine.Options(), engine: engine, builder: flatbuffers.NewBuilder(256), refusal: flatbuffers.NewBuilder(256),
+		deadlines: service.NewDeadlines(0, 2, 1), market: make([]match.Event, 0, MaxMarket)}
 	b.clear()
 	return b, nil
 }
 
+// clear empties all but the engine.
 func (b *Book) clear() {
-	o := &b.options
-	b.instruments = make([]instrument, o.Instruments+1)
-	for i := range b.instruments[1:] {
-		b.instruments[i+1] = instrument{
-			levels: make([]level, o.PriceLimit+1),
-			bids:   newPrices(o.PriceLimit + 1),
-			asks:   newPrices(o.PriceLimit + 1),
-		}
-	}
-	b.pool = newPool(o.MaxOrders)
-	b.accounts = make(map[wire.SessionID]*account, 1024)
-	b.orders, b.executions, b.sum = 0, 0, 0
+	b.parties = newParties()
+	b.subscribers = newSubscribers(b.options.MaxInstruments)
+	b.deadlines.Reset()
+	b.next = 1
 }
 
 // Name implements service.Service.
@@ -102,252 +86,261 @@ func (b *Book) Name() string { return "orderbook" }
 
 // Hash implements service.Service.
 func (b *Book) Hash() uint64 {
-	h := service.Mix(b.orders, b.executions)
-	return service.Mix(service.Mix(h, uint64(b.pool.used)), b.sum)
+	h := service.Mix(b.engine.Hash(), b.parties.sum)
+	h = service.Mix(service.Mix(h, uint64(b.parties.count())), b.subscribers.sum)
+	return service.Mix(service.Mix(h, b.next), b.deadlines.Hash())
 }
 
-// Resting returns how many orders are on the book. Driver's thread.
-func (b *Book) Resting() int { return b.pool.used }
+// Resting returns how many orders are open. Driver's thread.
+func (b *Book) Resting() int {
+	orders, _ := b.engine.Open()
+	return orders
+}
+
+// begin forgets what the record before caused.
+func (b *Book) begin() {
+	b.engine.Reset()
+	b.sent = 0
+}
 
 // Apply implements service.Service.
 func (b *Book) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
+	b.begin()
 	if !DecodeRequest(payload, &b.request) {
-		b.reject(ctx, r.Session, 0, fb.OrderRejectMalformed)
+		b.reject(ctx, r.Session, 0, match.Malformed)
 		return
 	}
-	if b.request.Cancel {
-		b.cancel(ctx, r.Session, &b.request)
-		return
+	if b.trade(ctx, b.account(r.Session)) || b.control(ctx, r.Session) {
+		b.flush(ctx)
+		b.rearm(ctx)
 	}
-	b.enter(ctx, r.Session, &b.request)
 }
 
-// OnSession takes the orders of a session that ends off the book: nobody could ever cancel them. There is nobody to
-// be told.
-func (b *Book) OnSession(_ *service.Context, session wire.SessionID, opened bool) {
+// account is the account that a session acts for: its own, if it acts for none.
+func (b *Book) account(session wire.SessionID) match.Account {
+	p := b.parties.of(session)
+	if !p.bound {
+		b.parties.bind(p, own(session), false)
+	}
+	return p.account
+}
+
+// trade carries out what is about the orders of an account. It reports false when the request is something else.
+func (b *Book) trade(ctx *service.Context, account match.Account) bool {
+	q := &b.request
+	switch q.Command {
+	case NewOrder:
+		q.New.Account = account
+		b.engine.Enter(ctx.Timestamp(), &q.New)
+	case CancelOrder:
+		q.Cancel.Account = account
+		b.engine.Cancel(&q.Cancel)
+	case ReplaceOrder:
+		q.Replace.Account = account
+		b.engine.Replace(ctx.Timestamp(), &q.Replace)
+	case MassCancel:
+		b.engine.MassCancel(account, q.Instrument, q.Side)
+	default:
+		return false
+	}
+	return true
+}
+
+// control carries out what is about sessions, accounts and instruments. It reports false when that was only to be looked at.
+func (b *Book) control(ctx *service.Context, session wire.SessionID) bool {
+	q := &b.request
+	switch q.Command {
+	case Login:
+		b.login(ctx, session)
+	case Subscribe:
+		b.subscribe(ctx, session)
+	case DepthRequest:
+		b.depth(ctx, session)
+	case InstrumentsRequest:
+		b.list(ctx, session)
+	case DefineInstruments:
+		b.define(ctx, session)
+		return true
+	case SetState:
+		b.done(ctx, session, b.engine.SetState(ctx.Timestamp(), q.Instrument, q.State))
+		return true
+	case SetLimits:
+		b.done(ctx, session, b.engine.SetLimits(q.Account, q.Limits))
+	case Kill:
+		b.done(ctx, session, b.engine.Kill(q.Account, !q.Off))
+		return true
+	default:
+		b.reject(ctx, session, 0, match.BustUnsupported)
+	}
+	return false
+}
+
+// done answers a command about instruments or accounts.
+func (b *Book) done(ctx *service.Context, session wire.SessionID, reason match.Reason) {
+	if reason != match.None {
+		b.reject(ctx, session, 0, reason)
+		return
+	}
+	b.event = Event{Kind: Done}
+	b.respond(ctx, session)
+}
+
+// define takes definitions in their order, up to one that is refused: Done with their count, then Rejected with the number
+// of that one as the client order.
+func (b *Book) define(ctx *service.Context, session wire.SessionID) {
+	count := uint32(0)
+	for i := range b.request.Definitions {
+		d := &b.request.Definitions[i]
+		if d.MaxQuantity == 0 {
+			d.MaxQuantity = b.options.MaxQuantity
+		}
+		if reason := b.engine.Define(d); reason != match.None {
+			b.event = Event{Kind: Done, Count: count}
+			b.respond(ctx, session)
+			b.reject(ctx, session, uint64(d.ID), reason)
+			return
+		}
+		count++
+	}
+	b.event = Event{Kind: Done, Count: count}
+	b.respond(ctx, session)
+}
+
+// login binds a session to an account.
+func (b *Book) login(ctx *service.Context, session wire.SessionID) {
+	q := &b.request
+	if q.Account == 0 || q.Account >= ownAccount {
+		b.reject(ctx, session, 0, match.BadAccount)
+		return
+	}
+	if p := b.parties.of(session); p.bound && p.account != q.Account {
+		b.leave(ctx, p)
+	}
+	if before := b.parties.bind(b.parties.of(session), q.Account, q.Stay); before != 0 {
+		b.event = Event{Kind: LoggedOut, Account: uint64(q.Account)}
+		b.respond(ctx, before)
+	}
+	b.open = b.engine.OpenOrders(b.open[:0], q.Account)
+	ctx.Count(1 + len(b.open))
+	b.event = Event{Kind: LoggedIn, Account: uint64(q.Account), Count: uint32(len(b.open))}
+	b.respond(ctx, session)
+}
+
+// leave takes the orders of an account off that its session leaves, unless they are to stay.
+func (b *Book) leave(ctx *service.Context, p *party) {
+	if !p.bound || p.stay {
+		return
+	}
+	b.engine.Leave(p.account)
+	b.flush(ctx)
+	b.engine.Reset()
+	b.rearm(ctx)
+}
+
+// subscribe begins, or ends, telling a session market events.
+func (b *Book) subscribe(ctx *service.Context, session wire.SessionID) {
+	q := &b.request
+	if q.Instrument > match.Instrument(b.options.MaxInstruments) {
+		b.reject(ctx, session, 0, match.UnknownInstrument)
+		return
+	}
+	switch {
+	case q.Off:
+		b.subscribers.off(session, q.Instrument)
+	case !b.subscribers.on(session, q.Instrument):
+		b.reject(ctx, session, 0, match.TooManySubscribers)
+		return
+	}
+	b.event = Event{Kind: Subscribed, Instrument: uint32(q.Instrument), Off: q.Off, Next: b.next}
+	b.respond(ctx, session)
+}
+
+// depth answers with the best prices of an instrument.
+func (b *Book) depth(ctx *service.Context, session wire.SessionID) {
+	q := &b.request
+	_, state, _, last, ok := b.engine.Lookup(q.Instrument)
+	if !ok {
+		b.reject(ctx, session, 0, match.UnknownInstrument)
+		return
+	}
+	levels := MaxDepth
+	if q.Levels != 0 {
+		levels = int(min(q.Levels, MaxDepth))
+	}
+	b.bids = b.engine.Depth(b.bids[:0], q.Instrument, match.Buy, levels)
+	b.asks = b.engine.Depth(b.asks[:0], q.Instrument, match.Sell, levels)
+	b.event = Event{Kind: Depth, Instrument: uint32(q.Instrument), State: state, Last: last, Next: b.next, Bids: b.bids,
+		Asks: b.asks}
+	ctx.Count(1 + len(b.bids) + len(b.asks))
+	b.respond(ctx, session)
+}
+
+// list answers with the definitions of the instruments after a number, in the state that they are in.
+func (b *Book) list(ctx *service.Context, session wire.SessionID) {
+	from := min(uint32(b.request.Instrument), b.options.MaxInstruments)
+	until := min(b.options.MaxInstruments, from+scanned)
+	b.definitions = b.definitions[:0]
+	id := from
+	for id < until && len(b.definitions) < MaxListed {
+		id++
+		if d, state, _, _, ok := b.engine.Lookup(match.Instrument(id)); ok {
+			d.State = state
+			b.definitions = append(b.definitions, d)
+		}
+	}
+	b.event = Event{Kind: Instruments, Definitions: b.definitions}
+	if id < b.options.MaxInstruments {
+		b.event.Next = uint64(id)
+	}
+	ctx.Count(1 + int(id-from))
+	b.respond(ctx, session)
+}
+
+// OnSession implements service.Service. The orders of a session that ends are taken off, unless it said at its login that
+// they stay.
+func (b *Book) OnSession(ctx *service.Context, session wire.SessionID, opened bool) {
+	b.begin()
 	if opened {
 		b.account(session)
 		return
 	}
-	a := b.accounts[session]
-	if a == nil {
+	b.subscribers.off(session, 0)
+	p := b.parties.of(session)
+	b.leave(ctx, p)
+	b.parties.unbind(p)
+	b.parties.remove(p)
+}
+
+// OnTimer implements service.Timed: it goes on with what takes several records, and expires orders.
+func (b *Book) OnTimer(ctx *service.Context, id, _ uint64) {
+	if !b.deadlines.Owns(id) {
 		return
 	}
-	for a.head != 0 {
-		b.remove(a.head)
-	}
-	delete(b.accounts, session)
-}
-
-// account returns the list of a session, made when the session opens (or is restored).
-func (b *Book) account(session wire.SessionID) *account {
-	a := b.accounts[session]
-	if a == nil {
-		a = &account{}
-		b.accounts[session] = a
-	}
-	return a
-}
-
-// check returns why a new order cannot be taken, or OrderRejectNone.
-func (b *Book) check(session wire.SessionID, q *Request) fb.OrderReject {
+	b.begin()
+	which, _, due := b.deadlines.Next(ctx)
 	switch {
-	case q.Instrument == 0 || q.Instrument > b.options.Instruments:
-		return fb.OrderRejectUnknownInstrument
-	case q.Side != fb.SideBuy && q.Side != fb.SideSell:
-		return fb.OrderRejectBadSide
-	case q.Price == 0 || q.Price > b.options.PriceLimit:
-		return fb.OrderRejectBadPrice
-	case q.Quantity == 0 || q.Quantity > b.options.MaxQuantity:
-		return fb.OrderRejectBadQuantity
-	case b.pool.find(session, q.ClientOrder) != 0:
-		return fb.OrderRejectDuplicateOrder
-	case b.pool.full():
-		return fb.OrderRejectTooManyOrders
-	}
-	return fb.OrderRejectNone
-}
-
-// enter takes a new order: Accepted, an Executed to each side for every execution, and what is left rests. Against
-// more than MaxFills orders it does not execute: what would be left then is canceled, so that the book is never
-// crossed and the work that one message causes is bounded.
-func (b *Book) enter(ctx *service.Context, session wire.SessionID, q *Request) {
-	if reason := b.check(session, q); reason != fb.OrderRejectNone {
-		b.reject(ctx, session, q.ClientOrder, reason)
-		return
-	}
-	b.orders++
-	number := b.orders
-	in := &b.instruments[q.Instrument]
-	left, crossed := b.preview(in, q)
-	resting := left
-	if crossed {
-		resting = 0
-	}
-	ctx.Respond(session, encodeAccepted(b.builder, q.ClientOrder, number, resting))
-	b.execute(ctx, session, q, in, number, left)
-	switch {
-	case left == 0:
-	case crossed:
-		ctx.Respond(session, encodeCanceled(b.builder, q.ClientOrder, number, left))
+	case !due:
+	case which == deadlineContinue:
+		b.engine.Continue(ctx.Timestamp())
 	default:
-		b.rest(session, q, in, number, left)
+		b.engine.Expire(ctx.Timestamp(), expireBudget)
 	}
+	b.flush(ctx)
+	b.rearm(ctx)
+	b.deadlines.Rearm(ctx)
 }
 
-// best returns the price that an order of the given side meets first.
-func (in *instrument) best(side fb.Side) (uint64, bool) {
-	if side == fb.SideBuy {
-		return in.asks.lowest()
+// rearm has the deadlines be what the engine's state asks for.
+func (b *Book) rearm(ctx *service.Context) {
+	if _, set := b.deadlines.Deadline(deadlineContinue); !set && b.engine.Pending() {
+		b.deadlines.Set(ctx, deadlineContinue, ctx.Timestamp())
 	}
-	return in.bids.highest()
-}
-
-// further returns the price that an order of the given side meets after price.
-func (in *instrument) further(side fb.Side, price uint64) (uint64, bool) {
-	if side == fb.SideBuy {
-		return in.asks.after(price)
+	at, some := b.engine.NextExpiry()
+	was, set := b.deadlines.Deadline(deadlineExpiry)
+	switch {
+	case some && (!set || was != at):
+		b.deadlines.Set(ctx, deadlineExpiry, at)
+	case !some && set:
+		b.deadlines.Cancel(ctx, deadlineExpiry)
 	}
-	return in.bids.before(price)
-}
-
-// meets tells whether an order may execute at a price of the other side.
-func (q *Request) meets(price uint64) bool {
-	if q.Side == fb.SideBuy {
-		return price <= q.Price
-	}
-	return price >= q.Price
-}
-
-// preview returns what will be left of a new order when it has executed, and whether it would then still meet an
-// order. It changes nothing.
-func (b *Book) preview(in *instrument, q *Request) (left uint64, crossed bool) {
-	left = q.Quantity
-	fills := 0
-	for price, ok := in.best(q.Side); ok && q.meets(price); price, ok = in.further(q.Side, price) {
-		for i := in.levels[price].head; i != 0; i = b.pool.orders[i].next {
-			if fills == b.options.MaxFills {
-				return left, true
-			}
-			fills++
-			if b.pool.orders[i].left >= left {
-				return 0, false
-			}
-			left -= b.pool.orders[i].left
-		}
-	}
-	return left, false
-}
-
-// execute matches a new order until only the quantity `until` is left of it, best price first, oldest first, at the
-// price of the resting order.
-func (b *Book) execute(
-	ctx *service.Context, session wire.SessionID, q *Request, in *instrument, number, until uint64,
-) {
-	for left := q.Quantity; left > until; {
-		price, _ := in.best(q.Side)
-		i := in.levels[price].head
-		o := &b.pool.orders[i]
-		quantity := min(left, o.left)
-		b.sum -= o.hash()
-		left -= quantity
-		o.left -= quantity
-		b.sum += o.hash()
-		b.executions++
-		e := Event{Execution: b.executions, Price: price, Quantity: quantity}
-		e.ClientOrder, e.Order, e.Left = q.ClientOrder, number, left
-		ctx.Respond(session, encodeExecuted(b.builder, &e))
-		e.ClientOrder, e.Order, e.Left = o.clientOrder, o.number, o.left
-		ctx.Respond(o.session, encodeExecuted(b.builder, &e))
-		if o.left == 0 {
-			b.remove(i)
-		}
-	}
-}
-
-// rest puts what is left of a new order at the end of its price's queue.
-func (b *Book) rest(session wire.SessionID, q *Request, in *instrument, number, left uint64) {
-	i := b.pool.take(session, q.ClientOrder)
-	o := &b.pool.orders[i]
-	o.number, o.left, o.side = number, left, q.Side
-	o.price, o.instrument = uint32(q.Price), q.Instrument
-	b.sum += o.hash()
-
-	l := &in.levels[q.Price]
-	if l.head == 0 {
-		l.head = i
-		in.side(o.side).add(q.Price)
-	} else {
-		b.pool.orders[l.tail].next = i
-		o.prev = l.tail
-	}
-	l.tail = i
-
-	a := b.account(session)
-	o.nextOwn = a.head
-	if a.head != 0 {
-		b.pool.orders[a.head].prevOwn = i
-	}
-	a.head = i
-}
-
-// side returns the set of prices at which orders of a side rest.
-func (in *instrument) side(s fb.Side) *prices {
-	if s == fb.SideBuy {
-		return &in.bids
-	}
-	return &in.asks
-}
-
-// remove takes an order off the book.
-func (b *Book) remove(i uint32) {
-	orders := b.pool.orders
-	o := &orders[i]
-	b.sum -= o.hash()
-
-	in := &b.instruments[o.instrument]
-	l := &in.levels[o.price]
-	if o.prev != 0 {
-		orders[o.prev].next = o.next
-	} else {
-		l.head = o.next
-	}
-	if o.next != 0 {
-		orders[o.next].prev = o.prev
-	} else {
-		l.tail = o.prev
-	}
-	if l.head == 0 {
-		in.side(o.side).remove(uint64(o.price))
-	}
-
-	if o.prevOwn != 0 {
-		orders[o.prevOwn].nextOwn = o.nextOwn
-	} else {
-		b.accounts[o.session].head = o.nextOwn
-	}
-	if o.nextOwn != 0 {
-		orders[o.nextOwn].prevOwn = o.prevOwn
-	}
-	b.pool.give(i)
-}
-
-// cancel takes a session's own order off the book: Canceled, or Rejected when there is no such order (any more).
-func (b *Book) cancel(ctx *service.Context, session wire.SessionID, q *Request) {
-	if q.Instrument == 0 || q.Instrument > b.options.Instruments {
-		b.reject(ctx, session, q.ClientOrder, fb.OrderRejectUnknownInstrument)
-		return
-	}
-	i := b.pool.find(session, q.ClientOrder)
-	if i == 0 || b.pool.orders[i].instrument != q.Instrument {
-		b.reject(ctx, session, q.ClientOrder, fb.OrderRejectUnknownOrder)
-		return
-	}
-	number, left := b.pool.orders[i].number, b.pool.orders[i].left
-	b.remove(i)
-	ctx.Respond(session, encodeCanceled(b.builder, q.ClientOrder, number, left))
-}
-
-func (b *Book) reject(ctx *service.Context, session wire.SessionID, clientOrder uint64, reason fb.OrderReject) {
-	ctx.Respond(session, encodeRejected(b.builder, clientOrder, reason))
 }

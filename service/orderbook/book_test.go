@@ -1,373 +1,200 @@
-package orderbook
+package orderbook_test
 
 import (
-	"bytes"
 	"errors"
-	"slices"
 	"testing"
 
-	flatbuffers "github.com/google/flatbuffers/go"
-	"pgregory.net/rapid"
-
-	"lockstep/service"
+	"lockstep/service/orderbook"
+	"lockstep/service/orderbook/match"
 	"lockstep/wire"
-	"lockstep/wire/fb"
 )
 
-// bench drives a book as the driver would, one message at a time.
-type bench struct {
-	book     *Book
-	ctx      *service.Context
-	builder  *flatbuffers.Builder
-	sequence uint64
+func login(account match.Account, stay bool) orderbook.Request {
+	return orderbook.Request{Command: orderbook.Login, Account: account, Stay: stay}
 }
 
-func newBench(t testing.TB, o Options) *bench {
-	t.Helper()
-	book, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &bench{book: book, ctx: service.NewContext(), builder: flatbuffers.NewBuilder(256)}
+func TestOrdersMeetAndBothSidesHear(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	want(t, r.send(1, limit(7, match.Sell, 100, 5)), "1: accepted 7 as 1, 5 rest")
+	want(t, r.send(2, limit(7, match.Buy, 101, 3)), "2: accepted 7 as 2, 0 rest", "2: executed 7 as 2, 3 at 100, 0 left, execution 1",
+		"1: executed 7 as 1, 3 at 100, 2 left, execution 1")
+	want(t, r.send(1, orderbook.Request{Command: orderbook.ReplaceOrder,
+		Replace: match.Replace{ClientOrder: 7, NewClientOrder: 8, Price: 99, Quantity: 4}}), "1: replaced 7 by 8 as 3, 1 rest")
+	want(t, r.send(2, orderbook.Request{Command: orderbook.CancelOrder, Cancel: match.Cancel{ClientOrder: 7}}),
+		"2: rejected 7 UnknownOrder")
+	want(t, r.send(1, orderbook.Request{Command: orderbook.MassCancel}), "1: canceled 8 as 3, 1, 0 left, MassCanceled",
+		"1: MassCanceled 1")
+	want(t, r.raw(1, []byte("no request")), "1: rejected 0 Malformed")
+	want(t, r.send(1, orderbook.Request{Command: orderbook.BustTrade, Execution: 1}), "1: rejected 0 BustUnsupported")
 }
 
-type failer interface{ Fatalf(string, ...any) }
-
-func (b *bench) send(t failer, session wire.SessionID, q Request) []sent {
-	if q.Cancel {
-		return b.raw(t, session, CancelOrderRequest(b.builder, q.ClientOrder, q.Instrument))
+// TestSessionsOwnOrdersEndWithIt: a session that never logged in has an account of its own, and its orders go with it.
+func TestSessionsOwnOrdersEndWithIt(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	want(t, r.session(1, true))
+	r.send(1, limit(1, match.Buy, 10, 1))
+	r.send(1, limit(2, match.Buy, 11, 1))
+	want(t, r.session(1, false), "1: canceled 2 as 2, 1, 0 left, Disconnected", "1: canceled 1 as 1, 1, 0 left, Disconnected")
+	if r.book.Resting() != 0 {
+		t.Errorf("%d orders are open", r.book.Resting())
 	}
-	return b.raw(t, session, NewOrderRequest(b.builder, q.ClientOrder, q.Instrument, q.Side, q.Price, q.Quantity))
+	want(t, r.session(9, false)) // one that never sent anything
 }
 
-func (b *bench) raw(t failer, session wire.SessionID, payload []byte) []sent {
-	b.sequence++
-	r := wire.Record{Sequence: b.sequence, Session: session, Service: service.OrderBook, Kind: wire.RecordMessage}
-	b.ctx.Begin(&r)
-	b.book.Apply(b.ctx, &r, payload)
-	var out []sent
-	b.ctx.Responses(func(to wire.SessionID, payload []byte) {
-		s := sent{to: to}
-		if !DecodeEvent(payload, &s.Event) {
-			t.Fatalf("an event that does not decode: %x", payload)
-		}
-		out = append(out, s)
-	})
-	return out
-}
-
-var smallOptions = Options{Instruments: 2, PriceLimit: 200, MaxQuantity: 30, MaxOrders: 24, MaxFills: 4}
-
-func drawRequest(t *rapid.T) Request {
-	q := Request{
-		Cancel:      rapid.IntRange(0, 3).Draw(t, "cancel") == 0,
-		ClientOrder: rapid.Uint64Range(0, 12).Draw(t, "clientOrder"),
-		Instrument:  uint32(rapid.SampledFrom([]int{1, 1, 1, 1, 2, 2, 0, 3}).Draw(t, "instrument")),
-	}
-	if q.Cancel {
-		return q
-	}
-	q.Side = rapid.SampledFrom([]fb.Side{fb.SideBuy, fb.SideSell, fb.SideBuy, fb.SideSell, 3}).Draw(t, "side")
-	q.Price = rapid.SampledFrom([]uint64{
-		60, 61, 62, 63, 64, 65, 66, 61, 62, 63, 64, 65, 127, 128, 1, 200, 201, 0,
-	}).Draw(t, "price")
-	q.Quantity = rapid.SampledFrom([]uint64{1, 2, 3, 5, 8, 13, 30, 31, 0}).Draw(t, "quantity")
-	return q
-}
-
-// The book answers as the reference does, whatever is sent, and its hash is that of the orders the reference holds:
-// also after sessions closed, and after it was restored from its own snapshot.
-func TestBookAnswersAsTheReference(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		book, err := New(smallOptions)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &bench{book: book, ctx: service.NewContext(), builder: flatbuffers.NewBuilder(0)}
-		ref := &reference{options: smallOptions}
-		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			session := wire.SessionID(rapid.Uint64Range(1, 3).Draw(t, "session"))
-			switch rapid.IntRange(0, 40).Draw(t, "what") {
-			case 0:
-				b.book.OnSession(b.ctx, session, false)
-				ref.close(session)
-			case 1:
-				b.book = restored(t, b.book, smallOptions)
-			default:
-				q := drawRequest(t)
-				got, want := b.send(t, session, q), ref.apply(session, q)
-				if !slices.Equal(got, want) {
-					t.Fatalf("session %d sends %+v:\n got %+v\nwant %+v", session, q, got, want)
-				}
-			}
-			if b.book.Hash() != ref.hash() || b.book.Resting() != len(ref.resting) {
-				t.Fatalf("the book holds %d orders with hash %x, the reference %d with %x",
-					b.book.Resting(), b.book.Hash(), len(ref.resting), ref.hash())
-			}
-		}
-	})
-}
-
-func restored(t failer, from *Book, o Options) *Book {
-	var first, second bytes.Buffer
-	if err := from.Snapshot(&first); err != nil {
-		t.Fatalf("snapshot: %v", err)
-	}
-	to, err := New(o)
-	if err != nil {
-		t.Fatalf("new: %v", err)
-	}
-	if err := to.Restore(bytes.NewReader(first.Bytes())); err != nil {
-		t.Fatalf("restore: %v", err)
-	}
-	if err := to.Snapshot(&second); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) {
-		t.Fatalf("a restored book does not write the snapshot that it was restored from (%v)", err)
-	}
-	if to.Hash() != from.Hash() {
-		t.Fatalf("hash %x before the snapshot, %x after", from.Hash(), to.Hash())
-	}
-	return to
-}
-
-// Every execution has two sides, one order bought what the other sold, and no order executes for more than it had.
-func TestExecutionsConserveQuantity(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		book, err := New(smallOptions)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &bench{book: book, ctx: service.NewContext(), builder: flatbuffers.NewBuilder(0)}
-		type entered struct {
-			request  Request
-			executed uint64
-		}
-		orders := map[uint64]*entered{} // by the book's number
-		executions := map[uint64][]Event{}
-		for range rapid.IntRange(1, 150).Draw(t, "steps") {
-			session := wire.SessionID(rapid.Uint64Range(1, 3).Draw(t, "session"))
-			q := drawRequest(t)
-			for _, e := range b.send(t, session, q) {
-				switch e.Kind {
-				case Accepted:
-					orders[e.Order] = &entered{request: q}
-				case Executed:
-					o := orders[e.Order]
-					o.executed += e.Quantity
-					if o.executed+e.Left != o.request.Quantity {
-						t.Fatalf("order %+v: executed %d, left %d", o.request, o.executed, e.Left)
-					}
-					if !o.request.meets(e.Price) && o.request.Price != e.Price {
-						t.Fatalf("order %+v executed at %d", o.request, e.Price)
-					}
-					executions[e.Execution] = append(executions[e.Execution], e.Event)
-				case Canceled:
-					o := orders[e.Order]
-					if o.executed+e.Quantity != o.request.Quantity {
-						t.Fatalf("order %+v: executed %d, canceled %d", o.request, o.executed, e.Quantity)
-					}
-				}
-			}
-		}
-		for n, sides := range executions {
-			if len(sides) != 2 || sides[0].Price != sides[1].Price || sides[0].Quantity != sides[1].Quantity ||
-				orders[sides[0].Order].request.Side == orders[sides[1].Order].request.Side {
-				t.Fatalf("execution %d has the sides %+v", n, sides)
-			}
-		}
-	})
-}
-
-func TestRejectReasons(t *testing.T) {
-	o := Options{Instruments: 2, PriceLimit: 100, MaxQuantity: 50, MaxOrders: 2}
-	good := Request{ClientOrder: 9, Instrument: 1, Side: fb.SideBuy, Price: 10, Quantity: 5}
-	tests := []struct {
-		want   fb.OrderReject
-		change func(q *Request)
-	}{
-		{fb.OrderRejectUnknownInstrument, func(q *Request) { q.Instrument = 0 }},
-		{fb.OrderRejectUnknownInstrument, func(q *Request) { q.Instrument = 3 }},
-		{fb.OrderRejectBadSide, func(q *Request) { q.Side = 0 }},
-		{fb.OrderRejectBadSide, func(q *Request) { q.Side = 3 }},
-		{fb.OrderRejectBadPrice, func(q *Request) { q.Price = 0 }},
-		{fb.OrderRejectBadPrice, func(q *Request) { q.Price = 101 }},
-		{fb.OrderRejectBadQuantity, func(q *Request) { q.Quantity = 0 }},
-		{fb.OrderRejectBadQuantity, func(q *Request) { q.Quantity = 51 }},
-		{fb.OrderRejectDuplicateOrder, func(q *Request) { q.ClientOrder = 1 }},
-		{fb.OrderRejectUnknownOrder, func(q *Request) { q.Cancel = true }},
-		{fb.OrderRejectUnknownOrder, func(q *Request) { q.Cancel, q.ClientOrder, q.Instrument = true, 1, 2 }},
-		{fb.OrderRejectUnknownInstrument, func(q *Request) { q.Cancel, q.Instrument = true, 3 }},
-	}
-	b := newBench(t, o)
-	b.send(t, 1, Request{ClientOrder: 1, Instrument: 1, Side: fb.SideBuy, Price: 10, Quantity: 5})
-	hash := b.book.Hash()
-	for _, test := range tests {
-		q := good
-		test.change(&q)
-		got := b.send(t, 1, q)
-		want := []sent{{1, Event{Kind: Rejected, ClientOrder: q.ClientOrder, Reason: test.want}}}
-		if !slices.Equal(got, want) {
-			t.Errorf("%+v: got %+v, want %v", q, got, test.want)
-		}
-	}
-	if b.book.Hash() != hash {
-		t.Error("a rejected request changed the book")
-	}
-	b.send(t, 2, good)
-	third := good
-	third.ClientOrder++
-	if got := b.send(t, 2, third); got[0].Reason != fb.OrderRejectTooManyOrders {
-		t.Errorf("a third order in a book of two: %+v", got)
+// TestAccountOutlivesItsSession: orders that stay are reported to nobody while no session has the account, and to the
+// newest one that has.
+func TestAccountOutlivesItsSession(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	want(t, r.send(1, login(5, true)), "1: logged in to 5, 0 open")
+	want(t, r.send(1, limit(1, match.Buy, 10, 4)), "1: accepted 1 as 1, 4 rest")
+	want(t, r.session(1, false))
+	want(t, r.send(2, limit(1, match.Sell, 10, 1)), "2: accepted 1 as 2, 0 rest", "2: executed 1 as 2, 1 at 10, 0 left, execution 1",
+		"0: executed 1 as 1, 1 at 10, 3 left, execution 1")
+	want(t, r.send(3, login(5, true)), "3: logged in to 5, 1 open")
+	want(t, r.send(4, login(5, false)), "3: logged out of 5", "4: logged in to 5, 1 open")
+	r.restore()
+	want(t, r.send(2, limit(2, match.Sell, 10, 1)), "2: accepted 2 as 3, 0 rest", "2: executed 2 as 3, 1 at 10, 0 left, execution 2",
+		"4: executed 1 as 1, 1 at 10, 2 left, execution 2")
+	// The one that was logged out acts for itself now, and its end concerns nobody.
+	want(t, r.send(3, limit(1, match.Buy, 9, 1)), "3: accepted 1 as 4, 1 rest")
+	want(t, r.session(3, false), "3: canceled 1 as 4, 1, 0 left, Disconnected")
+	// It leaves for another account: what is open is canceled, as it said at its login.
+	want(t, r.send(4, login(6, true)), "4: canceled 1 as 1, 2, 0 left, Disconnected", "4: logged in to 6, 0 open")
+	want(t, r.send(4, login(6, true)), "4: logged in to 6, 0 open")
+	for _, account := range []match.Account{0, 1 << 63, 1<<64 - 1} {
+		want(t, r.send(4, login(account, true)), "4: rejected 0 BadAccount")
 	}
 }
 
-func TestWhatIsNoRequestIsRejectedAsMalformed(t *testing.T) {
-	b := newBench(t, smallOptions)
-	whole := slices.Clone(NewOrderRequest(b.builder, 1, 1, fb.SideBuy, 10, 1))
-	payloads := [][]byte{nil, {}, {0}, make([]byte, 64), bytes.Repeat([]byte{0xff}, 64)}
-	for n := range whole {
-		payloads = append(payloads, whole[:n])
+// TestMarketIsToldInOrder: a subscriber gets one response a record, with what it wants, numbered.
+func TestMarketIsToldInOrder(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	subscribe := func(id match.Instrument, off bool) orderbook.Request {
+		return orderbook.Request{Command: orderbook.Subscribe, Instrument: id, Off: off}
 	}
-	for _, payload := range payloads {
-		got := b.raw(t, 1, payload)
-		if len(got) != 1 || got[0].Kind != Rejected || got[0].Reason != fb.OrderRejectMalformed {
-			t.Errorf("%x: %+v", payload, got)
-		}
+	want(t, r.send(8, subscribe(0, false)), "8: subscribed to 0, off false, from 1")
+	want(t, r.send(9, subscribe(2, false)), "9: subscribed to 2, off false, from 1")
+	want(t, r.send(1, limit(1, match.Sell, 100, 5)), "1: accepted 1 as 1, 5 rest", "8: market [1 Added 5@100]")
+	r.restore()
+	q := limit(2, match.Buy, 100, 9)
+	want(t, r.send(1, q), "1: accepted 2 as 2, 4 rest", "1: executed 2 as 2, 5 at 100, 4 left, execution 1",
+		"1: executed 1 as 1, 5 at 100, 0 left, execution 1", "8: market [2 Traded 5@100] [3 Added 4@100]")
+	q.New.Instrument, q.New.ClientOrder = 2, 3
+	want(t, r.send(1, q), "1: accepted 3 as 3, 9 rest", "8: market [4 Added 9@100]", "9: market [4 Added 9@100]")
+	want(t, r.send(8, subscribe(0, true)), "8: subscribed to 0, off true, from 5")
+	want(t, r.session(9, false))
+	q.New.ClientOrder = 4
+	want(t, r.send(1, q), "1: accepted 4 as 4, 9 rest")
+	want(t, r.send(1, subscribe(70000, false)), "1: rejected 0 UnknownInstrument")
+	for session := range orderbook.MaxSubscribers {
+		r.send(wire.SessionID(20+session), subscribe(1, false))
+	}
+	want(t, r.send(30, subscribe(1, false)), "30: rejected 0 TooManySubscribers")
+	r.restore()
+	r.session(22, false)
+	want(t, r.send(30, subscribe(1, false)), "30: subscribed to 1, off false, from 6")
+}
+
+// TestMarketEventsThatDoNotFitAreCounted: more than a response holds.
+func TestMarketEventsThatDoNotFitAreCounted(t *testing.T) {
+	r := newRig(t, orderbook.Options{MaxOpen: 3000})
+	for id := range match.ClientOrder(2 * orderbook.MaxMarket) {
+		r.send(1, limit(1+id, match.Buy, 50, 1))
+	}
+	r.send(2, orderbook.Request{Command: orderbook.Subscribe})
+	got := r.send(1, orderbook.Request{Command: orderbook.MassCancel})
+	e := got[len(got)-1].event
+	if e.Kind != orderbook.MarketEvents || len(e.Market) != orderbook.MaxMarket || e.Count != orderbook.MaxMarket {
+		t.Errorf("%v: %d events, %d left out", e.Kind, len(e.Market), e.Count)
 	}
 }
 
-// An order of the session that closes is gone; the orders of others, at the same price too, are not.
-func TestClosingASessionTakesItsOrdersOff(t *testing.T) {
-	b := newBench(t, smallOptions)
+func TestDepthAndInstruments(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	for i := range uint32(20) {
+		r.send(1, limit(match.ClientOrder(100+i), match.Buy, 50-i, 2))
+		r.send(1, limit(match.ClientOrder(200+i), match.Sell, 60+i, 3))
+	}
+	e := r.send(2, orderbook.Request{Command: orderbook.DepthRequest, Instrument: 1, Levels: 3})[0].event
+	if e.Kind != orderbook.Depth || len(e.Bids) != 3 || len(e.Asks) != 3 || e.Bids[0] != (match.Level{Price: 50, Orders: 1, Quantity: 2}) ||
+		e.Asks[2].Price != 62 || e.State != match.Continuous || e.Next != 41 {
+		t.Errorf("%+v", e)
+	}
+	want(t, r.send(2, orderbook.Request{Command: orderbook.DepthRequest, Instrument: 17}), "2: rejected 0 UnknownInstrument")
+
+	tulip := match.Definition{ID: 17, Symbol: [16]byte{'T', 'U', 'L', 'I', 'P'}, Low: 10, High: 90, State: match.Auction}
+	bad := match.Definition{ID: 18, Symbol: [16]byte{'X'}, Low: 10, High: 9, State: match.Auction}
+	r.send(2, orderbook.Request{Command: orderbook.Subscribe})
+	want(t, r.send(1, orderbook.Request{Command: orderbook.DefineInstruments, Definitions: []match.Definition{tulip, bad, tulip}}),
+		"1: done 1", "1: rejected 18 BadInstrument", "2: market [41 Defined 0@0]")
+	r.restore()
+	e = r.send(1, orderbook.Request{Command: orderbook.InstrumentsRequest, Instrument: 15})[0].event
+	if len(e.Definitions) != 2 || e.Next != 0 || e.Definitions[1].Symbol != tulip.Symbol || e.Definitions[1].State != match.Auction {
+		t.Errorf("%+v", e)
+	}
+	want(t, r.send(1, orderbook.Request{Command: orderbook.SetState, Instrument: 17, State: match.Auction}), "1: rejected 0 BadState")
+	want(t, r.send(1, orderbook.Request{Command: orderbook.SetState, Instrument: 17, State: match.Halted}), "1: done 0",
+		"2: market [42 State 0@0]")
+}
+
+// TestOrdersExpireByTimer: the book's timer stands at the earliest expiry, also after a restore, and takes off what is due.
+func TestOrdersExpireByTimer(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
 	for id := range uint64(3) {
-		b.send(t, 1, Request{ClientOrder: id, Instrument: 1, Side: fb.SideSell, Price: 50 + id, Quantity: 1})
-		b.send(t, 2, Request{ClientOrder: id, Instrument: 1, Side: fb.SideSell, Price: 50 + id, Quantity: 1})
+		q := limit(match.ClientOrder(1+id), match.Buy, 10, 1)
+		q.New.TIF, q.New.Expire = match.GTD, (20-5*id)*second
+		r.send(1, q)
 	}
-	b.ctx.Begin(&wire.Record{})
-	b.book.OnSession(b.ctx, 1, false)
-	if b.book.Resting() != 3 {
-		t.Fatalf("%d orders rest, want the 3 of the other session", b.book.Resting())
+	r.restore()
+	want(t, r.due())
+	r.record.Timestamp = 15 * second
+	want(t, r.due(), "1: canceled 3 as 3, 1, 0 left, Expired", "1: canceled 2 as 2, 1, 0 left, Expired")
+	r.send(1, orderbook.Request{Command: orderbook.CancelOrder, Cancel: match.Cancel{ClientOrder: 1}})
+	if n := r.ctx.Timers().Len(); n != 0 {
+		t.Errorf("%d timers are pending, nothing can expire", n)
 	}
-	for _, e := range b.send(t, 3, Request{ClientOrder: 1, Instrument: 1, Side: fb.SideBuy, Price: 99, Quantity: 9}) {
-		if e.to == 1 {
-			t.Errorf("the closed session gets %+v", e)
+}
+
+// TestLongWorkGoesOnByTimer: an uncross of more than one record's work is finished by the records that follow, also across
+// restores, and the instrument is busy meanwhile.
+func TestLongWorkGoesOnByTimer(t *testing.T) {
+	r := newRig(t, orderbook.Options{MaxFills: 3})
+	r.send(9, orderbook.Request{Command: orderbook.SetState, Instrument: 1, State: match.Auction})
+	for id := range match.ClientOrder(10) {
+		r.send(1, limit(1+id, match.Buy, 50, 1))
+		r.send(2, limit(1+id, match.Sell, 50, 1))
+	}
+	r.send(9, orderbook.Request{Command: orderbook.SetState, Instrument: 1, State: match.Continuous})
+	want(t, r.send(1, limit(99, match.Buy, 50, 1)), "1: rejected 99 Busy")
+	r.restore()
+	executed := 0
+	for _, a := range r.due() {
+		if a.event.Kind == orderbook.Executed {
+			executed++
 		}
 	}
-}
-
-func TestRestoreRefusesWhatIsNotItsSnapshot(t *testing.T) {
-	b := newBench(t, smallOptions)
-	for id := range uint64(8) {
-		b.send(t, 1, Request{ClientOrder: id, Instrument: 1, Side: fb.SideSell, Price: 50 + id%3, Quantity: 1 + id})
+	if executed < 2*(10-3-3) || r.book.Resting() != 0 {
+		t.Errorf("%d executions by timers, %d orders open", executed, r.book.Resting())
 	}
-	var snapshot bytes.Buffer
-	if err := b.book.Snapshot(&snapshot); err != nil {
-		t.Fatal(err)
-	}
-	whole := snapshot.Bytes()
-	other := smallOptions
-	other.MaxOrders++
-	for name, test := range map[string]struct {
-		options Options
-		data    []byte
-	}{
-		"cut short":             {smallOptions, whole[:len(whole)-1]},
-		"empty":                 {smallOptions, nil},
-		"of other options":      {other, whole},
-		"a quantity changed":    {smallOptions, flip(whole, snapshotHeader+24)},
-		"two orders exchanged":  {smallOptions, exchange(whole)},
-		"a side that is none":   {smallOptions, flip(whole, snapshotHeader+44)},
-		"the other side":        {smallOptions, flip(flip(whole, snapshotHeader+40), snapshotHeader+40+1)},
-		"an order number wrong": {smallOptions, flip(whole, 40)},
-		"of something else":     {smallOptions, flip(whole, 0)},
-		"goes on":               {smallOptions, append(slices.Clone(whole), 0)},
-		"crossed":               {smallOptions, rested(t, Request{ClientOrder: 9, Side: fb.SideBuy, Price: 60}, 1)},
-		"two sides at a price":  {smallOptions, rested(t, Request{ClientOrder: 9, Side: fb.SideBuy, Price: 50}, 1)},
-		"a number to come":      {smallOptions, rested(t, Request{ClientOrder: 9, Side: fb.SideSell, Price: 60}, 2)},
-	} {
-		book, err := New(test.options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = book.Restore(bytes.NewReader(test.data))
-		if !errors.Is(err, ErrSnapshot) || errors.Is(err, service.ErrUnsuited) != (name == "of other options") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
+	want(t, r.send(1, limit(99, match.Buy, 50, 1)), "1: accepted 99 as 21, 1 rest")
 }
 
-// rested is the snapshot of a book with an ask of 50, into which an order was put that no message can have.
-func rested(t *testing.T, q Request, number uint64) []byte {
-	b := newBench(t, smallOptions)
-	b.send(t, 1, Request{ClientOrder: 1, Instrument: 1, Side: fb.SideSell, Price: 50, Quantity: 1})
-	q.Instrument, q.Quantity = 1, 1
-	b.book.rest(1, &q, &b.book.instruments[1], number, 1)
-	var snapshot bytes.Buffer
-	if err := b.book.Snapshot(&snapshot); err != nil {
-		t.Fatal(err)
-	}
-	return snapshot.Bytes()
+func TestKillAndLimits(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	r.send(1, login(5, true))
+	r.send(1, limit(1, match.Buy, 10, 1))
+	want(t, r.send(2, orderbook.Request{Command: orderbook.Kill, Account: 5}), "2: done 0", "1: canceled 1 as 1, 1, 0 left, Killed")
+	want(t, r.send(1, limit(1, match.Buy, 10, 1)), "1: rejected 1 Killed")
+	want(t, r.send(2, orderbook.Request{Command: orderbook.Kill, Account: 5, Off: true}), "2: done 0")
+	want(t, r.send(2, orderbook.Request{Command: orderbook.SetLimits, Account: 5, Limits: match.Limits{MaxQuantity: 2}}), "2: done 0")
+	want(t, r.send(1, limit(1, match.Buy, 10, 3)), "1: rejected 1 TooLarge")
+	want(t, r.send(1, limit(1, match.Buy, 10, 2)), "1: accepted 1 as 2, 2 rest")
 }
 
-func flip(b []byte, at int) []byte {
-	b = slices.Clone(b)
-	b[at] ^= 1
-	return b
-}
-
-// exchange swaps the first two orders of a snapshot, which are at the same price.
-func exchange(b []byte) []byte {
-	b = slices.Clone(b)
-	x, y := b[snapshotHeader:][:snapshotOrder], b[snapshotHeader+snapshotOrder:][:snapshotOrder]
-	first := slices.Clone(x)
-	copy(x, y)
-	copy(y, first)
-	return b
-}
-
-func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
-	for _, o := range []Options{
-		{PriceLimit: maxPrices}, {MaxOrders: -1}, {MaxOrders: 1<<28 + 1}, {MaxFills: -1}, {MaxFills: 3501},
-	} {
-		if _, err := New(o); !errors.Is(err, ErrOptions) {
+func TestOptionsThatCannotWork(t *testing.T) {
+	for _, o := range []orderbook.Options{{MaxFills: orderbook.MaxFills + 1}, {PriceLimit: 1 << 24}, {MaxOrders: -1}} {
+		if _, err := orderbook.New(o); !errors.Is(err, orderbook.ErrOptions) {
 			t.Errorf("%+v: %v", o, err)
-		}
-	}
-}
-
-func TestLadderFindsWhatASortedSetDoes(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		const n = maxPrices
-		p := newPrices(n)
-		var set []uint64
-		price := rapid.OneOf(rapid.Uint64Range(0, n-1), rapid.SampledFrom([]uint64{0, 63, 64, 4095, 4096, n - 1}))
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			x := price.Draw(t, "price")
-			at, there := slices.BinarySearch(set, x)
-			if there {
-				set = slices.Delete(set, at, at+1)
-				p.remove(x)
-			} else {
-				set = slices.Insert(set, at, x)
-				p.add(x)
-			}
-			y := price.Draw(t, "from")
-			at, there = slices.BinarySearch(set, y)
-			above := at
-			if there {
-				above++
-			}
-			compare(t, "lowest", set, 0)(p.lowest())
-			compare(t, "highest", set, len(set)-1)(p.highest())
-			compare(t, "after", set, above)(p.after(y))
-			compare(t, "before", set, at-1)(p.before(y))
-		}
-	})
-}
-
-func compare(t *rapid.T, what string, set []uint64, at int) func(uint64, bool) {
-	return func(got uint64, ok bool) {
-		if want := at >= 0 && at < len(set); ok != want || ok && got != set[at] {
-			t.Fatalf("%s: %d, %v in %v at %d", what, got, ok, set, at)
 		}
 	}
 }

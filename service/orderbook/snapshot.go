@@ -8,160 +8,211 @@ import (
 	"io"
 
 	"lockstep/service"
+	"lockstep/service/orderbook/match"
 	"lockstep/wire"
-	"lockstep/wire/fb"
 )
 
-// Layout of a snapshot, little-endian. The order of the orders is fixed (instrument, then bids from the lowest price
-// up, then asks likewise, each price oldest first), so that equal books give equal bytes.
+// Layout of a snapshot, little-endian; each list in an order that the state alone gives, so that equal books give equal
+// bytes:
 //
-//	magic u64 | instruments u32 | max fills u32 | price limit u64 | max quantity u64 | max orders u64
-//	orders u64 | executions u64 | count u64
-//	count times: session u64 | client order u64 | number u64 | left u64 | price u32 | instrument u32 | side u64
+//	magic u64
+//	the engine's own (package match)
+//	next u64: number of the next market event
+//	parties u64, each, by ascending session: session u64 | account u64 | flags u64 (1: stay, 2: bound)
+//	subscribers u64, each, by place: place u64 | session u64 | all u64 | instruments u64, each, ascending: number u64
+//	the deadlines (service.Deadlines)
 //	hash u64 (of the book, as Hash has it)
-const (
-	snapshotMagic  = 0x31303030_4b4f4f42 // "BOOK0001"
-	snapshotHeader = 64
-	snapshotOrder  = 48
-)
+const snapshotMagic = 0x32303030_4b4f4f42 // "BOOK0002"
+
+// maxParties is more sessions than there can ever be: a snapshot that says so is damaged.
+const maxParties = 1 << 24
 
 // ErrSnapshot says that a snapshot cannot be restored.
 var ErrSnapshot = errors.New("orderbook: unusable snapshot")
 
-func (b *Book) snapshotHead() (h [snapshotHeader]byte) {
-	le, o := binary.LittleEndian, &b.options
-	le.PutUint64(h[0:], snapshotMagic)
-	le.PutUint32(h[8:], o.Instruments)
-	le.PutUint32(h[12:], uint32(o.MaxFills))
-	le.PutUint64(h[16:], o.PriceLimit)
-	le.PutUint64(h[24:], o.MaxQuantity)
-	le.PutUint64(h[32:], uint64(o.MaxOrders))
-	le.PutUint64(h[40:], b.orders)
-	le.PutUint64(h[48:], b.executions)
-	le.PutUint64(h[56:], uint64(b.pool.used))
-	return h
+// writer writes numbers and keeps the first error.
+type writer struct {
+	w   *bufio.Writer
+	err error
+}
+
+func (w *writer) put(values ...uint64) {
+	var b [8]byte
+	for _, v := range values {
+		binary.LittleEndian.PutUint64(b[:], v)
+		if w.err == nil {
+			_, w.err = w.w.Write(b[:])
+		}
+	}
 }
 
 // Snapshot implements service.Service.
-func (b *Book) Snapshot(w io.Writer) error {
-	out := bufio.NewWriterSize(w, 64<<10)
-	head := b.snapshotHead()
-	_, err := out.Write(head[:])
-	for i := 1; i < len(b.instruments) && err == nil; i++ {
-		in := &b.instruments[i]
-		if err = b.snapshotSide(out, in, &in.bids); err == nil {
-			err = b.snapshotSide(out, in, &in.asks)
-		}
+func (b *Book) Snapshot(out io.Writer) error {
+	w := writer{w: bufio.NewWriterSize(out, 64<<10)}
+	w.put(snapshotMagic)
+	if w.err == nil {
+		w.err = b.engine.Snapshot(w.w)
 	}
-	var tail [8]byte
-	binary.LittleEndian.PutUint64(tail[:], b.Hash())
-	out.Write(tail[:])
-	if err := out.Flush(); err != nil { // bufio keeps the first error
-		return fmt.Errorf("orderbook: snapshot: %w", err)
+	w.put(b.next, uint64(b.parties.count()))
+	for _, p := range b.parties.sorted() {
+		flags := uint64(0)
+		if p.stay {
+			flags = 1
+		}
+		if p.bound {
+			flags |= 2
+		}
+		w.put(uint64(p.session), uint64(p.account), flags)
+	}
+	b.subscribers.snapshot(&w)
+	if w.err == nil {
+		w.err = b.deadlines.Snapshot(w.w)
+	}
+	w.put(b.Hash())
+	if w.err == nil {
+		w.err = w.w.Flush()
+	}
+	if w.err != nil {
+		return fmt.Errorf("orderbook: snapshot: %w", w.err)
 	}
 	return nil
 }
 
-func (b *Book) snapshotSide(out *bufio.Writer, in *instrument, side *prices) error {
-	var e [snapshotOrder]byte
-	le := binary.LittleEndian
-	for price, ok := side.lowest(); ok; price, ok = side.after(price) {
-		for i := in.levels[price].head; i != 0; i = b.pool.orders[i].next {
-			o := &b.pool.orders[i]
-			le.PutUint64(e[0:], uint64(o.session))
-			le.PutUint64(e[8:], o.clientOrder)
-			le.PutUint64(e[16:], o.number)
-			le.PutUint64(e[24:], o.left)
-			le.PutUint32(e[32:], o.price)
-			le.PutUint32(e[36:], o.instrument)
-			le.PutUint64(e[40:], uint64(o.side))
-			if _, err := out.Write(e[:]); err != nil {
-				return err
+func (t *subscribers) snapshot(w *writer) {
+	w.put(uint64(t.some))
+	for i := range t.list {
+		s := &t.list[i]
+		if s.session == 0 {
+			continue
+		}
+		all := uint64(0)
+		if s.all {
+			all = 1
+		}
+		w.put(uint64(i), uint64(s.session), all, uint64(s.some))
+		for id := range match.Instrument(len(s.wanted) * 64) {
+			if s.wanted[id/64]>>(id%64)&1 != 0 {
+				w.put(uint64(id))
 			}
 		}
 	}
-	return nil
 }
 
-// Restore implements service.Service. A snapshot of a book with other options, or whose hash does not come out, is
-// refused with ErrSnapshot.
-func (b *Book) Restore(r io.Reader) error {
-	in := bufio.NewReaderSize(r, 64<<10)
+// reader reads numbers and keeps the first error: from then on they are 0.
+type reader struct {
+	r   io.Reader
+	err error
+}
+
+func (r *reader) get() uint64 {
+	var b [8]byte
+	if r.err == nil {
+		if _, err := io.ReadFull(r.r, b[:]); err != nil {
+			r.err, b = fmt.Errorf("%w: it is cut off: %w", ErrSnapshot, err), [8]byte{}
+		}
+	}
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// want notes an error unless something holds.
+func (r *reader) want(holds bool, format string, args ...any) bool {
+	if r.err == nil && !holds {
+		r.err = fmt.Errorf("%w: %s", ErrSnapshot, fmt.Sprintf(format, args...))
+	}
+	return r.err == nil
+}
+
+// Restore implements service.Service.
+func (b *Book) Restore(in io.Reader) error {
 	b.clear()
-	var head [snapshotHeader]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return fmt.Errorf("%w: its header: %w", ErrSnapshot, err)
+	r := reader{r: in}
+	if magic := r.get(); !r.want(magic == snapshotMagic, "magic %#x", magic) {
+		return r.err
 	}
-	le := binary.LittleEndian
-	switch own := b.snapshotHead(); {
-	case string(own[:8]) != string(head[:8]):
-		return fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
-	case string(own[:40]) != string(head[:40]):
-		return fmt.Errorf("%w: %w: it is not one of a book with these options (%+v)", ErrSnapshot, service.ErrUnsuited, b.options)
+	if err := b.engine.Restore(in); err != nil {
+		why := ErrSnapshot
+		if errors.Is(err, match.ErrUnsuited) {
+			why = service.ErrUnsuited
+		}
+		return fmt.Errorf("%w: %w", why, err)
 	}
-	orders, executions, count := le.Uint64(head[40:]), le.Uint64(head[48:]), le.Uint64(head[56:])
-	if count > uint64(b.options.MaxOrders) {
-		return fmt.Errorf("%w: %d orders in a book of %d", ErrSnapshot, count, b.options.MaxOrders)
+	b.next = r.get()
+	b.parties.restore(&r)
+	b.subscribers.restore(&r, b)
+	if r.err != nil {
+		return r.err
 	}
-	for n := uint64(0); n < count; n++ {
-		if err := b.restoreOrder(in, n, orders); err != nil {
-			return err
+	if err := b.deadlines.Restore(in); err != nil {
+		return fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	b.checkDeadlines(&r)
+	hash := r.get()
+	r.want(hash == b.Hash(), "hash %#x, the book that it makes has %#x", hash, b.Hash())
+	return r.err
+}
+
+func (t *parties) restore(r *reader) {
+	n := r.get()
+	r.want(n <= maxParties, "%d sessions", n)
+	last := wire.SessionID(0)
+	for i := uint64(0); i < n && r.err == nil; i++ {
+		session, account, flags := wire.SessionID(r.get()), match.Account(r.get()), r.get()
+		p := party{session: session, account: account, stay: flags&1 != 0, bound: flags&2 != 0}
+		_, taken := t.byAccount.get(uint64(account))
+		r.want(session > last, "session %x behind %x", uint64(session), uint64(last))
+		r.want(flags <= 3, "flags %#x of session %x", flags, uint64(session))
+		r.want(p.bound == (account != 0) && (p.bound || !p.stay), "session %x is bound to %d, flags %d", uint64(session), account, flags)
+		r.want(account < ownAccount || account == own(session) && !p.stay, "session %x is bound to %x", uint64(session), uint64(account))
+		if r.want(!p.bound || !taken, "two sessions are bound to %x", uint64(account)) {
+			t.add(p)
+		}
+		last = session
+	}
+}
+
+func (t *subscribers) restore(r *reader, b *Book) {
+	n := r.get()
+	r.want(n <= MaxSubscribers, "%d subscribers", n)
+	above := uint64(0)
+	for i := uint64(0); i < n && r.err == nil; i++ {
+		place, session, all, some := r.get(), wire.SessionID(r.get()), r.get(), r.get()
+		_, known := b.parties.bySession.get(uint64(session))
+		r.want(place >= above && place < MaxSubscribers, "subscriber at place %d", place)
+		r.want(session != 0 && known && t.find(session) == nil, "session %x is subscribed", uint64(session))
+		if !r.want(all <= 1 && all+some > 0 && some <= uint64(b.options.MaxInstruments), "%d, %d subscriptions", all, some) {
+			return
+		}
+		above = place + 1
+		s := &t.list[place]
+		s.session = session
+		t.some++
+		if all == 1 {
+			t.on(session, 0)
+		}
+		last := uint64(0)
+		for range some {
+			id := r.get()
+			if !r.want(id > last && id <= uint64(b.options.MaxInstruments), "subscription to %d behind %d", id, last) {
+				return
+			}
+			t.on(session, match.Instrument(id))
+			last = id
 		}
 	}
-	if err := b.checkUncrossed(); err != nil {
-		return err
-	}
-	b.orders, b.executions = orders, executions
-	var tail [8]byte
-	if _, err := io.ReadFull(in, tail[:]); err != nil {
-		return fmt.Errorf("%w: its hash: %w", ErrSnapshot, err)
-	}
-	if want := le.Uint64(tail[:]); b.Hash() != want {
-		return fmt.Errorf("%w: hash %016x after restoring, %016x when it was written", ErrSnapshot, b.Hash(), want)
-	}
-	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: it goes on behind its end (%v)", ErrSnapshot, err)
-	}
-	return nil
 }
 
-// checkUncrossed sees to what execute relies on: a price holds orders of one side, and no bid meets an ask.
-func (b *Book) checkUncrossed() error {
-	for i := range b.instruments[1:] {
-		in := &b.instruments[i+1]
-		bid, bids := in.bids.highest()
-		ask, asks := in.asks.lowest()
-		if bids && asks && bid >= ask {
-			return fmt.Errorf("%w: instrument %d has a bid of %d and an ask of %d", ErrSnapshot, i+1, bid, ask)
+// checkDeadlines wants the deadlines that the engine's state asks for, and no others.
+func (b *Book) checkDeadlines(r *reader) {
+	_, goesOn := b.deadlines.Deadline(deadlineContinue)
+	expiry, expires := b.deadlines.Deadline(deadlineExpiry)
+	at, some := b.engine.NextExpiry()
+	n := 0
+	for _, set := range []bool{goesOn, expires} {
+		if set {
+			n++
 		}
 	}
-	return nil
+	r.want(goesOn == b.engine.Pending() && expires == some && (!some || expiry == at) && n == b.deadlines.Len(),
+		"deadlines: %d of them, to go on %v, expiry %d %v; the engine wants %v, %d %v", b.deadlines.Len(), goesOn, expiry, expires,
+		b.engine.Pending(), at, some)
 }
-
-// restoreOrder puts the next order on the book; orders is the last number given out.
-func (b *Book) restoreOrder(r io.Reader, n, orders uint64) error {
-	var e [snapshotOrder]byte
-	if _, err := io.ReadFull(r, e[:]); err != nil {
-		return fmt.Errorf("%w: order %d: %w", ErrSnapshot, n, err)
-	}
-	le := binary.LittleEndian
-	session, number, left := wire.SessionID(le.Uint64(e[0:])), le.Uint64(e[16:]), le.Uint64(e[24:])
-	q := Request{
-		ClientOrder: le.Uint64(e[8:]), Price: uint64(le.Uint32(e[32:])), Instrument: le.Uint32(e[36:]),
-		Side: fb.Side(le.Uint64(e[40:])), Quantity: left,
-	}
-	if reason := b.check(session, &q); reason != fb.OrderRejectNone || le.Uint64(e[40:]) != uint64(q.Side) {
-		return fmt.Errorf("%w: order %d of it would be rejected: %v", ErrSnapshot, n, reason)
-	}
-	if number == 0 || number > orders {
-		return fmt.Errorf("%w: order %d of it has number %d, of %d given out", ErrSnapshot, n, number, orders)
-	}
-	in := &b.instruments[q.Instrument]
-	if before := in.levels[q.Price].tail; before != 0 && b.pool.orders[before].number >= number {
-		return fmt.Errorf("%w: order %d of it stands behind a later one", ErrSnapshot, n)
-	}
-	b.rest(session, &q, in, number, left)
-	return nil
-}
-
-var _ service.Service = (*Book)(nil)

@@ -3,7 +3,6 @@
 //
 // # Purpose
 //
-// Package wire puts checked Go structs over the fixed layouts, so that other packages hardly need this one. Order
-// entry is used directly: tables are built with a flatbuffers.Builder and read with the accessors here, after
-// wire.VerifyOrderRequest or wire.VerifyOrderEvent has passed them. An accessor checks nothing.
+// Package wire puts checked Go structs over the fixed layouts, so that other packages hardly need this one. An
+// accessor checks nothing.
 package fb
