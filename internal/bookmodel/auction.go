@@ -138,22 +138,22 @@ func (m *Model) beginUncross(i *instrument) {
 	}
 }
 
-// pairs executes the first buy and the first sell until the volume is done.
+// pairs executes the first buy and the first sell until the volume is done. Where so much was cancelled meanwhile that the
+// volume cannot be had, it begins again with another price.
 func (m *Model) pairs(i *instrument) bool {
-	u := i.uncross
-	for u.volume > 0 {
-		buys, sells := m.auctioned(i, match.Buy, u.price), m.auctioned(i, match.Sell, u.price)
+	for i.uncross.volume > 0 {
+		buys, sells := m.auctioned(i, match.Buy, i.uncross.price), m.auctioned(i, match.Sell, i.uncross.price)
 		if len(buys) == 0 || len(sells) == 0 {
-			break // what was to execute has been cancelled meanwhile
+			m.beginUncross(i)
+			continue
 		}
 		if !m.spend() {
 			return false
 		}
-		quantity := min(u.volume, buys[0].left, sells[0].left)
-		u.volume -= quantity
+		quantity := min(i.uncross.volume, buys[0].left, sells[0].left)
+		i.uncross.volume -= quantity
 		m.pair(i, buys[0], sells[0], quantity)
 	}
-	u.volume = 0
 	return true
 }
 

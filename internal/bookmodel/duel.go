@@ -21,6 +21,7 @@ type Duel struct {
 	engine  match.Book
 	model   *Model
 	steps   int
+	often   bool   // whether a hash changes is looked at after every call
 	Events  uint64 // that were the same
 }
 
@@ -47,8 +48,9 @@ func (d *Duel) Step(op *Op) string {
 	}
 	d.engine.Reset()
 	d.model.Reset()
+	hashed := d.often || d.steps%hashes == 0
 	engine, model := d.engine.Hash(), uint64(0)
-	if d.steps%hashes == 0 {
+	if hashed {
 		model = d.model.Hash()
 	}
 	if got, want := op.apply(d.engine), op.apply(d.model); got != want {
@@ -58,7 +60,7 @@ func (d *Duel) Step(op *Op) string {
 	switch {
 	case op.Kind == OpCheck && (!same || len(d.engine.Events()) > 0):
 		return "it has changed something"
-	case d.steps%hashes == 0 && same && d.model.Hash() != model:
+	case hashed && same && d.model.Hash() != model:
 		return "something has changed, and its hash is the same"
 	}
 	if diff := events(d.engine.Events(), d.model.Events()); diff != "" {
@@ -116,6 +118,9 @@ func (d *Duel) look() string {
 		if got != want {
 			return fmt.Sprintf("instrument %d: %s, not %s", id, got, want)
 		}
+	}
+	if id := d.model.crossed(); id != 0 {
+		return fmt.Sprintf("both leave instrument %d crossed", id)
 	}
 	for _, a := range d.model.accounts {
 		got, want := d.engine.OpenOrders(nil, a.id), d.model.OpenOrders(nil, a.id)
@@ -215,6 +220,7 @@ func replay(e Engines, w World, ops []Op) *Difference {
 	if err != nil {
 		return nil
 	}
+	d.often = true
 	for i := range ops {
 		what := d.Step(&ops[i])
 		if what == "" && i == len(ops)-1 {

@@ -72,6 +72,7 @@ func (m *Model) execute(i *instrument, o *order, tell func(left uint64)) {
 	}
 	switch why := m.run(i, o); {
 	case o.left == 0:
+		m.over(o)
 	case why != 0:
 		m.close(o, why)
 	case !may:
@@ -182,10 +183,8 @@ func (m *Model) trade(i *instrument, o, r *order) {
 	if r.shown == 0 && r.left > 0 {
 		m.rest(r)
 	}
-	for _, side := range []*order{o, r} {
-		if side.left == 0 {
-			m.over(side)
-		}
+	if r.left == 0 {
+		m.over(r)
 	}
 }
 

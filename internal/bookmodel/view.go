@@ -15,6 +15,9 @@ func (m *Model) Define(d *match.Definition) match.Reason {
 		return match.BadInstrument
 	}
 	i := m.instrument(d.ID)
+	if i == nil && m.killing {
+		return match.Busy
+	}
 	if i == nil {
 		i = &instrument{Definition: *d, state: d.State}
 		m.instruments = append(m.instruments, i)
@@ -116,4 +119,18 @@ func (m *Model) Lookup(id match.Instrument) (d match.Definition, s match.State, 
 		return d, 0, false, 0, false
 	}
 	return i.Definition, i.state, m.busy(i), i.last, true
+}
+
+// crossed is an instrument that trades while its best buy reaches its best sell, which must not be; 0: there is none.
+func (m *Model) crossed() match.Instrument {
+	for _, i := range m.instruments {
+		buyer := order{New: match.New{Instrument: i.ID, Side: match.Buy}}
+		if ask := m.meets(&buyer, match.MaxPrice); i.state == match.Continuous && ask != nil {
+			seller := order{New: match.New{Instrument: i.ID, Side: match.Sell}}
+			if m.meets(&seller, ask.Price) != nil {
+				return i.ID
+			}
+		}
+	}
+	return 0
 }

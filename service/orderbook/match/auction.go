@@ -159,19 +159,21 @@ func (e *Engine) spend() bool {
 	return true
 }
 
-// uncrossSome executes pairs; it reports false when the call has done enough before all is done.
+// uncrossSome executes pairs; it reports false when the call has done enough before all is done. When so much was canceled
+// meanwhile that the volume cannot be had, what is left may cross at another price: it begins again.
 func (e *Engine) uncrossSome(in *instrument) bool {
 	for in.volume > 0 {
 		buy, sell := e.first(in, Buy), e.first(in, Sell)
 		if buy == 0 || sell == 0 {
-			break
+			in.phase, in.volume = starting, 0
+			return true
 		}
 		if !e.spend() {
 			return false
 		}
 		e.pair(in, buy, sell)
 	}
-	in.volume = 0
+	in.phase = clearing
 	return true
 }
 

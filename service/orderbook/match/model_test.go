@@ -66,7 +66,7 @@ func TestEngineIsTheModel(t *testing.T) {
 				if n*flowCalls >= calls {
 					return
 				}
-				w := worlds[n%uint64(len(worlds))]
+				w := worlds[(seed+n)%uint64(len(worlds))]
 				compared, d, err := bookmodel.Run(engines, w, bookmodel.Random(seed+n), flowCalls)
 				if err != nil || d != nil {
 					t.Errorf("LOCKSTEP_BOOK_SEED=%d: %v\n%v", seed+n, err, d)
@@ -112,7 +112,7 @@ func FuzzFlow(f *testing.F) {
 // as in the model.
 func TestMoreStopsThanOneCallTakes(t *testing.T) {
 	const stops = 4300
-	d, err := bookmodel.NewDuel(engines, match.Options{Instruments: 1, MaxOrders: 3 * stops, MaxFills: 40})
+	d, err := bookmodel.NewDuel(engines, match.Options{Instruments: 1, MaxInstruments: 1, MaxOrders: 3 * stops, MaxFills: 40})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,4 +144,50 @@ func TestMoreStopsThanOneCallTakes(t *testing.T) {
 		t.Errorf("all in %d calls", calls)
 	}
 	step(bookmodel.Op{Kind: bookmodel.OpSnapshot})
+}
+
+// TestUncrossBeginsAgain: an order that was to take part in an auction's end is canceled between two records of it. What is
+// left then crosses at another price, and must not be left so.
+func TestUncrossBeginsAgain(t *testing.T) {
+	e, err := match.NewEngine(match.Options{MaxFills: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enter := func(account match.Account, side match.Side, price uint32, quantity uint64) {
+		n := match.New{Account: account, Instrument: 1, Side: side, Type: match.Limit, Price: price, Quantity: quantity}
+		if reason := e.Enter(1, &n); reason != match.None {
+			t.Fatal(reason)
+		}
+	}
+	e.SetState(1, 1, match.Auction)
+	enter(1, match.Buy, 100, 8)
+	enter(2, match.Buy, 99, 41)
+	enter(3, match.Buy, 98, 7)
+	enter(4, match.Sell, 98, 47)
+	e.Reset()
+	e.SetState(2, 1, match.Continuous)
+	e.Cancel(&match.Cancel{Account: 2})
+	for e.Pending() {
+		e.Continue(3)
+	}
+	var uncrossed, traded []match.Event
+	for _, v := range e.Events() {
+		switch v.Kind {
+		case match.EventUncrossed:
+			uncrossed = append(uncrossed, v)
+		case match.EventTraded:
+			traded = append(traded, v)
+		}
+	}
+	if len(uncrossed) != 2 || uncrossed[0].Price != 99 || uncrossed[0].Quantity != 47 || uncrossed[1].Price != 98 ||
+		uncrossed[1].Quantity != 7 {
+		t.Errorf("uncrossed: %+v", uncrossed)
+	}
+	if len(traded) != 2 || traded[0].Quantity != 8 || traded[1].Quantity != 7 || traded[1].Price != 98 {
+		t.Errorf("traded: %+v", traded)
+	}
+	bids, asks := e.Depth(nil, 1, match.Buy, 9), e.Depth(nil, 1, match.Sell, 9)
+	if len(bids) != 0 || len(asks) != 1 || asks[0].Quantity != 32 {
+		t.Errorf("bids %+v, asks %+v", bids, asks)
+	}
 }

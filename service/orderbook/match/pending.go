@@ -18,9 +18,7 @@ func (e *Engine) run(in *instrument) (done bool) {
 		case starting:
 			e.start(in)
 		case uncross:
-			if done = e.uncrossSome(in); done {
-				in.phase = clearing
-			}
+			done = e.uncrossSome(in)
 		case clearing:
 			if done = e.clearSome(in); done {
 				e.arrive(in)
