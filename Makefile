@@ -20,8 +20,8 @@ demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had),
 test: deps fmt vet staticcheck generate-check unit race fuzz client-c sim-short sim-bugs explore-short system demo-check ## everything that CI runs
 	@echo "make test: all passed"
 
-deps: ## a C compiler for the race detector
-	@scripts/install-packages gcc:gcc libc-dev:/usr/include/stdio.h
+deps: ## a C compiler for the race detector, curl for an example
+	@scripts/install-packages gcc:gcc libc-dev:/usr/include/stdio.h curl:curl
 
 fmt:
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }

@@ -37,6 +37,10 @@ func Main(services ...Own) {
 	if err == nil {
 		return
 	}
+	var code exitCode
+	if errors.As(err, &code) {
+		os.Exit(int(code))
+	}
 	fmt.Fprintln(os.Stderr, "lockstep:", err)
 	switch {
 	case errors.Is(err, errUsage) || errors.Is(err, node.ErrConfig):
@@ -66,7 +70,8 @@ Start with:  lockstep demo`,
 	})
 	root.AddCommand(demoCommand(), nodeCommand(), formatCommand(), reseedCommand(), statusCommand(), leaderCommand(),
 		snapshotCommand(), recoverCommand(),
-		clientToolsCommand(), orderCommand(), queueCommand(), timerCommand(), transactionCommand(), benchCommand(), labCommand(), journalCommand(), tuneCommand())
+		clientToolsCommand(), orderCommand(), kvCommand(), lockCommand(), queueCommand(), timerCommand(), transactionCommand(),
+		benchCommand(), labCommand(), journalCommand(), tuneCommand())
 	group(root)
 	return root
 }

@@ -36,7 +36,7 @@ type shellVerb struct {
 
 // shellServices are the services that have subcommands.
 func shellServices() []*shellService {
-	return []*shellService{orderShell(), queueShell(), timerShell(), transactionShell()}
+	return []*shellService{orderShell(), kvShell(), lockShell(), queueShell(), timerShell(), transactionShell()}
 }
 
 // shellServiceOf is the service of a number; nil: it has no subcommands.

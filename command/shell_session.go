@@ -104,15 +104,16 @@ func (s *shell) onResponse(r client.Response) {
 	}
 	s.mu.Lock()
 	done := s.printAnswer(&r)
-	if !done && r.Correlation != 0 {
-		s.refused++
-	}
 	if r.Correlation == 0 {
 		s.pushed++
 	}
-	if !s.met && (s.until != nil && s.until(r.Service, r.Payload) || s.wanted > 0 && s.pushed >= s.wanted) {
+	awaited := s.until != nil && s.until(r.Service, r.Payload)
+	if !s.met && (awaited || s.wanted > 0 && s.pushed >= s.wanted) {
 		s.met = true
 		close(s.enough)
+	}
+	if !done && (r.Correlation != 0 || awaited) {
+		s.refused++
 	}
 	s.mu.Unlock()
 	if r.Last && r.Correlation != 0 {

@@ -105,8 +105,8 @@ var edges = map[string][]string{
 	"cmd/lockstep":     {"command"},
 	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
-		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/orderbook",
-		"service/orderbook/fb", "service/orderbook/match",
+		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/kv", "service/lock",
+		"service/orderbook", "service/orderbook/fb", "service/orderbook/match",
 		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "tuning"},
 }
 

@@ -23,6 +23,17 @@ const (
 // Reason says why a request was refused.
 type Reason = fb.Reason
 
+// The reasons, as kv.fbs explains them.
+const (
+	ReasonNone           = fb.ReasonNone
+	ReasonMalformed      = fb.ReasonMalformed
+	ReasonBadKey         = fb.ReasonBadKey
+	ReasonValueTooLong   = fb.ReasonValueTooLong
+	ReasonTooManyKeys    = fb.ReasonTooManyKeys
+	ReasonTooManyBytes   = fb.ReasonTooManyBytes
+	ReasonTooManyWatches = fb.ReasonTooManyWatches
+)
+
 // Request is what a client asks, flat. The comments name the commands that a field is of.
 type Request struct {
 	Command  Command

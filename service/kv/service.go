@@ -6,18 +6,7 @@ import (
 	"lockstep/internal/simbug"
 	"lockstep/internal/watch"
 	"lockstep/service"
-	"lockstep/service/kv/fb"
 	"lockstep/wire"
-)
-
-const (
-	reasonNone           = fb.ReasonNone
-	reasonMalformed      = fb.ReasonMalformed
-	reasonBadKey         = fb.ReasonBadKey
-	reasonValueTooLong   = fb.ReasonValueTooLong
-	reasonTooManyKeys    = fb.ReasonTooManyKeys
-	reasonTooManyBytes   = fb.ReasonTooManyBytes
-	reasonTooManyWatches = fb.ReasonTooManyWatches
 )
 
 // Name implements service.Service.
@@ -83,9 +72,9 @@ func (s *Store) judge(ctx *service.Context, r *wire.Record, payload []byte) (ref
 	q := &s.request
 	ctx.Count(1)
 	if !DecodeRequest(payload, q) {
-		return encodeRefused(s.builder, reasonMalformed)
+		return encodeRefused(s.builder, ReasonMalformed)
 	}
-	if reason := s.sound(r.Session, q); reason != reasonNone {
+	if reason := s.sound(r.Session, q); reason != ReasonNone {
 		return encodeRefused(s.builder, reason)
 	}
 	if q.Command != Put && q.Command != CompareAndSet && q.Command != Delete {
@@ -104,7 +93,7 @@ func (s *Store) judge(ctx *service.Context, r *wire.Record, payload []byte) (ref
 		return encodeConflict(s.builder, e.value(), version)
 	}
 	if q.Command != Delete {
-		if reason := s.fits(e, q.Key, q.Value); reason != reasonNone {
+		if reason := s.fits(e, q.Key, q.Value); reason != ReasonNone {
 			return encodeRefused(s.builder, reason)
 		}
 	}
@@ -116,24 +105,24 @@ func (s *Store) sound(session wire.SessionID, q *Request) Reason {
 	switch q.Command {
 	case Range:
 		if max(len(q.From), len(q.To), len(q.After)) > MaxKey {
-			return reasonBadKey
+			return ReasonBadKey
 		}
 	case Watch:
 		if len(q.Key) > MaxKey {
-			return reasonBadKey
+			return ReasonBadKey
 		}
 		if q.On && !s.watches.Fits(watch.Watch{Session: session, Key: q.Key}) {
-			return reasonTooManyWatches
+			return ReasonTooManyWatches
 		}
 	default:
 		if len(q.Key) == 0 || len(q.Key) > MaxKey {
-			return reasonBadKey
+			return ReasonBadKey
 		}
 		if len(q.Value) > MaxValue {
-			return reasonValueTooLong
+			return ReasonValueTooLong
 		}
 	}
-	return reasonNone
+	return ReasonNone
 }
 
 func (s *Store) get(ctx *service.Context, r *wire.Record, e *entry) {

@@ -128,7 +128,7 @@ func (s *Store) restoreEntry(r io.Reader, n uint64, b, before []byte) (key []byt
 	if n > 0 && bytes.Compare(before, key) >= 0 {
 		return nil, fmt.Errorf("%w: key %d is not above the one before", ErrSnapshot, n)
 	}
-	if reason := s.fits(nil, key, value); reason != reasonNone {
+	if reason := s.fits(nil, key, value); reason != ReasonNone {
 		return nil, fmt.Errorf("%w: key %d would be refused: %v", ErrSnapshot, n, reason)
 	}
 	s.set(nil, key, value, version)

@@ -128,12 +128,12 @@ func (s *Store) fits(e *entry, key, value []byte) Reason {
 	if e != nil {
 		before = e.size()
 	} else if s.tree.Len() >= s.options.MaxKeys {
-		return reasonTooManyKeys
+		return ReasonTooManyKeys
 	}
 	if s.bytes-before+uint64(len(key)+len(value)+entryBytes) > s.options.MaxBytes {
-		return reasonTooManyBytes
+		return ReasonTooManyBytes
 	}
-	return reasonNone
+	return ReasonNone
 }
 
 // set gives a key a value. It fits.

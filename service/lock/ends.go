@@ -2,7 +2,6 @@ package lock
 
 import (
 	"lockstep/service"
-	"lockstep/service/lock/fb"
 	"lockstep/wire"
 )
 
@@ -21,12 +20,12 @@ func (t *Table) OnTimer(ctx *service.Context, timer, _ uint64) {
 		switch {
 		case h.kind == waiter:
 			l := &t.locks[h.lock]
-			t.respond(ctx, h.session, encodeRefused(t.builder, reasonTimedOut, l.name, h.token, t.holderOf(l)))
+			t.respond(ctx, h.session, encodeRefused(t.builder, ReasonTimedOut, l.name, h.token, t.holderOf(l)))
 			t.remove(ctx, i)
 		case h.ended:
-			t.release(ctx, i, fb.ChangeSessionEnded)
+			t.release(ctx, i, ChangeSessionEnded)
 		default:
-			t.release(ctx, i, fb.ChangeExpired)
+			t.release(ctx, i, ChangeExpired)
 		}
 	}
 	t.deadlines.Rearm(ctx)
@@ -55,7 +54,7 @@ func (t *Table) OnSession(ctx *service.Context, session wire.SessionID, opened b
 	for own = t.owned(session); own != nil; own = t.owned(session) {
 		i := own.head
 		if t.spent < maxEventBytes {
-			t.release(ctx, i, fb.ChangeSessionEnded)
+			t.release(ctx, i, ChangeSessionEnded)
 			continue
 		}
 		t.disown(i)

@@ -27,8 +27,32 @@ const (
 // Reason says why a request was refused.
 type Reason = fb.Reason
 
+// The reasons, as lock.fbs explains them.
+const (
+	ReasonNone                 = fb.ReasonNone
+	ReasonMalformed            = fb.ReasonMalformed
+	ReasonBadName              = fb.ReasonBadName
+	ReasonValueTooLong         = fb.ReasonValueTooLong
+	ReasonBadTime              = fb.ReasonBadTime
+	ReasonHeld                 = fb.ReasonHeld
+	ReasonUnknownToken         = fb.ReasonUnknownToken
+	ReasonTooManyHolds         = fb.ReasonTooManyHolds
+	ReasonTooManyWaiting       = fb.ReasonTooManyWaiting
+	ReasonTooManySubscriptions = fb.ReasonTooManySubscriptions
+	ReasonTimedOut             = fb.ReasonTimedOut
+)
+
 // Change says what subscribers hear of.
 type Change = fb.Change
+
+// The changes.
+const (
+	ChangeGranted      = fb.ChangeGranted // also: announced
+	ChangeValueSet     = fb.ChangeValueSet
+	ChangeReleased     = fb.ChangeReleased
+	ChangeExpired      = fb.ChangeExpired
+	ChangeSessionEnded = fb.ChangeSessionEnded
+)
 
 // Holder is who has a lock, or made an announcement.
 type Holder struct {

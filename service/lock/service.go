@@ -6,25 +6,10 @@ import (
 	"lockstep/internal/simbug"
 	"lockstep/internal/watch"
 	"lockstep/service"
-	"lockstep/service/lock/fb"
 	"lockstep/wire"
 )
 
-const (
-	reasonNone                 = fb.ReasonNone
-	reasonMalformed            = fb.ReasonMalformed
-	reasonBadName              = fb.ReasonBadName
-	reasonValueTooLong         = fb.ReasonValueTooLong
-	reasonBadTime              = fb.ReasonBadTime
-	reasonHeld                 = fb.ReasonHeld
-	reasonUnknownToken         = fb.ReasonUnknownToken
-	reasonTooManyHolds         = fb.ReasonTooManyHolds
-	reasonTooManyWaiting       = fb.ReasonTooManyWaiting
-	reasonTooManySubscriptions = fb.ReasonTooManySubscriptions
-	reasonTimedOut             = fb.ReasonTimedOut
-
-	nsPerMs = 1e6
-)
+const nsPerMs = 1e6
 
 // Name implements service.Service.
 func (t *Table) Name() string { return "lock" }
@@ -67,7 +52,7 @@ func (t *Table) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 		if t.holds[i].kind == waiter {
 			t.remove(ctx, i)
 		} else {
-			t.release(ctx, i, fb.ChangeReleased)
+			t.release(ctx, i, ChangeReleased)
 		}
 	case Get:
 		t.respond(ctx, r.Session, t.state(ctx, q))
@@ -95,26 +80,26 @@ func (t *Table) judge(ctx *service.Context, r *wire.Record, payload []byte, now 
 	q := &t.request
 	ctx.Count(1)
 	if !DecodeRequest(payload, q) {
-		return 0, encodeRefused(t.builder, reasonMalformed, nil, 0, nil)
+		return 0, encodeRefused(t.builder, ReasonMalformed, nil, 0, nil)
 	}
-	if reason := t.sound(r.Session, q); reason != reasonNone {
+	if reason := t.sound(r.Session, q); reason != ReasonNone {
 		return 0, encodeRefused(t.builder, reason, nil, 0, nil)
 	}
 	l := t.find(q.Name)
-	reason := reasonNone
+	reason := ReasonNone
 	switch q.Command {
 	case Acquire:
 		reason = t.mayAcquire(r.Session, q, l, now)
 	case Announce:
 		if !t.room(r.Session, q.Keep) || l != nil && l.announced.count >= t.options.MaxAnnounced {
-			reason = reasonTooManyHolds
+			reason = ReasonTooManyHolds
 		}
 	case Renew, SetValue, Release:
 		if i = t.byToken(ctx, l, q); i == 0 {
-			reason = reasonUnknownToken
+			reason = ReasonUnknownToken
 		}
 	}
-	if reason == reasonNone {
+	if reason == ReasonNone {
 		return i, nil
 	}
 	return 0, encodeRefused(t.builder, reason, q.Name, 0, t.holderOf(l))
@@ -126,15 +111,15 @@ func (t *Table) sound(session wire.SessionID, q *Request) Reason {
 	kept := q.Command == Acquire || q.Command == Announce
 	switch {
 	case len(q.Name) > MaxName || len(q.Name) == 0 && !prefix || len(q.After) > MaxName:
-		return reasonBadName
+		return ReasonBadName
 	case len(q.Value) > MaxValue:
-		return reasonValueTooLong
+		return ReasonValueTooLong
 	case q.TTLMs > MaxTimeMs || q.WaitMs > MaxTimeMs || kept && q.Keep && q.TTLMs == 0:
-		return reasonBadTime
+		return ReasonBadTime
 	case q.Command == Subscribe && q.On && !t.watches.Fits(watch.Watch{Session: session, Exact: !q.Prefix, Key: q.Name}):
-		return reasonTooManySubscriptions
+		return ReasonTooManySubscriptions
 	}
-	return reasonNone
+	return ReasonNone
 }
 
 // mayAcquire says why a lock is refused; now: also if it had to be waited for.
@@ -142,13 +127,13 @@ func (t *Table) mayAcquire(session wire.SessionID, q *Request, l *lock, now bool
 	held := l != nil && l.holder != 0 && !simbug.On(simbug.GrantTwice)
 	switch {
 	case held && (q.WaitMs == 0 || now):
-		return reasonHeld
+		return ReasonHeld
 	case held && l.waiting.count >= t.options.MaxWaiting:
-		return reasonTooManyWaiting
+		return ReasonTooManyWaiting
 	case !t.room(session, q.Keep && !held):
-		return reasonTooManyHolds
+		return ReasonTooManyHolds
 	}
-	return reasonNone
+	return ReasonNone
 }
 
 // room says whether there may be one more hold, which is kept beyond its session or not.
@@ -230,7 +215,7 @@ func (t *Table) enter(ctx *service.Context, session wire.SessionID, q *Request) 
 	}
 	i := t.add(ctx, x, q.Value)
 	t.respond(ctx, session, encodeGranted(t.builder, q.Name, &t.holds[i], 0))
-	t.tell(ctx, i, fb.ChangeGranted)
+	t.tell(ctx, i, ChangeGranted)
 }
 
 func (t *Table) setValue(ctx *service.Context, session wire.SessionID, i uint32, value []byte) {
@@ -242,7 +227,7 @@ func (t *Table) setValue(ctx *service.Context, session wire.SessionID, i uint32,
 	h.value = h.value[:copy(h.value[:len(value)], value)]
 	t.rehash(h)
 	t.respond(ctx, session, encodeDone(t.builder))
-	t.tell(ctx, i, fb.ChangeValueSet)
+	t.tell(ctx, i, ChangeValueSet)
 }
 
 // release ends a hold that is not one that waits. Who waits longest for the lock has it then.
@@ -271,7 +256,7 @@ func (t *Table) promote(ctx *service.Context, i uint32) {
 	t.expire(ctx, i, h.end(ctx))
 	t.rehash(h)
 	t.respond(ctx, h.session, encodeGranted(t.builder, l.name, h, waited))
-	t.tell(ctx, i, fb.ChangeGranted)
+	t.tell(ctx, i, ChangeGranted)
 }
 
 // tell tells all who subscribed of a change.
