@@ -81,7 +81,7 @@ func (e *Engine) clearingPrice(in *instrument) (price uint32, volume uint64) {
 	s := &e.shelf
 	buy, sell := s.levels[in.waitingQueue(Buy)].total, s.levels[in.waitingQueue(Sell)].total
 	bid, ask := s.lowest(&in.ladders[bids]), s.lowest(&in.ladders[asks])
-	if !e.crossed(bid, ask, in, buy, sell) {
+	if !e.crossed(in, buy, sell) {
 		return 0, 0
 	}
 	for q := bid; q != 0; q = s.after(&in.ladders[bids], s.levels[q].price) {
@@ -128,14 +128,14 @@ func (e *Engine) clearingPrice(in *instrument) (price uint32, volume uint64) {
 }
 
 // crossed tells whether anything could execute in an uncross.
-func (e *Engine) crossed(bid, ask uint32, in *instrument, buy, sell uint64) bool {
+func (e *Engine) crossed(in *instrument, buy, sell uint64) bool {
 	switch {
 	case buy != 0 || sell != 0:
 		return true
-	case bid == 0 || ask == 0:
+	case in.top[0] == 0 || in.top[1] == 0:
 		return false
 	}
-	return e.shelf.levels[e.shelf.highest(&in.ladders[bids])].price >= e.shelf.levels[ask].price
+	return e.shelf.levels[in.top[0]].price >= e.shelf.levels[in.top[1]].price
 }
 
 // first is the order of a side that is next in an uncross, 0 if there is none.
@@ -143,7 +143,7 @@ func (e *Engine) first(in *instrument, s Side) uint32 {
 	if i := e.shelf.levels[in.waitingQueue(s)].head; i != 0 {
 		return i
 	}
-	queue := e.best(in, Buy+Sell-s)
+	queue := in.best(Buy + Sell - s)
 	if queue == 0 || !meets(s, e.shelf.levels[queue].price, in.price) {
 		return 0
 	}

@@ -62,7 +62,7 @@ func (e *Engine) checkBook(n *New, in *instrument) Reason {
 		return Collar
 	}
 	if n.PostOnly {
-		if l := e.best(in, n.Side); l != 0 && meets(n.Side, n.Price, e.shelf.levels[l].price) {
+		if l := in.best(n.Side); l != 0 && meets(n.Side, n.Price, e.shelf.levels[l].price) {
 			return WouldExecute
 		}
 	}

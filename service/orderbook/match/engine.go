@@ -27,7 +27,8 @@ const (
 // instrument is one that may be traded.
 type instrument struct {
 	ladders  [numLadders]ladder
-	open     [2]list // Day orders, others
+	top      [2]uint32 // level of the best bid, of the best ask, 0: none
+	open     [2]list   // Day orders, others
 	d        Definition
 	state    State // 0: not defined
 	phase    phase
@@ -171,11 +172,31 @@ func (in *instrument) ladder(s Side) *ladder { return &in.ladders[bids+int(s-Buy
 func (in *instrument) stops(s Side) *ladder { return &in.ladders[buyStops+int(s-Buy)] }
 
 // best returns the level that an order of a side meets first, 0 if there is none.
-func (e *Engine) best(in *instrument, s Side) uint32 {
-	if s == Buy {
-		return e.shelf.lowest(&in.ladders[asks])
+func (in *instrument) best(s Side) uint32 { return in.top[Sell-s] }
+
+// queue returns the level where orders of a side rest at a price, made if it is not there.
+func (e *Engine) queue(in *instrument, s Side, price uint32) uint32 {
+	top := &in.top[s-Buy]
+	if *top == 0 || !meets(s, e.shelf.levels[*top].price, price) {
+		*top = e.shelf.add(in.ladder(s), price)
+		return *top
 	}
-	return e.shelf.highest(&in.ladders[bids])
+	if e.shelf.levels[*top].price == price {
+		return *top
+	}
+	return e.shelf.add(in.ladder(s), price)
+}
+
+// clearQueue takes out a level where no order of a side rests any more.
+func (e *Engine) clearQueue(in *instrument, s Side, price, queue uint32) {
+	e.shelf.remove(in.ladder(s), price)
+	switch top := &in.top[s-Buy]; {
+	case *top != queue:
+	case s == Buy:
+		*top = e.shelf.highest(&in.ladders[bids])
+	default:
+		*top = e.shelf.lowest(&in.ladders[asks])
+	}
 }
 
 // further returns the level that an order of a side meets after that of a price.

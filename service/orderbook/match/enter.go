@@ -93,7 +93,7 @@ type glimpse struct{ hidden, display uint64 }
 // shown, and then, round after round, at the icebergs that show anew.
 func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side, bound uint32, quantity uint64) uint64 {
 	left, looks := quantity, 0
-	for queue := e.best(in, s); queue != 0; queue = e.further(in, s, e.shelf.levels[queue].price) {
+	for queue := in.best(s); queue != 0; queue = e.further(in, s, e.shelf.levels[queue].price) {
 		if !meets(s, bound, e.shelf.levels[queue].price) {
 			break
 		}
@@ -148,7 +148,7 @@ func (e *Engine) match(in *instrument, i uint32, bound uint32) CancelReason {
 	last, looks := in.last, 0
 	var ended CancelReason
 	for o.left > 0 && ended == 0 {
-		queue := e.best(in, o.side)
+		queue := in.best(o.side)
 		if queue == 0 {
 			break
 		}

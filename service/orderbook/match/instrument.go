@@ -48,7 +48,7 @@ func (e *Engine) Depth(dst []Level, id Instrument, side Side, n int) []Level {
 		return dst
 	}
 	other := Buy + Sell - side
-	for queue := e.best(in, other); queue != 0 && n > 0; n-- {
+	for queue := in.best(other); queue != 0 && n > 0; n-- {
 		l := &e.shelf.levels[queue]
 		dst = append(dst, Level{Price: l.price, Orders: l.orders, Quantity: l.shown})
 		queue = e.further(in, other, l.price)

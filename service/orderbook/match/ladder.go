@@ -21,10 +21,14 @@ type node struct {
 // ladder is a set of prices, each with its level: four steps of 64, the first within. Only what is in use takes memory.
 type ladder struct{ root node }
 
-// shelf is where all ladders have their nodes and levels, made at the start for the worst case. What was never in use is
-// not touched, so that it takes no memory of the machine.
+// nodeChunk is how many nodes are made at once.
+const nodeChunk = 256
+
+// shelf is where all ladders have their nodes and levels. Levels are made at the start for as many as there can be. Nodes
+// are made when prices are so far apart as they never were before, and stay: three for each price apart from all others
+// would be too much to make beforehand.
 type shelf struct {
-	nodes      []node
+	nodes      [][]node
 	freeNode   uint32 // of those that were given back: a list through child[0]
 	freshNode  uint32 // the first that was never in use
 	levels     []level
@@ -32,11 +36,11 @@ type shelf struct {
 	freshLevel uint32
 }
 
-// newShelf makes room for the levels of so many orders, each at a price far from all others, and for reserved levels:
-// 1 .. reserved, which are always there.
+// newShelf makes room for the levels of so many orders, each at a price of its own, and for reserved levels: 1 .. reserved,
+// which are always there.
 func newShelf(orders, reserved int) shelf {
 	return shelf{
-		nodes: make([]node, 3*orders+1), freshNode: 1,
+		nodes: make([][]node, 0, 3*orders/nodeChunk+1), freshNode: 1,
 		levels: make([]level, orders+reserved+1), freshLevel: uint32(reserved + 1),
 	}
 }
@@ -46,11 +50,16 @@ func (s *shelf) takeNode() uint32 {
 	if i == 0 {
 		i = s.freshNode
 		s.freshNode++
+		if int(i/nodeChunk) == len(s.nodes) {
+			s.nodes = append(s.nodes, make([]node, nodeChunk))
+		}
 		return i
 	}
-	s.freeNode = s.nodes[i].child[0]
+	s.freeNode = s.node(i).child[0]
 	return i
 }
+
+func (s *shelf) node(i uint32) *node { return &s.nodes[i/nodeChunk][i%nodeChunk] }
 
 func (s *shelf) takeLevel(price uint32) uint32 {
 	i := s.freeLevel
@@ -70,7 +79,7 @@ func (s *shelf) down(n *node, digit uint32) *node {
 		n.bits |= 1 << digit
 		n.child[digit] = s.takeNode()
 	}
-	return &s.nodes[n.child[digit]]
+	return s.node(n.child[digit])
 }
 
 // add returns the level of a price, made if it is not there.
@@ -89,9 +98,9 @@ func (s *shelf) add(l *ladder, price uint32) uint32 {
 // remove takes the level of a price, which is there and empty, out.
 func (s *shelf) remove(l *ladder, price uint32) {
 	first := &l.root
-	second := &s.nodes[first.child[price>>18]]
-	third := &s.nodes[second.child[price>>12&63]]
-	fourth := &s.nodes[third.child[price>>6&63]]
+	second := s.node(first.child[price>>18])
+	third := s.node(second.child[price>>12&63])
+	fourth := s.node(third.child[price>>6&63])
 	i := fourth.child[price&63]
 	s.levels[i].head, s.freeLevel = s.freeLevel, i
 	if fourth.bits &^= 1 << (price & 63); fourth.bits != 0 {
@@ -105,7 +114,7 @@ func (s *shelf) remove(l *ladder, price uint32) {
 // up takes a node that is empty out of the one above, and tells whether that is empty now.
 func (s *shelf) up(above *node, digit uint32) bool {
 	i := above.child[digit]
-	s.nodes[i].child[0], s.freeNode = s.freeNode, i
+	s.node(i).child[0], s.freeNode = s.freeNode, i
 	above.bits &^= 1 << digit
 	return above.bits == 0
 }
@@ -117,7 +126,7 @@ func (s *shelf) lowest(l *ladder) uint32 {
 	}
 	i := l.root.child[bits.TrailingZeros64(l.root.bits)]
 	for range 3 {
-		n := &s.nodes[i]
+		n := s.node(i)
 		i = n.child[bits.TrailingZeros64(n.bits)&63]
 	}
 	return i
@@ -130,7 +139,7 @@ func (s *shelf) highest(l *ladder) uint32 {
 	}
 	i := l.root.child[bits.Len64(l.root.bits)-1]
 	for range 3 {
-		n := &s.nodes[i]
+		n := s.node(i)
 		i = n.child[(bits.Len64(n.bits)-1)&63]
 	}
 	return i
@@ -146,7 +155,7 @@ func (s *shelf) path(l *ladder, price uint32) (nodes [4]*node, depth int) {
 		if shift == 0 || n.bits&(1<<digit) == 0 {
 			return nodes, depth
 		}
-		n = &s.nodes[n.child[digit]]
+		n = s.node(n.child[digit])
 	}
 }
 
@@ -162,7 +171,7 @@ func (s *shelf) after(l *ladder, price uint32) uint32 {
 		}
 		i := n.child[bits.TrailingZeros64(above)]
 		for ; depth < 3; depth++ {
-			n = &s.nodes[i]
+			n = s.node(i)
 			i = n.child[bits.TrailingZeros64(n.bits)&63]
 		}
 		return i
@@ -182,7 +191,7 @@ func (s *shelf) before(l *ladder, price uint32) uint32 {
 		}
 		i := n.child[bits.Len64(below)-1]
 		for ; depth < 3; depth++ {
-			n = &s.nodes[i]
+			n = s.node(i)
 			i = n.child[(bits.Len64(n.bits)-1)&63]
 		}
 		return i

@@ -152,7 +152,7 @@ func (e *Engine) part(i uint32) {
 	if l := e.unlink(i); l.orders == 0 {
 		switch o.place {
 		case resting:
-			e.shelf.remove(e.of(o).ladder(o.side), o.price)
+			e.clearQueue(e.of(o), o.side, o.price, o.level)
 		case stopped:
 			e.shelf.remove(e.of(o).stops(o.side), e.orders.more[i].stop)
 		}
@@ -163,7 +163,7 @@ func (e *Engine) part(i uint32) {
 // rest puts an order that is nowhere on the book and tells everybody.
 func (e *Engine) rest(i uint32) {
 	o := &e.orders.at[i]
-	e.join(i, resting, e.shelf.add(e.of(o).ladder(o.side), o.price))
+	e.join(i, resting, e.queue(e.of(o), o.side, o.price))
 	e.publishOrder(EventAdded, o, o.shown)
 }
 

@@ -258,7 +258,7 @@ func (e *Engine) queueOf(i uint32) uint32 {
 	in := e.of(o)
 	switch o.place {
 	case resting:
-		return e.shelf.add(in.ladder(o.side), o.price)
+		return e.queue(in, o.side, o.price)
 	case stopped:
 		return e.shelf.add(in.stops(o.side), e.orders.more[i].stop)
 	case waiting:
@@ -278,7 +278,7 @@ func (e *Engine) relateInstruments(g *glass) {
 		if in.phase != idle {
 			pending = append(pending, uint32(id))
 		}
-		bid, ask := e.shelf.highest(&in.ladders[bids]), e.shelf.lowest(&in.ladders[asks])
+		bid, ask := in.top[0], in.top[1]
 		if bid != 0 && ask != 0 && in.state != Auction && in.state != Halted {
 			g.must(e.shelf.levels[bid].price < e.shelf.levels[ask].price, "instrument %d is crossed", id)
 		}
