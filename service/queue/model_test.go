@@ -406,7 +406,7 @@ func (m *model) due() []sent {
 		var all []falling
 		for _, q := range m.queues {
 			for _, y := range q.aside {
-				all = append(all, falling{y.Until, y.ID<<2 | 0, func() { m.over(y) }})
+				all = append(all, falling{y.Until, y.ID << 2, func() { m.over(y) }})
 			}
 			for _, k := range q.keys {
 				all = append(all, falling{k.until, k.id<<2 | 1, func() {

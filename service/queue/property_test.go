@@ -21,6 +21,7 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		g := newRig(t, tiny)
 		m := &model{limits: tiny}
+		states := map[uint64][]byte{}
 		for step := range rapid.IntRange(1, 60).Draw(r, "steps") {
 			var got, want []sent
 			what := ""
@@ -57,6 +58,7 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 				r.Fatalf("step %d: %s\n got %+v\nwant %+v", step, what, got, want)
 			}
 			checkCounts(r, g, m)
+			g.tellApart(states)
 		}
 	})
 }

@@ -216,7 +216,7 @@ func (s *state) queueHash(q *queue) uint64 {
 }
 
 func (s *state) messageHash(m *message) uint64 {
-	h := service.Mix(service.Mix(m.id, m.token), m.place)
+	h := service.Mix(service.Mix(hashNumber(m.id), m.token), m.place)
 	h = service.Mix(service.Mix(service.Mix(h, m.put), m.until), m.deadline)
 	h = service.Mix(service.Mix(h, m.sum), uint64(m.length)<<32|uint64(m.attempts))
 	h = service.Mix(h, s.queues[m.queue].sum)
@@ -231,7 +231,7 @@ func (s *state) keyHash(k *key) uint64 {
 }
 
 func (s *state) waiterHash(w *waiter) uint64 {
-	h := service.Mix(service.Mix(service.Mix(w.id, w.until), s.queues[w.queue].sum), uint64(w.session))
+	h := service.Mix(service.Mix(service.Mix(hashNumber(w.id), w.until), s.queues[w.queue].sum), uint64(w.session))
 	h = service.Mix(service.Mix(h, w.request), w.leaseMs)
 	h = service.Mix(h, uint64(w.max)<<32|uint64(w.dropped))
 	flags := uint64(w.mode)
@@ -243,7 +243,7 @@ func (s *state) waiterHash(w *waiter) uint64 {
 
 // Hash implements service.Service.
 func (s *state) hash() uint64 {
-	h := service.Mix(s.places, uint64(s.queuePool.Used()))
+	h := service.Mix(hashNumber(s.places), uint64(s.queuePool.Used()))
 	h = service.Mix(service.Mix(h, uint64(s.messagePool.Used())), uint64(s.keyPool.Used()))
 	return service.Mix(service.Mix(h, uint64(s.waiterPool.Used())), s.sum)
 }

@@ -20,6 +20,7 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		g := newRig(t, tiny)
 		m := &model{limits: tiny}
+		states := map[uint64][]byte{}
 		for step := range rapid.IntRange(1, 60).Draw(r, "steps") {
 			var got, want []sent
 			what := ""
@@ -60,6 +61,7 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 			if g.service.Hash() != before {
 				r.Fatal("looking changed the hash")
 			}
+			g.tellApart(states)
 		}
 	})
 }

@@ -162,6 +162,15 @@ func (g *rig) snapshot() []byte {
 	return b.Bytes()
 }
 
+// tellApart holds that states with one hash are one state, as far as snapshots tell.
+func (g *rig) tellApart(states map[uint64][]byte) {
+	now, hash := g.snapshot(), g.service.Hash()
+	if before, seen := states[hash]; seen && !bytes.Equal(before, now) {
+		g.t.Fatalf("two states have hash %x:\n%x\n%x", hash, before, now)
+	}
+	states[hash] = now
+}
+
 // restore goes on with another service, restored from a snapshot of this one.
 func (g *rig) restore() {
 	before := g.snapshot()

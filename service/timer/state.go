@@ -64,7 +64,7 @@ func (s *subscription) matches(name []byte) bool {
 }
 
 func (s *subscription) hash() uint64 {
-	return service.MixBytes(service.Mix(uint64(s.session), s.flag()), s.text())
+	return service.MixBytes(service.Mix(hashNumber(uint64(s.session)), s.flag()), s.text())
 }
 
 // state is all that the service holds. Places of arrays are numbered from 1.
@@ -108,7 +108,7 @@ func (s *state) reset() {
 func hashNumber(n uint64) uint64 { return service.Mix(0, n) }
 
 func (s *state) hash() uint64 {
-	return service.Mix(service.Mix(uint64(s.pool.Used()), uint64(len(s.subscriptions))), s.sum)
+	return service.Mix(service.Mix(hashNumber(uint64(s.pool.Used())), uint64(len(s.subscriptions))), s.sum)
 }
 
 func (e *entry) hash() uint64 {
