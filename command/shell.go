@@ -69,6 +69,9 @@ func (v *shellService) encode(words []string) ([]byte, error) {
 		if err := verb.command.ValidateRequiredFlags(); err != nil {
 			return nil, fmt.Errorf("%w: %s %s: %w", errUsage, v.name, words[0], err)
 		}
+		if err := verb.command.ValidateFlagGroups(); err != nil {
+			return nil, fmt.Errorf("%w: %s %s: %w", errUsage, v.name, words[0], err)
+		}
 		return verb.encode(args)
 	}
 	return nil, fmt.Errorf("%w: %s has no %q", errUsage, v.name, words[0])
