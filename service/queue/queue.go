@@ -62,9 +62,15 @@ func (s *Service) Name() string { return "queue" }
 // Hash implements service.Service.
 func (s *Service) Hash() uint64 { return s.hash() }
 
-// Memory is how many bytes payloads take, in blocks, and how many they may.
+// Memory implements service.Sized: the bytes of payloads, in whole blocks. Where messages, dedup keys, waiting requests or
+// queues are nearer to their limit, it is as many bytes as would be as near to that of bytes.
 func (s *Service) Memory() (used, limit uint64) {
-	return uint64(s.blockPool.Used()) * blockBytes, uint64(s.options.Blocks) * blockBytes
+	o := &s.options
+	limit = uint64(o.Blocks) * blockBytes
+	share := func(n, most int) uint64 { return uint64(n) * limit / uint64(most) }
+	used = max(share(s.blockPool.Used(), o.Blocks), share(s.messagePool.Used(), o.Messages))
+	used = max(used, share(s.keyPool.Used(), o.Keys), share(s.waiterPool.Used(), o.Waiters))
+	return max(used, share(s.queuePool.Used(), o.Queues)), limit
 }
 
 // Check implements service.Checker.

@@ -16,6 +16,7 @@ import (
 var (
 	_ service.Checker = (*queue.Service)(nil)
 	_ service.Timed   = (*queue.Service)(nil)
+	_ service.Sized   = (*queue.Service)(nil)
 )
 
 // put puts a message and returns its id.
@@ -360,9 +361,19 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
+}
+
+// Whatever is nearest to its limit says how full the service is: one queue of three, then five messages of six.
+func TestMemory(t *testing.T) {
 	g := newRig(t, tiny)
 	g.put("q", fmt.Sprint(slices.Repeat([]int{1}, 200)))
-	if used, limit := g.service.Memory(); used != 512 || limit != 8*256 || g.service.Name() != "queue" {
+	if used, limit := g.service.Memory(); used != limit/3 || limit != 8*256 || g.service.Name() != "queue" {
 		t.Errorf("%d of %d bytes", used, limit)
+	}
+	for range 4 {
+		g.put("q", "")
+	}
+	if used, limit := g.service.Memory(); used != limit*5/6 {
+		t.Errorf("5 messages of 6: %d of %d bytes", used, limit)
 	}
 }

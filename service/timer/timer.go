@@ -50,7 +50,7 @@ func (s *Service) Name() string { return "timer" }
 // Hash implements service.Service.
 func (s *Service) Hash() uint64 { return s.hash() }
 
-// Memory is how many timers are pending, and how many may be.
+// Memory implements service.Sized: how many timers are pending, and how many may be.
 func (s *Service) Memory() (used, limit uint64) {
 	return uint64(s.pool.Used()), uint64(s.options.Timers)
 }

@@ -15,6 +15,7 @@ import (
 var (
 	_ service.Checker = (*timer.Service)(nil)
 	_ service.Timed   = (*timer.Service)(nil)
+	_ service.Sized   = (*timer.Service)(nil)
 )
 
 // start starts a timer and returns when it is due.
