@@ -40,9 +40,9 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Three nodes, real orders, a killed leader, and the proof that nothing was lost",
 		Long: `Bring up a three-node cluster of real processes over AF_XDP, in network namespaces of its own; drive a seeded flow of
-orders (new, crossing, cancel) through the order book; print round trips at every guarantee level; kill the leader with
+orders (new, crossing, replaced, canceled) through the order book; print round trips at every guarantee level; kill the leader with
 SIGKILL in mid-flow and carry on; then prove from the journals that every acknowledged order is there exactly once and
-in order, that all journals and all books agree. Without the privileges for AF_XDP it says what is missing and uses
+in order, that all journals and all books agree, a book replayed offline too. Without the privileges for AF_XDP it says what is missing and uses
 kernel UDP on loopback.`,
 		Example: `  lockstep demo
   lockstep demo --transport xdp --xdp-mode native --json demo.json`,
@@ -70,6 +70,8 @@ type demo struct {
 	driven bench.Driven
 	killed int
 	acks   string
+	at     uint64 // position at which all nodes had the same state
+	hash   string // of that
 }
 
 func runDemo(ctx context.Context, o lab.Options, jsonFile string) (err error) {
@@ -228,6 +230,7 @@ func (d *demo) converge(ctx context.Context) error {
 			}
 			fmt.Fprintf(d.out, "all three nodes have applied the log up to %d; their books have the same hash %s\n",
 				at[0], hashes[0])
+			d.at, d.hash = at[0], hashes[0]
 			return nil
 		}
 		select {
@@ -263,6 +266,9 @@ func (d *demo) verify(context.Context) error {
 	}
 	fmt.Fprintln(d.out, "the acknowledged orders are linearizable")
 	fmt.Fprintln(d.out, "all journals are byte-identical as far as they go")
+	if err := d.replay(); err != nil {
+		return err
+	}
 	for i := range d.rows {
 		if r := &d.rows[i]; r.Lost+r.Duplicated+r.Reordered > 0 {
 			return fmt.Errorf("level %s: %d lost, %d duplicated, %d reordered", r.Level, r.Lost, r.Duplicated, r.Reordered)

@@ -69,8 +69,12 @@ func demoCommand(binary, dir string, args ...string) *exec.Cmd {
 // checkDemo runs a demo and holds its rows against what they must say.
 func checkDemo(t *testing.T, cmd *exec.Cmd, dir, transport string) {
 	t.Helper()
-	if out, code := runCmd(t, nil, cmd); code != 0 {
+	out, code := runCmd(t, nil, cmd)
+	if code != 0 {
 		t.Fatalf("the demo ends with exit code %d: %s", code, out)
+	}
+	if !strings.Contains(out, "replayed offline, makes a book with the same hash") {
+		t.Errorf("the demo does not replay a journal: %s", out)
 	}
 	f, err := os.Open(filepath.Join(dir, "demo.json"))
 	if err != nil {

@@ -12,14 +12,11 @@ import (
 )
 
 // Options are the limits of a book: those of its engine. They change what is answered, so they must be the same on every
-// node. Zero fields take the default. MaxFills is at most MaxFills.
+// node. Zero fields take the default.
 type Options = match.Options
 
-// MaxFills bounds Options.MaxFills: what one record may cause then fits into service.MaxOutputs and MaxOutputBytes, the stops
-// that it elects included, with room for the other services of a transaction.
-const MaxFills = 1200
-
-// MaxBytes bounds what one record of the book answers, in bytes: market events that do not fit are left out.
+// MaxBytes is how many bytes one record's answers have before market events are left out. The private reports alone fit into
+// service.MaxOutputs and MaxOutputBytes whatever the options: the engine executes 3500 times a record at most.
 const MaxBytes = service.MaxOutputBytes / 4 * 3
 
 // ErrOptions says that the options cannot work.
@@ -60,9 +57,6 @@ type Book struct {
 
 // New returns an empty book.
 func New(o Options) (*Book, error) {
-	if o.MaxFills > MaxFills {
-		return nil, fmt.Errorf("%w: %d fills an order: must be 1 .. %d", ErrOptions, o.MaxFills, MaxFills)
-	}
 	engine, err := match.NewEngine(o)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
@@ -96,6 +90,9 @@ func (b *Book) Resting() int {
 	orders, _ := b.engine.Open()
 	return orders
 }
+
+// Memory implements service.Sized: how many orders are open, and may be.
+func (b *Book) Memory() (used, limit uint64) { return uint64(b.Resting()), uint64(b.options.MaxOrders) }
 
 // begin forgets what the record before caused.
 func (b *Book) begin() {

@@ -192,7 +192,7 @@ func TestKillAndLimits(t *testing.T) {
 }
 
 func TestOptionsThatCannotWork(t *testing.T) {
-	for _, o := range []orderbook.Options{{MaxFills: orderbook.MaxFills + 1}, {PriceLimit: 1 << 24}, {MaxOrders: -1}} {
+	for _, o := range []orderbook.Options{{MaxFills: 3501}, {PriceLimit: 1 << 24}, {MaxOrders: -1}} {
 		if _, err := orderbook.New(o); !errors.Is(err, orderbook.ErrOptions) {
 			t.Errorf("%+v: %v", o, err)
 		}

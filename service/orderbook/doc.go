@@ -39,7 +39,7 @@
 //
 // # Limits
 //
-// Those of Options, MaxFills, MaxSubscribers, MaxListed, MaxDepth; MaxBytes of answers to one record: market events beyond
+// Those of Options, MaxSubscribers, MaxListed, MaxDepth; MaxBytes of answers to one record: market events beyond
 // that, or beyond MaxMarket in a response, are left out and counted, and the subscriber asks for the depth. They change
 // answers: the same on every node. Memory is allocated when the book is made, and when more sessions are open than ever before.
 package orderbook
