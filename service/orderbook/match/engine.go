@@ -38,6 +38,7 @@ type instrument struct {
 	last     uint32 // trade price
 	nextBusy uint32 // in the list of those with work pending
 	ticket   uint64 // of when it joined that list
+	base     uint64 // hash of the definition
 	hash     uint64
 }
 
@@ -77,9 +78,8 @@ func NewEngine(o Options) (*Engine, error) {
 	e.clear()
 	for id := uint32(1); id <= o.Instruments; id++ {
 		in := &e.instruments[id]
-		in.d = Definition{ID: Instrument(id), Low: 1, High: o.PriceLimit, MaxQuantity: o.MaxQuantity, State: Continuous}
 		in.state = Continuous
-		e.settleInstrument(in)
+		e.define(in, &Definition{ID: Instrument(id), Low: 1, High: o.PriceLimit, MaxQuantity: o.MaxQuantity, State: Continuous})
 	}
 	return e, nil
 }
@@ -136,19 +136,26 @@ func (e *Engine) of(o *order) *instrument { return &e.instruments[o.instrument] 
 // isBusy tells whether work of an instrument is pending.
 func (e *Engine) isBusy(in *instrument) bool { return in.phase != idle || e.killing != 0 }
 
-// settleInstrument takes what an instrument is now into the sum.
-func (e *Engine) settleInstrument(in *instrument) {
-	e.sum -= in.hash
-	d := &in.d
+// define gives an instrument its definition.
+func (e *Engine) define(in *instrument, d *Definition) {
+	in.d = *d
 	h := mix(uint64(d.ID), uint64(d.Low)<<32|uint64(d.High))
 	h = mix(mix(h, d.MaxQuantity), uint64(d.Collar)<<32|uint64(d.Reference))
 	for at := 0; at < len(d.Symbol); at += 8 {
 		h = mix(h, word(d.Symbol[at:]))
 	}
-	h = mix(h, uint64(d.State)<<56|uint64(in.state)<<48|uint64(in.phase)<<40|uint64(in.target)<<32|uint64(in.last))
-	h = mix(mix(mix(h, uint64(in.price)), in.volume), in.ticket)
-	in.hash = h
-	e.sum += h
+	in.base = mix(h, uint64(d.State))
+	e.settleInstrument(in)
+}
+
+// settleInstrument takes what an instrument is now into the sum.
+func (e *Engine) settleInstrument(in *instrument) {
+	e.sum -= in.hash
+	in.hash = mix(in.base, uint64(in.state)<<48|uint64(in.phase)<<40|uint64(in.target)<<32|uint64(in.last))
+	if in.phase != idle {
+		in.hash = mix(mix(mix(in.hash, uint64(in.price)), in.volume), in.ticket)
+	}
+	e.sum += in.hash
 }
 
 // word is eight bytes as a number.

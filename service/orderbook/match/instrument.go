@@ -26,8 +26,7 @@ func (e *Engine) Define(d *Definition) Reason {
 		}
 		in.state, in.last = d.State, 0
 	}
-	in.d = *d
-	e.settleInstrument(in)
+	e.define(in, d)
 	e.publish(EventDefined, d.ID).State = in.state
 	return None
 }

@@ -112,6 +112,7 @@ func (e *Engine) readInstrument(g *glass, all []uint32) []uint32 {
 	g.must(x.last == 0 || x.last >= d.Low && x.last <= d.High, "instrument %d last traded at %d", d.ID, x.last)
 	g.must(x.ticket <= e.tickets, "instrument %d is pending since %d", d.ID, x.ticket)
 	*in = x
+	e.define(in, d)
 	g.next(8)
 	first := len(all)
 	for n := g.u64(); n > 0 && g.err == nil; n-- {
