@@ -106,6 +106,9 @@ func (j *Judge) Response(session wire.SessionID, number uint64) (Output, bool) {
 	return list[number-1], true
 }
 
+// Open says whether a session is open at the end of what was told.
+func (j *Judge) Open(session wire.SessionID) bool { return j.sessions[session] != nil }
+
 // Record takes a record that has just been applied.
 func (j *Judge) Record(r *wire.Record, payload []byte) error {
 	said, over := j.outputs, j.over

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"lockstep/client"
+	"lockstep/internal/judge"
 	"lockstep/internal/mixflow"
 	"lockstep/internal/orderflow"
 	"lockstep/service"
@@ -27,13 +28,10 @@ type sent struct {
 	code     wire.Refusal
 	payload  []byte
 	invokeNs int64
-	returnNs int64  // when it was acknowledged for good; 0: not
-	answered int    // responses
-	answer   []byte // the first, of the key/value store
-	answerNs int64
-	aborted  bool // a transaction that came to nothing
-	doubted  bool // its client was told that what becomes of it is unknown
-	voided   bool // its client asked for it to have no effect
+	returnNs int64 // when it was acknowledged for good; 0: not
+	answered int   // responses
+	doubted  bool  // its client was told that what becomes of it is unknown
+	voided   bool  // its client asked for it to have no effect
 	restarts uint64
 	promises []promise
 }
@@ -55,7 +53,7 @@ type session struct {
 	closed    bool
 	event     client.Event // that closed it
 	acks      []client.Ack // all of them, in worlds that count what survives
-	heard     []heard      // responses, by number-1
+	view      judge.View   // what the verdict is to know of it
 }
 
 // load is a client of the cluster: it has one session at a time.
@@ -79,7 +77,7 @@ type load struct {
 
 // newSession begins a session.
 func (l *load) newSession() {
-	s := &session{owner: l}
+	s := &session{owner: l, view: judge.View{Client: l.number}}
 	var err error
 	o := l.w.o.Clients
 	s.client, err = client.New(client.Options{
@@ -141,6 +139,7 @@ func (l *load) send(now int64) {
 		}
 		s.sent = append(s.sent, sent{service: to, levels: levels, payload: bytes.Clone(payload), invokeNs: now,
 			restarts: l.w.restarts()})
+		s.view.Send(now, to, payload)
 		l.w.count.Messages++
 		l.left--
 		if l.w.o.Clients.Reconnect && l.rng.IntN(60) == 0 {

@@ -84,6 +84,7 @@ const (
 	sometimesLockExpiries
 	sometimesLockWaited
 	sometimesLockLates
+	sometimesLocksHeld
 	sometimesTimersOfClients
 	sometimesTimersSkipped
 	numSometimes
@@ -101,7 +102,7 @@ var sometimesNames = [numSometimes]string{
 	"spoilt-catch-ups", "operations-checked", "histories-searched", "stores-searched",
 	"transactions", "transactions-aborted", "kv-changed", "kv-conflicts", "kv-watched", "queue-done", "queue-handed-again",
 	"queue-handed-once", "queue-repeats", "queue-returned", "queue-dead", "queue-dropped",
-	"lock-grants", "lock-refusals", "lock-expiries", "lock-waited", "lock-waited-in-vain", "timer-fired", "timer-skipped"}
+	"lock-grants", "lock-refusals", "lock-expiries", "lock-waited", "lock-waited-in-vain", "locks-held", "timer-fired", "timer-skipped"}
 
 // sometimesCounters are the nodes' own counters behind them, "" where the simulator counts.
 var sometimesCounters = [numSometimes]string{

@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"bytes"
-	"fmt"
 	"time"
 
 	"lockstep/client"
@@ -14,17 +12,9 @@ import (
 	"lockstep/wire"
 )
 
-// heard is a response as a client got it.
-type heard struct {
-	service     uint16
-	correlation uint64
-	position    wire.Position
-	hash        uint64
-}
-
 // hear takes note of a response, for the verdict, and for what its client sends next.
 func (s *session) hear(r *client.Response) {
-	s.heard = append(s.heard, heard{r.Service, r.Correlation, r.Position, service.MixBytes(0, r.Payload)})
+	s.view.Hear(s.owner.w.nowNs, r.Service, r.Correlation, r.Position, r.Payload)
 	if r.Service == service.Echo || r.Correlation > uint64(len(s.sent)) {
 		return
 	}
@@ -32,9 +22,6 @@ func (s *session) hear(r *client.Response) {
 	if r.Correlation > 0 {
 		x := &s.sent[r.Correlation-1]
 		to, request = x.service, x.payload
-		if x.answer == nil {
-			x.told(r, s.owner.w.nowNs)
-		}
 	}
 	s.owner.mix.Heard(r.Service, r.Payload, to, request)
 }
@@ -75,15 +62,22 @@ func (c *checker) verdict() {
 		return
 	}
 	c.figures(j.Figures())
+	var views []*judge.View
 	for _, s := range c.w.sessions {
 		if s.owner.dead || c.w.lied {
-			continue
-		}
-		if err := s.compare(j); err != nil {
-			c.w.fail("%v", err)
 			return
 		}
+		s.view.Session, s.view.Closed = s.id, s.closed || !j.Open(s.id)
+		views = append(views, &s.view)
+		if err := j.Compare(&s.view); err != nil {
+			c.w.fail("%v", err)
+		}
 	}
+	held := judge.Locks(views)
+	if err := history.CheckIntervals(held); err != nil {
+		c.w.fail("%v", err)
+	}
+	c.w.count.Sometimes[sometimesLocksHeld] += uint64(len(held))
 }
 
 // figures counts what services did.
@@ -98,41 +92,6 @@ func (c *checker) figures(f judge.Figures) {
 	}
 }
 
-// told takes note of what the key/value store answered, by itself or within a transaction that came to nothing.
-func (x *sent) told(r *client.Response, nowNs int64) {
-	switch r.Service {
-	case service.KV:
-		x.answer, x.answerNs = bytes.Clone(r.Payload), nowNs
-	case service.Transaction:
-		var o service.Outcome
-		if !service.DecodeOutcome(r.Payload, &o) || o.Committed {
-			return
-		}
-		x.aborted = true
-		if o.Service == service.KV {
-			x.answer, x.answerNs = bytes.Clone(o.Refusal), nowNs
-		}
-	}
-}
-
-// kvRequest is what a message asks the key/value store, nil if nothing.
-func (x *sent) kvRequest() []byte {
-	switch {
-	case x.service == service.KV:
-		return x.payload
-	case x.service != service.Transaction || x.aborted && x.answer == nil:
-		return nil
-	}
-	var parts [service.MaxCommands]service.Part
-	n, _ := service.DecodeTransaction(x.payload, &parts)
-	for _, part := range parts[:min(n, service.MaxCommands)] {
-		if part.Service == service.KV {
-			return part.Payload
-		}
-	}
-	return nil
-}
-
 // Porcupine has so long for the key/value store of a world.
 const searchLimit = 300 * time.Millisecond
 
@@ -140,14 +99,7 @@ const searchLimit = 300 * time.Millisecond
 func (c *checker) search() {
 	var ops []history.KVOp
 	for _, s := range c.w.sessions {
-		for i := range s.sent {
-			x := &s.sent[i]
-			op := history.KVOp{Op: history.Op{Client: s.owner.number, ID: fmt.Sprintf("%x/%d", s.id, i+1), InvokeNs: x.invokeNs,
-				ReturnNs: x.answerNs}}
-			if request := x.kvRequest(); request != nil && judge.KVOp(&op, request, x.answer) {
-				ops = append(ops, op)
-			}
-		}
+		ops = append(ops, s.view.KV()...)
 	}
 	if len(ops) == 0 {
 		return
@@ -184,19 +136,4 @@ func (c *checker) again(j *judge.Judge) (*service.Driver, *service.Progress, err
 	})
 	progress.SetCommit(c.end)
 	return driver, progress, err
-}
-
-// compare holds what a client heard against what it was to hear.
-func (s *session) compare(j *judge.Judge) error {
-	for i := range s.heard {
-		h := &s.heard[i]
-		want, ok := j.Response(s.id, uint64(i+1))
-		if !ok || want.Service != h.service || want.Correlation != h.correlation || want.Position != h.position ||
-			service.MixBytes(0, want.Payload) != h.hash {
-			return fmt.Errorf("client %d: response %d, of service %d to message %d and from the record at %d, is not what the log says: "+
-				"service %d, message %d, record at %d, %d bytes", s.owner.number, i+1, h.service, h.correlation, h.position, want.Service,
-				want.Correlation, want.Position, len(want.Payload))
-		}
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"lockstep/agent"
 	"lockstep/bench"
 	"lockstep/client"
+	"lockstep/internal/judge"
+	"lockstep/internal/mixflow"
 	"lockstep/internal/orderflow"
 	"lockstep/service"
 	"lockstep/service/orderbook"
@@ -33,6 +36,8 @@ type flowOptions struct {
 	Count   uint64       // stop by itself after so many; 0: when told to
 	Window  uint32
 	Acks    string // file for the acknowledgements
+	Mixed   uint64 // commands of all services, drawn from this seed; 0: none
+	View    string // file for what a client of those saw
 }
 
 // seen is what a client process has seen so far.
@@ -75,6 +80,9 @@ type flowRun struct {
 	kind   orderflow.Kind
 	number uint64
 	closed string
+	mix    *mixflow.Mix
+	to     uint16
+	view   judge.View
 }
 
 // runFlow is the client process.
@@ -85,6 +93,9 @@ func runFlow(text string) error {
 	}
 	r.orders = orderflow.New(orderflow.Options{Seed: 1})
 	r.buffer = make([]byte, r.o.Payload)
+	if r.o.Mixed != 0 {
+		r.mix = mixflow.NewMix(mixflow.Options{Rand: rand.New(rand.NewPCG(r.o.Mixed, 0)), Client: r.o.Mixed, TimeMs: mixedTimeMs})
+	}
 	tr, mode, err := r.o.Target.OpenTransport()
 	if err != nil {
 		return err
@@ -98,7 +109,13 @@ func runFlow(text string) error {
 	if err := r.send(); err != nil {
 		return err
 	}
+	if err := r.settle(); err != nil {
+		return err
+	}
 	if err := r.drain(); err != nil {
+		return err
+	}
+	if err := r.writeView(); err != nil {
 		return err
 	}
 	bench.CloseSession(r.client, r.clock, agent.Yield{})
@@ -174,11 +191,16 @@ func (r *flowRun) sendOne(nowNs int64) (bool, error) {
 		id = service.OrderBook
 	}
 	if r.next == nil {
-		if r.o.Orders {
+		if r.mix != nil {
+			r.to, r.next = r.mix.Next()
+		} else if r.o.Orders {
 			r.next, r.kind = r.orders.Next()
 		} else {
 			r.next = echoPayload(r.buffer, r.seen.Sent+1)
 		}
+	}
+	if r.mix != nil {
+		id = r.to
 	}
 	level := r.o.Levels[r.seen.Sent%uint64(len(r.o.Levels))]
 	correlation, err := r.client.Send(nowNs, id, wire.LevelsOf(level), r.next)
@@ -190,6 +212,9 @@ func (r *flowRun) sendOne(nowNs int64) (bool, error) {
 	}
 	r.seen.Sent++
 	r.sentNs = append(r.sentNs, nowNs)
+	if r.mix != nil {
+		r.view.Send(nowNs, id, r.next)
+	}
 	r.next = nil
 	if r.o.Orders {
 		r.kinds[correlation] = r.kind
@@ -214,7 +239,7 @@ func (r *flowRun) drain() error {
 	deadline := r.clock.NowNs() + drainLimit.Nanoseconds()
 	reportNs := int64(0)
 	for {
-		echoes := r.o.Orders || r.seen.Responses == r.seen.Sent
+		echoes := r.o.Orders || r.mix != nil || r.seen.Responses == r.seen.Sent
 		if r.client.Open() == 0 && echoes {
 			return nil
 		}
@@ -250,6 +275,10 @@ func (r *flowRun) OnResponse(x client.Response) {
 		r.seen.Misnumbered++
 	}
 	r.number = x.Number
+	if r.mix != nil {
+		r.onMixed(&x)
+		return
+	}
 	if r.o.Orders {
 		r.onEvent(&x)
 		return

@@ -247,6 +247,7 @@ func (c *cluster) start(i int, o flowOptions) *flow {
 		o.Window = 256
 	}
 	o.Acks = filepath.Join(c.t.TempDir(), "acks")
+	o.View = filepath.Join(c.t.TempDir(), "view")
 	text, err := json.Marshal(&o)
 	c.do(err)
 	exe, err := os.Executable()
