@@ -25,8 +25,8 @@ func kvCommand() *cobra.Command {
 	return shellGroup(kvShell(), &f, &cobra.Command{
 		Use:   "kv",
 		Short: "Use the key/value store from the shell",
-		Long: `Use the key/value store from the shell. Keys are in the order of their bytes. A key's version is the number of the
-record that changed it last; 0 stands for a key that is not there.`,
+		Long: `Use the key/value store from the shell. Keys are in the order of their bytes. A key's version is the number of
+the record that changed it last; 0 stands for a key that is not there.`,
 		Example: `  lockstep kv put motd 'all is well'
   lockstep lab exec -- lockstep kv get motd`,
 	})
@@ -101,8 +101,8 @@ func kvRangeVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "range",
 		Short: "List keys in order, with versions and values",
-		Long: `List keys in order, with versions and values, as many as a response takes: 1000, or 40 KiB of them. The last line says
-whether there are more, and how to continue.`,
+		Long: `List keys in order, with versions and values, as many as a response takes: 1000, or 40 KiB of them. The last line
+says whether there are more, and how to continue.`,
 		Example: `  lockstep kv put fruit/apple red
   lockstep kv put fruit/pear green
   lockstep kv range --prefix fruit/ --limit 1
@@ -142,8 +142,8 @@ func kvWatchVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "watch [PREFIX]",
 		Short: "Print every change to keys that begin so, until interrupted",
-		Long: `Print every change to keys that begin so, in the order of the log, until interrupted. Nothing is left out, also when the
-leader changes. A value that is too long for all who watch is not printed: get it.`,
+		Long: `Print every change to keys that begin so, in the order of the log, until interrupted. Nothing is left out, also
+when the leader changes. A value that is too long for all who watch is not printed: get it.`,
 		Example: `  lockstep kv watch fruit/ --count 1 > seen &
   until grep -q watching seen; do sleep 0.05; done
   lockstep kv put fruit/apple red

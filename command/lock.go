@@ -26,9 +26,9 @@ func lockCommand() *cobra.Command {
 	c := shellGroup(lockShell(), &f, &cobra.Command{
 		Use:   "lock",
 		Short: "Use locks and announcements from the shell, and serve them to other programs",
-		Long: `Use locks and announcements from the shell, and serve them to other programs. A lock has one holder at a time, and a
-token for each, which grows from holder to holder: what the lock protects can turn away those that held it before. An
-announcement says under a name where something is to be found, and excludes nobody.`,
+		Long: `Use locks and announcements from the shell, and serve them to other programs. A lock has one holder at a time, and
+a token for each, which grows from holder to holder: what the lock protects can turn away those that held it before.
+An announcement says under a name where something is to be found, and excludes nobody.`,
 		Example: `  lockstep lock run backup -- echo alone
   lockstep lab exec -- lockstep lock list`,
 	})
@@ -64,8 +64,8 @@ func lockAcquireVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "acquire NAME",
 		Short: "Take a lock; exit code 3: somebody has it, and the answer says who",
-		Long: `Take a lock. With --ttl it outlives this command: until it is released, or has not been renewed for so long. Without, it is
-released when the command ends: --hold says when. lockstep lock run holds a lock while a command runs.`,
+		Long: `Take a lock. With --ttl it outlives this command: until it is released, or has not been renewed for so long.
+Without, it is released when the command ends: --hold says when. lockstep lock run holds a lock while a command runs.`,
 		Example: `  token=$(lockstep lock acquire nightly --value "$(hostname)" --ttl 10s | sed 's/.*token //')
   lockstep lock acquire nightly || test $? = 3
   lockstep lock release nightly $token
@@ -84,7 +84,8 @@ released when the command ends: --hold says when. lockstep lock run holds a lock
 	})
 	v.until = func(number uint16, answer []byte) bool {
 		var p lock.Response
-		return number == service.Lock && lock.DecodeResponse(answer, &p) && (p.Report == lock.Granted || p.Report == lock.Refused)
+		return number == service.Lock && lock.DecodeResponse(answer, &p) &&
+			(p.Report == lock.Granted || p.Report == lock.Refused)
 	}
 	return v
 }
@@ -96,8 +97,9 @@ func lockAnnounceVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "announce NAME",
 		Short: "Say under a name where something is to be found; others may, too",
-		Long: `Say under a name where something is to be found; any number of announcements can stand under it. With --ttl it outlives this
-command: until it is released, or has not been renewed for so long. Without, it is withdrawn when the command ends: --hold.`,
+		Long: `Say under a name where something is to be found; any number of announcements can stand under it. With --ttl it
+outlives this command: until it is released, or has not been renewed for so long. Without, it is withdrawn when the
+command ends: --hold.`,
 		Example: `  lockstep lock announce web --value 10.0.0.7:80 --ttl 10s
   lockstep lock announce web --value 10.0.0.8:80 --ttl 10s
   lockstep lock get web`,
@@ -271,7 +273,8 @@ type lockName struct {
 }
 
 func newLockReport(p *lock.Response) *lockReport {
-	r := &lockReport{Report: p.Report.String(), Name: p.Name, Token: p.Token, Ahead: p.Ahead, Holder: newLockHolder(p.Holder),
+	r := &lockReport{Report: p.Report.String(), Name: p.Name, Token: p.Token, Ahead: p.Ahead,
+		Holder:  newLockHolder(p.Holder),
 		Waiting: p.Waiting, Announced: p.Announced, More: p.More, Announcement: p.Announcement, LeftOut: p.LeftOut}
 	if p.Expires != 0 {
 		r.Expires = stamp(p.Expires)

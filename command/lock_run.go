@@ -63,12 +63,12 @@ func lockRunCommand(f *shellFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run NAME -- COMMAND [ARGUMENT...]",
 		Short: "Hold a lock while a command runs",
-		Long: `Hold a lock while a command runs. It waits for the lock, runs the command with ` + envLockName + ` and ` + envLockToken + ` in its
-environment, renews the lock three times in each --ttl, and ends with the command's exit code. When it can no longer be sure to
-have the lock, because no leader has answered for so long or because somebody released it, the command and all that it
-has started is told to end (SIGTERM) a quarter of --ttl before the lock may be another's, and killed at that time; the exit code
-is 1 then. What the lock protects should be given the token all the same, and turn away lower ones: no clock can do what it does.
-SIGINT and SIGTERM are handed on to the command as SIGTERM.`,
+		Long: `Hold a lock while a command runs. It waits for the lock, runs the command with ` + envLockName + ` and
+` + envLockToken + ` in its environment, renews the lock three times in each --ttl, and ends with the command's exit code. When it
+can no longer be sure to have the lock, because no leader has answered for so long or because somebody released it, the
+command and all that it has started is told to end (SIGTERM) a quarter of --ttl before the lock may be another's, and
+killed at that time; the exit code is 1 then. What the lock protects should be given the token all the same, and turn away
+lower ones: no clock can do what it does. SIGINT and SIGTERM are handed on to the command as SIGTERM.`,
 		Example: `  lockstep lock run nightly --value "$(hostname)" -- sh -c 'echo $` + envLockToken + `'
   lockstep lock run nightly -- sh -c 'exit 7' || test $? = 7`,
 		Args: usageArgs(cobra.MinimumNArgs(2)),
@@ -83,11 +83,12 @@ SIGINT and SIGTERM are handed on to the command as SIGTERM.`,
 			if ttl < 100*time.Millisecond || ttl > lock.MaxTimeMs*time.Millisecond {
 				return fmt.Errorf("%w: --ttl %v: want 100ms to %v", errUsage, ttl, lock.MaxTimeMs*time.Millisecond)
 			}
-			if waitMs == 0 {
+			if ttl = ttl.Truncate(time.Millisecond); waitMs == 0 {
 				waitMs = lock.MaxTimeMs
 			}
 			l := &lockRun{name: []byte(args[0]), value: []byte(value), ttl: ttl, waitMs: waitMs, order: args[1:],
-				turn: make(chan lockAnswer, 1), heard: make(chan lockAnswer, 1), began: make(chan error, 1), done: make(chan error, 1),
+				turn: make(chan lockAnswer, 1), heard: make(chan lockAnswer, 1),
+				began: make(chan error, 1), done: make(chan error, 1),
 				out: c.OutOrStdout(), said: c.ErrOrStderr(), in: os.Stdin}
 			if _, err := exec.LookPath(l.order[0]); err != nil {
 				return fmt.Errorf("%w: %w", errUsage, err)
@@ -97,7 +98,8 @@ SIGINT and SIGTERM are handed on to the command as SIGTERM.`,
 	}
 	c.Flags().StringVar(&value, "value", "", "what others are told who ask for the lock")
 	c.Flags().DurationVar(&ttl, "ttl", ttl, "the lock is free so long after this host is gone")
-	c.Flags().DurationVar(&wait, "wait", 0, "wait so long for the lock, behind those who wait already; 0: as long as it takes")
+	c.Flags().DurationVar(&wait, "wait", 0,
+		"wait so long for the lock, behind those who wait already; 0: as long as it takes")
 	return c
 }
 
@@ -123,7 +125,8 @@ func (l *lockRun) run(ctx context.Context, s *shell) error {
 // onAnswer takes what comes of waiting. It is called on the connection's goroutine.
 func (l *lockRun) onAnswer(r *client.Response) bool {
 	var p lock.Response
-	if r.Service == service.Lock && lock.DecodeResponse(r.Payload, &p) && (p.Report == lock.Granted || p.Report == lock.Refused) {
+	if r.Service == service.Lock && lock.DecodeResponse(r.Payload, &p) &&
+		(p.Report == lock.Granted || p.Report == lock.Refused) {
 		select {
 		case l.turn <- lockAnswer{report: p.Report, token: p.Token}:
 		default: // one is enough
@@ -150,7 +153,8 @@ func askLock(ctx context.Context, s *shell, q *lock.Request) (p lock.Response, e
 // acquire takes the lock, waiting for it.
 func (l *lockRun) acquire(ctx context.Context) error {
 	sent := time.Now()
-	p, err := l.ask(ctx, &lock.Request{Command: lock.Acquire, Value: l.value, TTLMs: uint64(l.ttl.Milliseconds()), WaitMs: l.waitMs})
+	q := lock.Request{Command: lock.Acquire, Value: l.value, TTLMs: uint64(l.ttl.Milliseconds()), WaitMs: l.waitMs}
+	p, err := l.ask(ctx, &q)
 	switch {
 	case err != nil:
 		return err
@@ -191,8 +195,8 @@ func (l *lockRun) renew(ctx context.Context) (a lockAnswer) {
 	return a
 }
 
-// execute runs the command, in a process group of its own, which has the terminal if there is one. It dies with this process:
-// with the thread that started it, to be exact, which is kept for that.
+// execute runs the command, in a process group of its own, which has the terminal if there is one. It dies with this
+// process: with the thread that started it, to be exact, which is kept for that.
 func (l *lockRun) execute() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

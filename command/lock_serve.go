@@ -23,8 +23,8 @@ import (
 	"lockstep/wire"
 )
 
-// lockServer serves locks over HTTP. It keeps one session, and opens another when that is over: locks taken through it are kept
-// by token, not by session.
+// lockServer serves locks over HTTP. It keeps one session, and opens another when that is over: locks taken through it
+// are kept by token, not by session.
 type lockServer struct {
 	flags *shellFlags
 	said  io.Writer
@@ -38,8 +38,9 @@ func lockServeCommand(f *shellFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve locks over HTTP, and redirect to whoever has one",
-		Long: `Serve locks over HTTP to programs that do not speak Lockstep's protocol, and redirect to whoever has one, until interrupted. Any
-number of these can run beside each other, on the nodes or where the programs are: they hold nothing but a session.
+		Long: `Serve locks over HTTP to programs that do not speak Lockstep's protocol, and redirect to whoever has one, until
+interrupted. Any number of these can run beside each other, on the nodes or where the programs are: they hold nothing but
+a session.
 
   GET    /lock/NAME                       who has it, and what is announced, as JSON
   GET    /lock?prefix=P&after=N           names, as JSON
@@ -48,9 +49,9 @@ number of these can run beside each other, on the nodes or where the programs ar
   DELETE /lock/NAME?token=T               release it: 204, or 409 when it is over
          /lead/NAME/PATH                  307 to the value of the lock's holder, an URL or host:port, followed by PATH
 
-A NAME in /lead has its slashes as %2F. Where nobody has the lock, or no leader of the cluster answers, the answer is 503 with
-Retry-After. 504: it is unknown whether the request took effect. Nobody is asked who he is: listen where only those can connect
-that may do all of this.`,
+A NAME in /lead has its slashes as %2F. Where nobody has the lock, or no leader of the cluster answers, the answer is 503
+with Retry-After. 504: it is unknown whether the request took effect. Nobody is asked who he is: listen where only those
+can connect that may do all of this.`,
 		Example: `  lockstep lock serve --listen 127.0.0.1:7590 2> log &
   until grep -q serving log; do sleep 0.05; done
   curl -fs -X PUT --data 127.0.0.1:8080 '127.0.0.1:7590/lock/web?ttl=10s'
@@ -74,7 +75,8 @@ func (s *lockServer) serve(ctx context.Context, address string) (err error) {
 		return err
 	}
 	if s.flags.reach.transport != "udp" {
-		return fmt.Errorf("%w: --transport %q: lock serve speaks kernel UDP with the cluster", errUsage, s.flags.reach.transport)
+		return fmt.Errorf("%w: --transport %q: lock serve speaks kernel UDP with the cluster", errUsage,
+			s.flags.reach.transport)
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -208,7 +210,8 @@ func (s *lockServer) put(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "ttl: want a time of a millisecond or more, as 10s", http.StatusBadRequest)
 		return
 	}
-	q := lock.Request{Command: lock.Acquire, Name: []byte(r.PathValue("name")), TTLMs: uint64(ttl.Milliseconds()), Keep: true}
+	q := lock.Request{Command: lock.Acquire, Name: []byte(r.PathValue("name")), TTLMs: uint64(ttl.Milliseconds()),
+		Keep: true}
 	if values.Has("token") {
 		q.Command = lock.Renew
 		if q.Token, err = strconv.ParseUint(values.Get("token"), 10, 64); err != nil {

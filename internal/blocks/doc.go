@@ -2,8 +2,9 @@
 //
 // # Purpose
 //
-// A service that keeps values of any length must not allocate for every change. A Pool keeps what is given back, sorted by
-// size, and hands it out again: in a steady state nothing is allocated, and nothing is left to the garbage collector.
+// A service that keeps values of any length must not allocate for every change. A Pool keeps what is given back,
+// sorted by size, and hands it out again: in a steady state nothing is allocated, and nothing is left to the garbage
+// collector.
 //
 // # Thread ownership
 //
@@ -15,6 +16,6 @@
 //
 // # Limits
 //
-// A block is at most half as long again as what was asked for (Smallest bytes at least). What is kept for later is bounded by
-// Keep bytes; beyond that a block is left to the garbage collector.
+// A block is at most half as long again as what was asked for (Smallest bytes at least). What is kept for later is
+// bounded by Keep bytes; beyond that a block is left to the garbage collector.
 package blocks

@@ -53,8 +53,8 @@ func (t *Tree) removeLast(i uint32) (h uint64, id uint32) {
 	return h, id
 }
 
-// refill sees to it that child at of a node has an entry to spare, from a neighbour or by becoming one with it, and returns
-// the child that what was below it is below now.
+// refill sees to it that child at of a node has an entry to spare, from a neighbour or by becoming one with it, and
+// returns the child that what was below it is below now.
 func (t *Tree) refill(i uint32, at int) uint32 {
 	x := &t.nodes[i]
 	if t.nodes[x.child[at]].n >= degree {

@@ -137,7 +137,8 @@ func (l *List) Concerned(key []byte) int {
 	return n
 }
 
-// After is the next session that is to hear of a change to a key, in ascending order; 0 when there is none, and to begin with.
+// After is the next session that is to hear of a change to a key, in ascending order; 0 when there is none, and to
+// begin with.
 func (l *List) After(session wire.SessionID, key []byte) wire.SessionID {
 	for at := l.behind(session); at < len(l.items); at++ {
 		if l.items[at].concerns(key) {

@@ -2,10 +2,10 @@
 //
 // # Purpose
 //
-// A message is a Request of kv.fbs: get, put, compare-and-set, delete, range, watch. The first response answers it; sessions
-// that watch a prefix are told of every change below it, in order. A key's version is the number of the record that changed it
-// last, so that versions grow over all keys, and a compare-and-set on one cannot be fooled by a value that came back.
-// Version 0 stands for a key that is not there.
+// A message is a Request of kv.fbs: get, put, compare-and-set, delete, range, watch. The first response answers it;
+// sessions that watch a prefix are told of every change below it, in order. A key's version is the number of the
+// record that changed it last, so that versions grow over all keys, and a compare-and-set on one cannot be fooled by a
+// value that came back. Version 0 stands for a key that is not there.
 //
 // # Layout
 //
@@ -20,13 +20,13 @@
 //
 // # Failure behaviour
 //
-// Every message is answered; nothing that a client sends makes it fail. A refusal, or a conflict, changes nothing. Snapshots that
-// do not restore to the store they were written from are refused.
+// Every message is answered; nothing that a client sends makes it fail. A refusal, or a conflict, changes nothing.
+// Snapshots that do not restore to the store they were written from are refused.
 //
 // # Limits
 //
-// Those of Options, and MaxKey, MaxValue, MaxRange, maxRangeBytes, maxEventBytes. One record causes one answer, of less than
-// 64 KiB, and one event for each session that watches: with the value if that is no more than 96 KiB for all of them, else without.
-// Memory is allocated when the store holds more than ever before, or blocks of a size of which none is left over; in a steady
-// state none is.
+// Those of Options, and MaxKey, MaxValue, MaxRange, maxRangeBytes, maxEventBytes. One record causes one answer, of
+// less than 64 KiB, and one event for each session that watches: with the value if that is no more than 96 KiB for all
+// of them, else without. Memory is allocated when the store holds more than ever before, or blocks of a size of which
+// none is left over; in a steady state none is.
 package kv

@@ -118,8 +118,8 @@ var (
 	)}
 )
 
-// EncodeRequest encodes a request. What it returns is good until the builder's next use; once that has grown, nothing is
-// allocated.
+// EncodeRequest encodes a request. What it returns is good until the builder's next use; once that has grown, nothing
+// is allocated.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	b.Reset()
 	var command flatbuffers.UOffsetT
@@ -220,7 +220,8 @@ func DecodeRequest(payload []byte, q *Request) bool {
 	return true
 }
 
-// DecodeResponse reads a response from anywhere; what it refers to is the payload's. It reports false when that is none.
+// DecodeResponse reads a response from anywhere; what it refers to is the payload's. It reports false when that is
+// none.
 func DecodeResponse(payload []byte, p *Response) bool {
 	*p = Response{}
 	if !flat.Verify(payload, responseTable) {

@@ -218,8 +218,8 @@ func drawRequest(t *rapid.T, m *model) kv.Request {
 	return q
 }
 
-// TestStoreIsAMap compares a store with the model over random requests: every response, what Check says, and that a store
-// restored from a snapshot on the way does all the same.
+// TestStoreIsAMap compares a store with the model over random requests: every response, what Check says, and that a
+// store restored from a snapshot on the way does all the same.
 func TestStoreIsAMap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := kv.Options{

@@ -81,7 +81,8 @@ func (s *Store) Restore(r io.Reader) error {
 	case string(own[:8]) != string(head[:8]):
 		return fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
 	case string(own[:snapshotOwn]) != string(head[:snapshotOwn]):
-		return fmt.Errorf("%w: %w: it is not one of a store with these options (%+v)", ErrSnapshot, service.ErrUnsuited, s.options)
+		return fmt.Errorf("%w: %w: it is not one of a store with these options (%+v)", ErrSnapshot, service.ErrUnsuited,
+			s.options)
 	}
 	keys := le.Uint64(head[32:])
 	var b [MaxKey + MaxValue]byte
@@ -118,7 +119,8 @@ func (s *Store) restoreEntry(r io.Reader, n uint64, b, before []byte) (key []byt
 	le := binary.LittleEndian
 	keyLen, valueLen, version := int(le.Uint16(h[0:])), le.Uint32(h[2:]), le.Uint64(h[6:])
 	if keyLen == 0 || keyLen > MaxKey || valueLen > MaxValue || version == 0 {
-		return nil, fmt.Errorf("%w: key %d has %d bytes, its value %d, and its version is %d", ErrSnapshot, n, keyLen, valueLen, version)
+		return nil, fmt.Errorf("%w: key %d has %d bytes, its value %d, and its version is %d", ErrSnapshot, n, keyLen,
+			valueLen, version)
 	}
 	b = b[:keyLen+int(valueLen)]
 	if _, err := io.ReadFull(r, b); err != nil {

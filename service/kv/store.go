@@ -21,7 +21,7 @@ const (
 	// MaxRange is how many keys one response lists.
 	MaxRange = 1000
 
-	maxRangeBytes = 40 << 10 // a response lists no more once its keys and values have so many bytes, entryBytes for each included
+	maxRangeBytes = 40 << 10 // of keys and values, and entryBytes for each, that one response lists
 	maxEventBytes = 96 << 10 // of the events that one change causes, if they are to have the value
 	entryBytes    = 64       // what an entry takes besides key and value, in memory and in messages
 )

@@ -31,8 +31,8 @@ func (t *Table) OnTimer(ctx *service.Context, timer, _ uint64) {
 	t.deadlines.Rearm(ctx)
 }
 
-// OnSession ends what a session has that ends: it waits no longer and hears of nothing, and its holds are released, as far as
-// what that causes fits into the record. Timers release the rest at once.
+// OnSession ends what a session has that ends: it waits no longer and hears of nothing, and its holds are released, as
+// far as what that causes fits into the record. Timers release the rest at once.
 func (t *Table) OnSession(ctx *service.Context, session wire.SessionID, opened bool) {
 	own := t.owned(session)
 	if opened {

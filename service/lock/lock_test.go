@@ -265,8 +265,8 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// flow is a steady flow over some names: acquired at once or waited for, renewed, given new values, released; announced;
-// run out by timers now and then.
+// flow is a steady flow over some names: acquired at once or waited for, renewed, given new values, released;
+// announced; run out by timers now and then.
 func flow(g *rig, names int) func() {
 	r := &wire.Record{Service: service.Lock}
 	text, value := make([]byte, 0, 32), make([]byte, 200)

@@ -49,8 +49,8 @@ var requestTable = flat.Table{flat.UnionType, flat.Union(
 	flat.Table{flat.Bytes, flat.U8, flat.U8},
 )}
 
-// EncodeRequest encodes a request. What it returns is good until the builder's next use; once that has grown, nothing is
-// allocated.
+// EncodeRequest encodes a request. What it returns is good until the builder's next use; once that has grown, nothing
+// is allocated.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	b.Reset()
 	name := b.CreateByteVector(q.Name)

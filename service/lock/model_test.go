@@ -16,8 +16,8 @@ import (
 	"lockstep/wire"
 )
 
-// model is the lock service as one would explain it: a list of holds in the order in which they came about, searched for
-// everything.
+// model is the lock service as one would explain it: a list of holds in the order in which they came about, searched
+// for everything.
 type model struct {
 	options lock.Options
 	holds   []*mhold
@@ -328,8 +328,8 @@ func drawRequest(t *rapid.T, m *model) lock.Request {
 	return q
 }
 
-// TestTableIsAListOfHolds compares a table with the model over random requests, ends of sessions, and time that goes by: every
-// response, what Check says, and that a table restored from a snapshot on the way does all the same.
+// TestTableIsAListOfHolds compares a table with the model over random requests, ends of sessions, and time that goes
+// by: every response, what Check says, and that a table restored from a snapshot on the way does all the same.
 func TestTableIsAListOfHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := lock.Options{

@@ -117,7 +117,8 @@ func holderOf(t *fb.Holder) Holder {
 	if t == nil {
 		return Holder{}
 	}
-	return Holder{Token: t.Token(), Session: wire.SessionID(t.Session()), Value: t.ValueBytes(), Expires: t.Expires(), Keep: t.Keep()}
+	session := wire.SessionID(t.Session())
+	return Holder{Token: t.Token(), Session: session, Value: t.ValueBytes(), Expires: t.Expires(), Keep: t.Keep()}
 }
 
 // What responses are to the verifier, as lock.fbs has them.
@@ -137,7 +138,8 @@ var (
 	)}
 )
 
-// DecodeResponse reads a response from anywhere; what it refers to is the payload's. It reports false when that is none.
+// DecodeResponse reads a response from anywhere; what it refers to is the payload's. It reports false when that is
+// none.
 func DecodeResponse(payload []byte, p *Response) bool {
 	*p = Response{}
 	if !flat.Verify(payload, responseTable) {

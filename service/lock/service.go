@@ -68,8 +68,8 @@ func (t *Table) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	}
 }
 
-// Check implements service.Checker. A lock that is held is refused even to who would wait for it: nothing is done while it is
-// not his.
+// Check implements service.Checker. A lock that is held is refused even to who would wait for it: nothing is done
+// while it is not his.
 func (t *Table) Check(ctx *service.Context, r *wire.Record, payload []byte) (refusal []byte) {
 	_, refusal = t.judge(ctx, r, payload, true)
 	return refusal

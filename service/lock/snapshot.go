@@ -13,7 +13,8 @@ import (
 
 // Layout of a snapshot, little-endian. Holds ascend by number, so that equal tables give equal bytes.
 //
-//	magic u64 | max holds u32 | of a session u32 | waiting u32 | announced u32 | subscriptions u32 | holds u32 | numbers u64
+//	magic u64 | max holds u32 | of a session u32 | waiting u32 | announced u32 | subscriptions u32
+//	holds u32 | numbers u64
 //	holds times: number u64 | token u64 | session u64 | ttl u64 | expires u64
 //	             | kind u8 | flags u8 (1: keep, 2: ended) | name length u16 | value length u16 | 0 u16 | name | value
 //	subscriptions, as internal/watch writes them
@@ -96,7 +97,8 @@ func (t *Table) Restore(r io.Reader) error {
 	case string(own[:8]) != string(head[:8]):
 		return fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
 	case string(own[:snapshotOwn]) != string(head[:snapshotOwn]):
-		return fmt.Errorf("%w: %w: it is not one of a table with these options (%+v)", ErrSnapshot, service.ErrUnsuited, t.options)
+		return fmt.Errorf("%w: %w: it is not one of a table with these options (%+v)", ErrSnapshot, service.ErrUnsuited,
+			t.options)
 	}
 	count := le.Uint32(head[28:])
 	if count > uint32(t.options.MaxHolds) {
@@ -146,7 +148,8 @@ func (t *Table) restoreHold(r io.Reader, n uint32, before uint64) (number uint64
 	}
 	nameLen, valueLen := int(le.Uint16(b[42:])), int(le.Uint16(b[44:]))
 	if nameLen == 0 || nameLen > MaxName || valueLen > MaxValue || b[41] > 3 || le.Uint16(b[46:]) != 0 {
-		return 0, fmt.Errorf("%w: hold %d has a name of %d bytes, a value of %d, flags %d", ErrSnapshot, n, nameLen, valueLen, b[41])
+		return 0, fmt.Errorf("%w: hold %d has a name of %d bytes, a value of %d, flags %d", ErrSnapshot, n, nameLen,
+			valueLen, b[41])
 	}
 	both := bytes[:nameLen+valueLen]
 	if _, err := io.ReadFull(r, both); err != nil {

@@ -27,7 +27,7 @@ const (
 const (
 	maxListBytes  = 40 << 10 // a response lists no more once it has so many bytes
 	maxListed     = 512      // in one response
-	maxEventBytes = 96 << 10 // of the events that one change causes, if they are to have the value; a record ends holds until then
+	maxEventBytes = 96 << 10 // of the events of one change, if they are to have the value; a record ends holds until then
 	holdBytes     = 96       // what a hold takes besides name and value, in messages
 )
 
@@ -143,8 +143,8 @@ type Table struct {
 	builder *flatbuffers.Builder
 }
 
-// indexBits is how many bits of a deadline's id are the place of its hold; the rest is its number, which is what orders holds
-// that run out at the same time.
+// indexBits is how many bits of a deadline's id are the place of its hold; the rest is its number, which is what
+// orders holds that run out at the same time.
 const indexBits = 20
 
 // New returns an empty table.
@@ -210,8 +210,8 @@ func (t *Table) lockOf(name []byte) uint32 {
 	return id
 }
 
-// add takes a hold in: it has kind, lock, number, token, session and the rest, but its value is copied and it stands in no list.
-// Without a context it has its deadline from a snapshot.
+// add takes a hold in: it has kind, lock, number, token, session and the rest, but its value is copied and it stands
+// in no list. Without a context it has its deadline from a snapshot.
 func (t *Table) add(ctx *service.Context, x hold, value []byte) uint32 {
 	i := take(&t.holds, &t.freeHold)
 	x.value = t.blocks.Take(len(value))
