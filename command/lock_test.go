@@ -77,6 +77,14 @@ func TestLockRunHoldsALock(t *testing.T) {
 			lockstep lock acquire b --wait 200ms || test $? = 3
 			! test -e never`))
 	})
+	t.Run("with a key, or not at all", func(t *testing.T) {
+		succeeds(t, sh(`
+			lockstep transaction 'lock acquire job --ttl 30s' 'kv put job begun'
+			lockstep transaction 'lock acquire job --ttl 30s' 'kv put job twice' || test $? = 3
+			test "$(lockstep kv get job)" = begun
+			lockstep transaction 'lock acquire other --ttl 30s' 'kv cas job twice --version 0' || test $? = 3
+			lockstep lock get other | grep nobody`))
+	})
 	t.Run("released by somebody else", func(t *testing.T) {
 		out := succeeds(t, sh(`
 			lockstep lock run c -- sh -c 'sleep 100 & echo $! > child; echo $LOCKSTEP_TOKEN > token; wait' &
