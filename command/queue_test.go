@@ -28,7 +28,7 @@ func TestQueueWork(t *testing.T) {
 
 	queue("configure", "bad", "--max-attempts", "2", "--dead-letter", "dead").want(t, 0)
 	queue("put", "bad", "never").want(t, 0)
-	queue("work", "bad", "--until-empty", "--", "false").want(t, 0, "exit status 1")
+	queue("work", "bad", "--until-empty", "--retry-delay", "0s", "--", "false").want(t, 0, "exit status 1")
 	queue("stats", "bad").want(t, 0, "delivered 2", "given back 2", "dead 1")
 	queue("peek", "dead").want(t, 0, "died in bad: never")
 
@@ -46,6 +46,7 @@ func TestQueueWork(t *testing.T) {
 	}
 	queue("work", "lost", "--level", "durable", "--", "true").want(t, exitUsage, "--level")
 	queue("work", "lost").want(t, exitUsage)
+	queue("work", "lost", "--", "/nowhere/at/all").want(t, exitUsage, "/nowhere/at/all")
 
 	queue("put", "stopped", "x").want(t, 0)
 	interruptWorker(t, inLab("work", "stopped", "--", "sh", "-c", "echo begun; sleep 60"))

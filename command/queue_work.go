@@ -35,7 +35,7 @@ func queueWorkCommand(f *shellFlags) *cobra.Command {
 		Short: "Run a command for every message of a queue, one after the other",
 		Long: `Run a command for every message of a queue, one after the other. The message is its standard input; LOCKSTEP_QUEUE,
 LOCKSTEP_MESSAGE, LOCKSTEP_TOKEN and LOCKSTEP_ATTEMPT are in its environment. If it ends with exit code 0 the message is deleted,
-else it is given back. While it runs the lease is extended; when that is lost all the same the command is told to end, and
+else it is given back, to be done again after --retry-delay. While it runs the lease is extended; when that is lost all the same the command is told to end, and
 killed 5 seconds later. Messages that the command prints go where this command's go.
 
 It works until it is interrupted, or --count or --until-empty ends it. What is being worked on then is given back.
@@ -55,6 +55,9 @@ It works until it is interrupted, or --count or --until-empty ends it. What is b
 			if w.delayMs, err = millis("retry-delay", w.retryDelay); err != nil {
 				return err
 			}
+			if _, err := exec.LookPath(args[1]); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
 			if f.level != "applied" {
 				return fmt.Errorf("%w: --level: a worker waits for what is applied", errUsage)
 			}
@@ -68,7 +71,7 @@ It works until it is interrupted, or --count or --until-empty ends it. What is b
 	w.claim.register(c)
 	c.Flags().IntVar(&w.count, "count", 0, "end after so many messages; 0: never")
 	c.Flags().BoolVar(&w.untilEmpty, "until-empty", false, "end when nothing is ready")
-	c.Flags().DurationVar(&w.retryDelay, "retry-delay", 0, "what could not be done can be leased again after so long")
+	c.Flags().DurationVar(&w.retryDelay, "retry-delay", time.Second, "what could not be done can be leased again after so long")
 	return c
 }
 
