@@ -39,7 +39,7 @@ func (e *Engine) cancelOwn(account uint32, instrument Instrument, side Side, r C
 	}
 	for i := e.accounts.at[account].head; i != 0; {
 		o := &e.orders.at[i]
-		next := e.orders.link[i].nextOwn
+		next := e.orders.rest[i].nextOwn
 		if (instrument == 0 || Instrument(o.instrument) == instrument) && (side == 0 || o.side == side) {
 			e.cancelWhole(i, r)
 			n++
@@ -60,7 +60,7 @@ func (e *Engine) Replace(nowNs uint64, r *Replace) Reason {
 		return e.refuse(r.Account, r.ClientOrder, reason)
 	}
 	e.begin()
-	o, m := &e.orders.at[i], &e.orders.more[i]
+	o, m := &e.orders.at[i], &e.orders.rest[i]
 	if r.Quantity <= o.executed {
 		e.cancelWhole(i, ReducedAway)
 		return None
@@ -81,7 +81,7 @@ func larger(display, than uint64) bool { return than != 0 && (display == 0 || di
 func (e *Engine) replaceInPlace(i uint32, r *Replace, left uint64) {
 	o := &e.orders.at[i]
 	e.rename(i, r.NewClientOrder)
-	e.orders.more[i].display = r.Display
+	e.orders.rest[i].display = r.Display
 	v := e.report(EventReplaced, o)
 	v.OldClientOrder, v.Quantity, v.Left = r.ClientOrder, r.Quantity, left
 	shown := min(o.shown, left)
@@ -108,9 +108,9 @@ func (e *Engine) replaceAnew(i uint32, r *Replace, left uint64) {
 	e.delist(i)
 	e.rename(i, r.NewClientOrder)
 	o.price, o.left = r.Price, left
-	e.orders.more[i].stop, e.orders.more[i].display = r.Stop, r.Display
+	e.orders.rest[i].stop, e.orders.rest[i].display = r.Stop, r.Display
 	e.enlist(i)
-	if e.orders.link[i].heap != 0 {
+	if e.orders.rest[i].heap != 0 {
 		e.setExpiry(i)
 	}
 	at := len(e.events)

@@ -111,10 +111,10 @@ func (e *Engine) checkReplacing(r *Replace, account uint32) (uint32, Reason) {
 	if i == 0 {
 		return 0, UnknownOrder
 	}
-	o, m := &e.orders.at[i], &e.orders.more[i]
+	o, m := &e.orders.at[i], &e.orders.rest[i]
 	in := e.of(o)
 	n := New{
-		Instrument: Instrument(o.instrument), Side: o.side, Type: m.kind, TIF: e.orders.link[i].tif, PostOnly: m.postOnly,
+		Instrument: Instrument(o.instrument), Side: o.side, Type: m.kind, TIF: e.orders.rest[i].tif, PostOnly: m.postOnly,
 		Price: r.Price, Stop: r.Stop, Quantity: r.Quantity, Display: r.Display,
 	}
 	if reason := checkNumbers(&n, &in.d); reason != None {

@@ -29,7 +29,7 @@ func (e *Engine) Enter(nowNs uint64, n *New) Reason {
 	i := e.open(account, n.ClientOrder, n.Instrument, n.TIF)
 	o := &e.orders.at[i]
 	o.side, o.price, o.left = n.Side, n.Price, n.Quantity
-	e.orders.more[i] = detail{
+	e.orders.rest[i].detail = detail{
 		display: n.Display, expire: n.Expire, stop: n.Stop, kind: n.Type, self: n.SelfMatch, postOnly: n.PostOnly,
 	}
 	at := len(e.events)
@@ -43,7 +43,7 @@ func (e *Engine) Enter(nowNs uint64, n *New) Reason {
 
 // enter takes an order that is nowhere to where it belongs. The event at says what will rest or wait of it.
 func (e *Engine) enter(in *instrument, i uint32, at int, need uint64) {
-	o, m := &e.orders.at[i], &e.orders.more[i]
+	o, m := &e.orders.at[i], &e.orders.rest[i]
 	switch {
 	case m.kind >= Stop:
 		e.events[at].Left = o.left
@@ -69,7 +69,7 @@ func (e *Engine) enter(in *instrument, i uint32, at int, need uint64) {
 		e.close(i)
 	case ended != 0:
 		e.drop(i, ended)
-	case m.kind == Market || e.orders.link[i].tif == IOC:
+	case m.kind == Market || e.orders.rest[i].tif == IOC:
 		e.drop(i, Unfilled)
 	default:
 		e.events[at].Left = o.left
@@ -99,8 +99,8 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 		}
 		hidden := e.scratch[:0]
 		for i := e.shelf.levels[queue].head; i != 0; {
-			r, display := &e.orders.at[i], e.orders.more[i].display
-			i = e.orders.link[i].next
+			r, display := &e.orders.at[i], e.orders.rest[i].display
+			i = e.orders.rest[i].next
 			if looks == e.options.MaxFills {
 				return quantity - left
 			}
@@ -144,7 +144,7 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 // match executes an order that is nowhere against what it meets. It returns why what is left is to be canceled, 0 if
 // it is not.
 func (e *Engine) match(in *instrument, i uint32, bound uint32) CancelReason {
-	o, self := &e.orders.at[i], e.orders.more[i].self
+	o, self := &e.orders.at[i], e.orders.rest[i].self
 	last, looks := in.last, 0
 	var ended CancelReason
 	for o.left > 0 && ended == 0 {
@@ -208,7 +208,7 @@ func (e *Engine) execute(o *order, ri uint32, l *level) {
 		e.close(ri)
 	case r.shown == 0:
 		e.unlink(ri)
-		r.shown, e.orders.more[ri].rank = e.showing(ri), e.ticket()
+		r.shown, e.orders.rest[ri].rank = e.showing(ri), e.ticket()
 		e.append(ri, r.level)
 		e.settle(ri)
 		e.publishOrder(EventAdded, r, r.shown)

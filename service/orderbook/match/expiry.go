@@ -4,13 +4,13 @@ package match
 type expiries struct{ heap []uint32 }
 
 func (e *Engine) earlier(i, j uint32) bool {
-	a, b := e.orders.more[i].expire, e.orders.more[j].expire
+	a, b := e.orders.rest[i].expire, e.orders.rest[j].expire
 	return a < b || a == b && e.orders.at[i].number < e.orders.at[j].number
 }
 
 // setExpiry puts an order into the heap, or where it belongs now that its number is another.
 func (e *Engine) setExpiry(i uint32) {
-	o := &e.orders.link[i]
+	o := &e.orders.rest[i]
 	if o.heap == 0 {
 		e.expiries.heap = append(e.expiries.heap, i)
 		o.heap = uint32(len(e.expiries.heap))
@@ -20,8 +20,8 @@ func (e *Engine) setExpiry(i uint32) {
 
 func (e *Engine) clearExpiry(i uint32) {
 	h := e.expiries.heap
-	at, last := int(e.orders.link[i].heap-1), len(h)-1
-	e.orders.link[i].heap = 0
+	at, last := int(e.orders.rest[i].heap-1), len(h)-1
+	e.orders.rest[i].heap = 0
 	moved := h[last]
 	e.expiries.heap = h[:last]
 	if at != last {
@@ -36,7 +36,7 @@ func (e *Engine) settleExpiry(at int) {
 	i := h[at]
 	for at > 0 && e.earlier(i, h[(at-1)/2]) {
 		h[at] = h[(at-1)/2]
-		e.orders.link[h[at]].heap = uint32(at + 1)
+		e.orders.rest[h[at]].heap = uint32(at + 1)
 		at = (at - 1) / 2
 	}
 	for {
@@ -51,11 +51,11 @@ func (e *Engine) settleExpiry(at int) {
 			break
 		}
 		h[at] = h[child]
-		e.orders.link[h[at]].heap = uint32(at + 1)
+		e.orders.rest[h[at]].heap = uint32(at + 1)
 		at = child
 	}
 	h[at] = i
-	e.orders.link[i].heap = uint32(at + 1)
+	e.orders.rest[i].heap = uint32(at + 1)
 }
 
 // NextExpiry is the earliest Expire of all open orders.
@@ -63,7 +63,7 @@ func (e *Engine) NextExpiry() (atNs uint64, ok bool) {
 	if len(e.expiries.heap) == 0 {
 		return 0, false
 	}
-	return e.orders.more[e.expiries.heap[0]].expire, true
+	return e.orders.rest[e.expiries.heap[0]].expire, true
 }
 
 // Expire cancels GTD orders whose Expire is at or before nowNs, by (Expire, order number), at most budget of them, and

@@ -61,12 +61,12 @@ func (e *Engine) OpenOrders(dst []Open, id Account) []Open {
 	if account == 0 {
 		return dst
 	}
-	for i := e.accounts.at[account].head; i != 0; i = e.orders.link[i].nextOwn {
-		o, m := &e.orders.at[i], &e.orders.more[i]
+	for i := e.accounts.at[account].head; i != 0; i = e.orders.rest[i].nextOwn {
+		o, m := &e.orders.at[i], &e.orders.rest[i]
 		dst = append(dst, Open{
 			New: New{
 				Account: id, ClientOrder: o.client, Instrument: Instrument(o.instrument),
-				Side: o.side, Type: m.kind, TIF: e.orders.link[i].tif, SelfMatch: m.self, PostOnly: m.postOnly,
+				Side: o.side, Type: m.kind, TIF: e.orders.rest[i].tif, SelfMatch: m.self, PostOnly: m.postOnly,
 				Price: o.price, Stop: m.stop, Quantity: o.executed + o.left, Display: m.display, Expire: m.expire,
 			},
 			Order: o.number, Executed: o.executed, Left: o.left, Shown: o.shown,

@@ -11,8 +11,8 @@ const (
 	elected              // in the queue of the elected
 )
 
-// order is what executing and cancelling need of an open order: a cache line. The rest of it is in a link and a detail, in
-// arrays of their own: who cancels an order touches the links of its neighbours too, and they are to be near one another.
+// order is what most of executing and cancelling needs of an open order: a cache line. The rest of it is another, with the
+// links, of which who cancels an order touches those of its neighbours too.
 type order struct {
 	number     uint64
 	left       uint64
@@ -28,7 +28,7 @@ type order struct {
 	place      place
 }
 
-// link is how an order hangs together with others: half a cache line.
+// link is how an order hangs together with others.
 type link struct {
 	next, prev         uint32 // in its queue
 	nextOwn, prevOwn   uint32 // in its account's list, newest first
@@ -48,11 +48,16 @@ type detail struct {
 	postOnly bool
 }
 
+// rest is the second cache line of an order.
+type rest struct {
+	link
+	detail
+}
+
 // orders are all open orders, and the table that finds them by account and client order id.
 type orders struct {
 	at    []order // [0] is not used
-	link  []link
-	more  []detail
+	rest  []rest
 	free  uint32 // of those that were given back: a list through next
 	fresh uint32 // the first that was never in use
 	used  int
@@ -66,7 +71,7 @@ func newOrders(n int) orders {
 		size *= 2
 	}
 	return orders{
-		at: make([]order, n+1), link: make([]link, n+1), more: make([]detail, n+1), fresh: 1,
+		at: make([]order, n+1), rest: make([]rest, n+1), fresh: 1,
 		table: make([]uint64, size), mask: uint32(size - 1),
 	}
 }
@@ -99,17 +104,17 @@ func (p *orders) take(account uint32, client ClientOrder) uint32 {
 		i = p.fresh
 		p.fresh++
 	} else {
-		p.free = p.link[i].next
+		p.free = p.rest[i].next
 	}
 	p.used++
-	p.at[i], p.link[i], p.more[i] = order{account: account, client: client}, link{}, detail{}
+	p.at[i], p.rest[i] = order{account: account, client: client}, rest{}
 	p.name(i)
 	return i
 }
 
 func (p *orders) give(i uint32) {
 	p.unname(i)
-	p.link[i].next, p.free = p.free, i
+	p.rest[i].next, p.free = p.free, i
 	p.used--
 }
 
@@ -143,9 +148,9 @@ func (p *orders) unname(i uint32) {
 // hashOf covers all that an order does from now on depends on. Numbers that somebody chose are each put together with
 // the order's own, so that none of them hides another.
 func (e *Engine) hashOf(i uint32) uint64 {
-	o, m := &e.orders.at[i], &e.orders.more[i]
+	o, m := &e.orders.at[i], &e.orders.rest[i]
 	kinds := uint64(o.instrument)<<48 | uint64(o.side)<<40 | uint64(o.place)<<32 |
-		uint64(m.kind)<<24 | uint64(e.orders.link[i].tif)<<16 | uint64(m.self)<<8 | bit(m.postOnly)
+		uint64(m.kind)<<24 | uint64(e.orders.rest[i].tif)<<16 | uint64(m.self)<<8 | bit(m.postOnly)
 	h := fold(o.number^salts[0], m.rank^salts[1]) ^ fold(o.left^salts[2], o.shown^salts[3]) ^
 		fold(o.executed^salts[4], m.display^salts[5]) ^
 		fold((uint64(o.price)<<32|uint64(m.stop))^salts[6], kinds^salts[7]) ^

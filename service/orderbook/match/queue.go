@@ -8,7 +8,7 @@ func (e *Engine) open(account uint32, client ClientOrder, id Instrument, tif Tim
 	i := e.orders.take(account, client)
 	o := &e.orders.at[i]
 	o.instrument = uint16(id)
-	e.orders.link[i].tif = tif
+	e.orders.rest[i].tif = tif
 	e.accounts.at[account].open++
 	e.enlist(i)
 	if e.accounts.at[account].idle != 0 {
@@ -19,7 +19,7 @@ func (e *Engine) open(account uint32, client ClientOrder, id Instrument, tif Tim
 
 // enlist gives an order the next number and puts it where the highest number is in its lists.
 func (e *Engine) enlist(i uint32) {
-	o, links := &e.orders.at[i], e.orders.link
+	o, links := &e.orders.at[i], e.orders.rest
 	k := &links[i]
 	e.number++
 	o.number = e.number
@@ -49,7 +49,7 @@ func openList(t TimeInForce) int {
 
 // delist takes an order out of its lists.
 func (e *Engine) delist(i uint32) {
-	o, links := &e.orders.at[i], e.orders.link
+	o, links := &e.orders.at[i], e.orders.rest
 	k := &links[i]
 	if k.prevOwn != 0 {
 		links[k.prevOwn].nextOwn = k.nextOwn
@@ -75,7 +75,7 @@ func (e *Engine) delist(i uint32) {
 // close ends an order that is nowhere.
 func (e *Engine) close(i uint32) {
 	account := e.orders.at[i].account
-	if e.orders.link[i].heap != 0 {
+	if e.orders.rest[i].heap != 0 {
 		e.clearExpiry(i)
 	}
 	e.delist(i)
@@ -89,11 +89,11 @@ func (e *Engine) close(i uint32) {
 // join puts an order that is nowhere at the end of a queue.
 func (e *Engine) join(i uint32, p place, queue uint32) {
 	o := &e.orders.at[i]
-	o.place, e.orders.more[i].rank = p, e.ticket()
+	o.place, e.orders.rest[i].rank = p, e.ticket()
 	if p == resting {
 		o.shown = e.showing(i)
 	}
-	if k := &e.orders.link[i]; k.tif == GTD && k.heap == 0 {
+	if k := &e.orders.rest[i]; k.tif == GTD && k.heap == 0 {
 		e.setExpiry(i)
 	}
 	e.append(i, queue)
@@ -103,7 +103,7 @@ func (e *Engine) join(i uint32, p place, queue uint32) {
 // showing is what an order shows when it shows anew.
 func (e *Engine) showing(i uint32) uint64 {
 	left := e.orders.at[i].left
-	if display := e.orders.more[i].display; display != 0 {
+	if display := e.orders.rest[i].display; display != 0 {
 		return min(display, left)
 	}
 	return left
@@ -112,9 +112,9 @@ func (e *Engine) showing(i uint32) uint64 {
 // append links an order to the end of a queue.
 func (e *Engine) append(i, queue uint32) {
 	o, l := &e.orders.at[i], &e.shelf.levels[queue]
-	o.level, e.orders.link[i].prev, e.orders.link[i].next = queue, l.tail, 0
+	o.level, e.orders.rest[i].prev, e.orders.rest[i].next = queue, l.tail, 0
 	if l.tail != 0 {
-		e.orders.link[l.tail].next = i
+		e.orders.rest[l.tail].next = i
 	} else {
 		l.head = i
 	}
@@ -126,7 +126,7 @@ func (e *Engine) append(i, queue uint32) {
 
 // unlink takes an order out of its queue.
 func (e *Engine) unlink(i uint32) *level {
-	o, links := &e.orders.at[i], e.orders.link
+	o, links := &e.orders.at[i], e.orders.rest
 	k, l := &links[i], &e.shelf.levels[o.level]
 	if k.prev != 0 {
 		links[k.prev].next = k.next
@@ -154,7 +154,7 @@ func (e *Engine) part(i uint32) {
 		case resting:
 			e.clearQueue(e.of(o), o.side, o.price, o.level)
 		case stopped:
-			e.shelf.remove(e.of(o).stops(o.side), e.orders.more[i].stop)
+			e.shelf.remove(e.of(o).stops(o.side), e.orders.rest[i].stop)
 		}
 	}
 	o.place, o.shown = nowhere, 0

@@ -122,7 +122,7 @@ func (e *Engine) readInstrument(g *glass, all []uint32) []uint32 {
 	e.settleInstrument(in)
 	for at := first + 1; at < len(all); at++ {
 		i, j := all[at-1], all[at]
-		a, b := openList(e.orders.link[i].tif), openList(e.orders.link[j].tif)
+		a, b := openList(e.orders.rest[i].tif), openList(e.orders.rest[j].tif)
 		g.must(a < b || a == b && e.orders.at[i].number < e.orders.at[j].number, "order %d after %d",
 			e.orders.at[j].number, e.orders.at[i].number)
 	}
@@ -185,7 +185,7 @@ func (e *Engine) readOrder(g *glass, in *instrument, all []uint32) []uint32 {
 		return all
 	}
 	i := e.orders.take(o.account, o.client)
-	e.orders.at[i], e.orders.more[i], e.orders.link[i].tif = o, m, tif
+	e.orders.at[i], e.orders.rest[i] = o, rest{link{tif: tif}, m}
 	return append(all, i)
 }
 
@@ -228,12 +228,12 @@ func (e *Engine) relate(g *glass, all []uint32) {
 		e.number = at[i].number - 1
 		e.enlist(i)
 		e.accounts.at[at[i].account].open++
-		if e.orders.link[i].tif == GTD {
+		if e.orders.rest[i].tif == GTD {
 			e.setExpiry(i)
 		}
 	}
 	e.number = number
-	more := e.orders.more
+	more := e.orders.rest
 	slices.SortFunc(all, func(i, j uint32) int { return cmp.Compare(more[i].rank, more[j].rank) })
 	for n, i := range all {
 		g.must(n == 0 || more[all[n-1]].rank < more[i].rank, "two orders of rank %d", more[i].rank)
@@ -261,7 +261,7 @@ func (e *Engine) queueOf(i uint32) uint32 {
 	case resting:
 		return e.queue(in, o.side, o.price)
 	case stopped:
-		return e.shelf.add(in.stops(o.side), e.orders.more[i].stop)
+		return e.shelf.add(in.stops(o.side), e.orders.rest[i].stop)
 	case waiting:
 		return in.waitingQueue(o.side)
 	}

@@ -146,15 +146,15 @@ func writeInstrument(p *pen, in *instrument) {
 func (e *Engine) writeOrders(p *pen, in *instrument) {
 	var n uint64
 	for l := range in.open {
-		for i := in.open[l].head; i != 0; i = e.orders.link[i].nextOpen {
+		for i := in.open[l].head; i != 0; i = e.orders.rest[i].nextOpen {
 			n++
 		}
 	}
 	p.u64(n)
 	p.done(8)
 	for l := range in.open {
-		for i := in.open[l].head; i != 0 && p.err == nil; i = e.orders.link[i].nextOpen {
-			o, m := &e.orders.at[i], &e.orders.more[i]
+		for i := in.open[l].head; i != 0 && p.err == nil; i = e.orders.rest[i].nextOpen {
+			o, m := &e.orders.at[i], &e.orders.rest[i]
 			for _, v := range [...]uint64{
 				o.number, uint64(e.accounts.at[o.account].id), uint64(o.client), o.left, o.executed,
 				o.shown, m.display, m.expire, m.rank,
@@ -164,7 +164,7 @@ func (e *Engine) writeOrders(p *pen, in *instrument) {
 			p.u32(o.price)
 			p.u32(m.stop)
 			for _, v := range [...]uint8{
-				uint8(o.side), uint8(m.kind), uint8(e.orders.link[i].tif), uint8(m.self), uint8(bit(m.postOnly)), uint8(o.place),
+				uint8(o.side), uint8(m.kind), uint8(e.orders.rest[i].tif), uint8(m.self), uint8(bit(m.postOnly)), uint8(o.place),
 			} {
 				p.u8(v)
 			}

@@ -66,7 +66,7 @@ func (e *Engine) elect(in *instrument) bool {
 
 // trigger lets an elected stop enter as what it becomes.
 func (e *Engine) trigger(in *instrument, i uint32) {
-	o, m := &e.orders.at[i], &e.orders.more[i]
+	o, m := &e.orders.at[i], &e.orders.rest[i]
 	e.part(i)
 	at := len(e.events)
 	e.report(EventTriggered, o).Left = 0
