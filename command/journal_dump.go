@@ -24,12 +24,12 @@ schema, the cluster's own records by theirs; other payloads are base64, with the
 both ends belong to the range. If the journal is damaged behind the last record: exit code 1.
 
 With --outputs the journal is run through the services of this build, as replay does, and each record shows the responses
-that it caused, to whichever session, those of the order book decoded.`,
+that it caused, to whichever session, those of the order book decoded. It is what 'lockstep order audit' reads.`,
 		Example: `  lockstep journal dump /var/lib/lockstep | jq -c 'select(.order) | [.time, .session, .order]'
   lockstep journal dump /var/lib/lockstep --from 2026-01-02T15:00:00Z --to 2026-01-02T15:01:00Z --service orderbook
   lockstep journal dump /var/lib/lockstep --kind term --kind config
   lockstep journal dump /var/lib/lockstep --from seq:1000 --count 10
-  lockstep journal dump /var/lib/lockstep --outputs --from seq:1000 --count 10`,
+  lockstep journal dump /var/lib/lockstep --outputs | lockstep order audit -`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: onDir(func(c *cobra.Command, dir string) error {
 			s, err := f.selection()

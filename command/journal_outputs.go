@@ -34,7 +34,7 @@ func printOutputs(c *cobra.Command, dir string, s *inspect.Selection) error {
 	}
 	run := outputsRun{end: end.Position}
 	run.player, err = replay.New(replay.Options{FS: vfs.Real{}, Dir: dir, End: end.Position, FromStart: true,
-		Services: productionServices, Output: run.output})
+		Services: productionServices, Output: run.output, Lost: run.output, Closed: run.closed})
 	if err != nil {
 		return err
 	}
@@ -71,10 +71,16 @@ func (r *outputsRun) encode(w io.Writer) {
 
 // output keeps a response for the record that caused it.
 func (r *outputsRun) output(head *service.Egress, payload []byte) {
-	if head.Position != r.at {
-		r.at, r.outputs = head.Position, r.outputs[:0]
+	r.keep(head.Position, inspect.ViewOutput(head, payload))
+}
+
+func (r *outputsRun) closed(head *service.Egress) { r.keep(head.Position, inspect.ViewClosed(head)) }
+
+func (r *outputsRun) keep(at wire.Position, o inspect.Output) {
+	if at != r.at {
+		r.at, r.outputs = at, r.outputs[:0]
 	}
-	r.outputs = append(r.outputs, inspect.ViewOutput(head, payload))
+	r.outputs = append(r.outputs, o)
 }
 
 func (r *outputsRun) print(rec *wire.Record, payload []byte) error {

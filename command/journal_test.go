@@ -136,6 +136,32 @@ func TestJournalCommandsExitAsDocumented(t *testing.T) {
 	run(0, "journal diff RESTORED GOOD", "is a prefix of")
 }
 
+// TestAuditOfADump: what the book told the clients of a journal adds up, and a dump that was tampered with does not.
+func TestAuditOfADump(t *testing.T) {
+	l := journalOf(t, 1, 3000, 9)
+	dump := lockstep(t, "journal", "dump", l.Dir, "--outputs")
+	dump.want(t, 0, `"kind":"executed"`)
+	file := filepath.Join(t.TempDir(), "dump.json")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(dump.out)
+	lockstep(t, "order", "audit", file).want(t, 0, "3005 records", "executions", "everything adds up")
+	lines := strings.SplitAfter(dump.out, "\n")
+	put(strings.Join(append(lines[:1000:1000], lines[1001:]...), ""))
+	lockstep(t, "order", "audit", file).want(t, 1, "record 1002: it follows record 1000", "not add up")
+	price := regexp.MustCompile(`("kind":"executed"[^}]*"price":)(\d+)`)
+	at := price.FindStringSubmatchIndex(dump.out)
+	put(dump.out[:at[3]] + "1" + dump.out[at[4]:])
+	lockstep(t, "order", "audit", file).want(t, 1, "execution 1 ", "not add up")
+	put("something else")
+	lockstep(t, "order", "audit", file).want(t, 2, "not the output of")
+	lockstep(t, "order", "audit", file+".none").want(t, 2, "no such file")
+}
+
 // TestReplayStopsWhereTheHashIs: what a replay prints at a place is found again by --until-hash, at the first place
 // that has it.
 func TestReplayStopsWhereTheHashIs(t *testing.T) {

@@ -54,7 +54,7 @@ Nobody is asked for a permission: whoever reaches the cluster may act for any ac
 		return s.send(ctx, service.OrderBook,
 			encodeOrder(&orderbook.Request{Command: orderbook.Login, Account: match.Account(account), Stay: stay}))
 	}
-	parent.AddCommand(orderSessionCommand(&f), orderInstrumentsCommand(&f))
+	parent.AddCommand(orderSessionCommand(&f), orderInstrumentsCommand(&f), orderAuditCommand())
 	return parent
 }
 

@@ -37,16 +37,17 @@ func serviceCommands() (list []*cobra.Command) {
 }
 
 // TestServiceExamplesRun has a shell run what the help of every subcommand of a service gives as its example, as it stands
-// there, where a client of a lab is. In an example that shows how something is refused, `|| test $? = 3` says so.
+// there, where a client of a lab is; /var/lib/lockstep is the directory of one of its nodes. In an example that shows how something is refused, `|| test $? = 3` says so.
 func TestServiceExamplesRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a cluster of real processes for seconds")
 	}
-	runtime, _ := upLab(t, "--nodes", "3", "--transport", "udp")
+	runtime, dir := upLab(t, "--nodes", "3", "--transport", "udp")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	here := strings.NewReplacer("lockstep lab exec -- ", "", "/var/lib/lockstep", filepath.Join(dir, "node1"))
 	bin := t.TempDir()
 	script := fmt.Sprintf("#!/bin/sh\n%s=1 exec %s \"$@\"\n", asLockstep, self)
 	if err := os.WriteFile(filepath.Join(bin, "lockstep"), []byte(script), 0o755); err != nil {
@@ -59,7 +60,7 @@ func TestServiceExamplesRun(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			text := "set -e\n" + strings.ReplaceAll(c.Example, "lockstep lab exec -- ", "")
+			text := "set -e\n" + here.Replace(c.Example)
 			cmd := exec.CommandContext(ctx, self, "lab", "exec", "--runtime", runtime, "--", "sh", "-c", text)
 			cmd.Env = append(os.Environ(), asLockstep+"=1", "PATH="+bin+":"+os.Getenv("PATH"))
 			cmd.Dir = t.TempDir()

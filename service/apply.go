@@ -47,7 +47,7 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 		return false, d.haltUnknown(r)
 	}
 	d.settle(r)
-	if (d.o.OnOutput != nil || d.o.OnLost != nil) && r.Position >= d.quiet {
+	if (d.o.OnOutput != nil || d.o.OnLost != nil || d.o.OnClosed != nil) && r.Position >= d.quiet {
 		d.tellOutputs()
 	}
 	d.meters.timers.Set(uint64(d.timers.Len()))
@@ -292,14 +292,17 @@ func (d *Driver) settle(r *wire.Record) {
 	}
 }
 
-// tellOutputs tells of the responses that the record caused.
+// tellOutputs tells of the responses that the record caused, and of the sessions that it closed.
 func (d *Driver) tellOutputs() {
 	for i := range d.stage.items {
 		switch it := &d.stage.items[i]; {
 		case it.head.Kind == EgressResponse && d.o.OnOutput != nil:
 			d.o.OnOutput(&it.head, d.stage.payload(it))
 		case it.head.Kind == 0 && d.o.OnLost != nil:
+			it.head.Sequence, it.head.Position, it.head.Timestamp = d.record.Sequence, d.record.Position, d.record.Timestamp
 			d.o.OnLost(&it.head, d.stage.payload(it))
+		case it.head.Kind == EgressClosed && d.o.OnClosed != nil:
+			d.o.OnClosed(&it.head)
 		}
 	}
 }

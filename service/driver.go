@@ -36,6 +36,8 @@ type Options struct {
 	// OnLost is told, in between, of the responses that go nowhere: their sessions are not open, or closed by this record. Of
 	// the header Service and Session count. nil: nobody is.
 	OnLost func(head *Egress, payload []byte)
+	// OnClosed is told, in between, of the sessions that end, or are refused when they open. nil: nobody is.
+	OnClosed func(head *Egress)
 	// Sink takes the snapshots that the log asks for. nil: this node takes none.
 	Sink Sink
 	// Base opens the newest snapshot at or below a position, for the driver to begin from; nil and no error: it begins

@@ -21,7 +21,7 @@ func TestFlowsReachEverything(t *testing.T) {
 				continue
 			}
 			model.Reset()
-			r := op.apply(model)
+			r := op.Apply(model)
 			if op.Kind != OpExpire {
 				for _, reason := range r {
 					reasons[min(reason, 255)]++
@@ -64,7 +64,7 @@ func TestModelKeepsQuantities(t *testing.T) {
 		for step := range 5000 {
 			op := flow.Next()
 			model.Reset()
-			op.apply(model)
+			op.Apply(model)
 			for _, e := range model.Events() {
 				if e.Kind == match.EventExecuted {
 					sides[e.Execution]++

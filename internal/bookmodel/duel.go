@@ -53,7 +53,7 @@ func (d *Duel) Step(op *Op) string {
 	if hashed {
 		model = d.model.Hash()
 	}
-	if got, want := op.apply(d.engine), op.apply(d.model); got != want {
+	if got, want := op.Apply(d.engine), op.Apply(d.model); got != want {
 		return fmt.Sprintf("it returns %v, not %v", got, want)
 	}
 	same := d.engine.Hash() == engine

@@ -95,11 +95,11 @@ func fields(v any) string {
 	return "{" + strings.Join(kept, " ") + "}"
 }
 
-// result is what a call returns.
-type result [4]uint64
+// Result is what a call returns.
+type Result [4]uint64
 
-// apply makes the call.
-func (o *Op) apply(b match.Book) (r result) {
+// Apply makes the call, and returns what it returns.
+func (o *Op) Apply(b match.Book) (r Result) {
 	switch o.Kind {
 	case OpEnter:
 		r[0] = uint64(b.Enter(o.Now, &o.New))

@@ -61,6 +61,8 @@ var edges = map[string][]string{
 
 	// An order book to compare with; imported by tests.
 	"internal/bookmodel": {"service/orderbook/match"},
+	// Reads a dump, and knows nothing of the book.
+	"internal/bookaudit": {},
 
 	"internal/lint":      {},
 	"internal/system":    {},
@@ -103,7 +105,7 @@ var edges = map[string][]string{
 
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep":     {"command"},
-	"command": {"internal/archive", "internal/counters", "internal/inspect", "internal/replay",
+	"command": {"internal/archive", "internal/bookaudit", "internal/counters", "internal/inspect", "internal/replay",
 		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/kv", "service/lock",
 		"service/orderbook", "service/orderbook/fb", "service/orderbook/match",

@@ -82,8 +82,10 @@ type Options struct {
 	// Output is told of every response that the records applied cause, in order. The payload is good during the call. nil:
 	// nobody is.
 	Output func(head *service.Egress, payload []byte)
-	// Lost is told, in between, of the responses that go nowhere. nil: nobody is.
+	// Lost is told, between those, of responses that went nowhere: to sessions that are over, or to nobody. nil: nobody is.
 	Lost func(head *service.Egress, payload []byte)
+	// Closed is told, between those, of sessions that end or are refused. nil: nobody is.
+	Closed func(head *service.Egress)
 }
 
 // New returns a player of the log that o describes. ErrNoBeginning when it can begin nowhere.
@@ -163,7 +165,7 @@ func (p *Player) begin(o *Options, base *snapshot.Manifest, limits service.Limit
 	p.bases.begun = false
 	p.driver, err = service.NewDriver(service.Options{
 		Ring: ring, Source: &p.source, Progress: p.progress, Services: list, Fresh: o.Services, Base: p.bases.open,
-		Limits: limits, Batch: 1, OnOutput: o.Output, OnLost: o.Lost,
+		Limits: limits, Batch: 1, OnOutput: o.Output, OnLost: o.Lost, OnClosed: o.Closed,
 		Commands: ringbuf.NewSPSC(make([]service.Command, commandSlots)),
 		Egress:   ringbuf.NewMessageRing(make([]byte, egressBytes)),
 	})
