@@ -290,3 +290,26 @@ func restored(t *rapid.T, g *rig, o kv.Options) *kv.Store {
 	}
 	return s
 }
+
+// TestLayoutDoesNotMatter has a store, and one restored from it in the middle, go on with the same requests: they
+// cannot be told apart, however differently the two came about.
+func TestLayoutDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		o := kv.Options{MaxKeys: 10, MaxBytes: 50000, MaxWatches: 4}
+		m := &model{options: o, keys: map[string]held{}, watches: map[watched]bool{}}
+		g := newRig(t, o)
+		twin := newRig(t, o)
+		for i := range rapid.IntRange(1, 60).Draw(rt, "requests") {
+			if i%20 == 10 {
+				twin.store, twin.sequence = restored(rt, g, o), g.sequence
+			}
+			session, q := wire.SessionID(rapid.IntRange(1, 3).Draw(rt, "session")), drawRequest(rt, m)
+			one, two := g.apply(rt, session, q), twin.apply(rt, session, q)
+			if i >= 10 && (!slices.EqualFunc(one, two, func(a, b sent) bool { return say(a) == say(b) }) ||
+				g.store.Hash() != twin.store.Hash() || !bytes.Equal(g.snapshot(rt), twin.snapshot(rt))) {
+				rt.Fatalf("%v of session %d: they differ", q, session)
+			}
+			m.apply(session, q, g.sequence)
+		}
+	})
+}

@@ -104,6 +104,7 @@ func New(o Options) (*Store, error) {
 }
 
 func (s *Store) clear() {
+	clear(s.entries) // nothing of what was is to be kept
 	s.entries, s.free = append(s.entries[:0], entry{}), s.free[:0]
 	s.tree.Reset()
 	s.watches.Reset()

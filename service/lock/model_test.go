@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lockstep/service"
 	"lockstep/service/lock"
 	"lockstep/service/lock/fb"
 	"lockstep/wire"
@@ -423,4 +424,43 @@ func restored(t fataler, g *rig, o lock.Options) *lock.Table {
 		t.Fatalf("hash %x, restored %x; snapshots equal: %v", g.table.Hash(), x.Hash(), bytes.Equal(b, again))
 	}
 	return x
+}
+
+// TestLayoutDoesNotMatter has a table, and one restored from it in the middle, go on with the same records: they cannot
+// be told apart, however differently the two came about.
+func TestLayoutDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := lock.Options{MaxHolds: 10, MaxSession: 6, MaxWaiting: 3, MaxAnnounced: 3, MaxSubscriptions: 4}
+		m := &model{options: o, hears: map[subscription]bool{}}
+		g, twin := newRig(t, o), newRig(t, o)
+		for i := range rapid.IntRange(1, 60).Draw(t, "records") {
+			if i%20 == 10 {
+				twin.table, twin.sequence, twin.now = restored(t, g, o), g.sequence, g.now
+				twin.ctx = service.NewContext()
+				if x, ok := g.ctx.Timers().First(); ok {
+					twin.ctx.Timers().Set(x) // the driver has a snapshot of these
+				}
+			}
+			session := wire.SessionID(rapid.IntRange(1, 3).Draw(t, "session"))
+			pass := uint64(rapid.IntRange(0, 12).Draw(t, "ms")) * ms
+			var one, two []sent
+			if rapid.IntRange(0, 19).Draw(t, "end") == 0 {
+				one, two = g.end(t, session), twin.end(t, session)
+				m.sequence, m.now = g.sequence, g.now
+				m.end(session)
+			} else {
+				q := drawRequest(t, m)
+				one, two = g.apply(t, session, q), twin.apply(t, session, q)
+				m.sequence, m.now = g.sequence, g.now
+				m.apply(session, q)
+			}
+			one, two = append(one, g.pass(t, pass)...), append(two, twin.pass(t, pass)...)
+			m.sequence, m.now = g.sequence, g.now
+			m.timer()
+			if i >= 10 && (!slices.Equal(words(one), words(two)) || g.table.Hash() != twin.table.Hash() ||
+				!bytes.Equal(g.snapshot(t), twin.snapshot(t))) {
+				t.Fatalf("they differ:\n%s\n%s", strings.Join(words(one), "\n"), strings.Join(words(two), "\n"))
+			}
+		}
+	})
 }

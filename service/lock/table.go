@@ -163,6 +163,8 @@ func New(o Options) (*Table, error) {
 }
 
 func (t *Table) clear() {
+	clear(t.holds) // nothing of what was is to be kept
+	clear(t.locks)
 	t.holds, t.locks, t.owners = append(t.holds[:0], hold{}), append(t.locks[:0], lock{}), append(t.owners[:0], owner{})
 	t.freeHold, t.freeLock, t.freeOwner = t.freeHold[:0], t.freeLock[:0], t.freeOwner[:0]
 	t.all = list{}
