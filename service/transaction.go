@@ -15,7 +15,8 @@ type Checker interface {
 	Service
 	// Check says what Apply of the same message would refuse, without any effect: nothing may change, no response be
 	// given, no timer be set. nil: Apply, called with the same record before anything else happens to this service, does
-	// what the message asks for. Else the very response that Apply would give; it is good until the service's next call.
+	// what the message asks for. Else the very response that Apply would give, or one that says that this is not to be had in a
+	// transaction: to wait for a lock, say. It is good until the service's next call.
 	//
 	// r is the transaction's record: its session, its stamps; its service is Transaction. Whoever sets a timer of the
 	// driver's in Apply makes sure of it here by Context.ReserveTimer; Deadlines always have room for theirs.
