@@ -28,8 +28,9 @@ func transactionCommand() *cobra.Command {
 behind lockstep to send that command alone, without the flags that say where the cluster is. At most one for each service, and
 at most 8. Each service checks its own first; if one refuses, nothing is done, and what it would have answered is printed.
 ` + shellExits,
-		Example: `  lockstep transaction "queue put jobs 'resize picture 7'" 'timer start remind --after 1h --replace'`,
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Example: `  lockstep transaction 'lock acquire stock --ttl 10s' 'queue put jobs pack' 'order new --side buy --price 100 --quantity 5'
+  lockstep transaction 'kv put owner me' 'order cancel --client-order 9' || test $? = 3   # no such order: nothing is put`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			payload, err := encodeTransaction(args)
 			if err != nil {

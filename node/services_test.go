@@ -23,3 +23,33 @@ func TestAppliedSaysWhenTheServiceHasMoved(t *testing.T) {
 		t.Errorf("%v allocations", allocs)
 	}
 }
+
+// TestServicesHaveTheirNamesAndSayHowFullTheyAre: status, transactions and the documents count on it.
+func TestServicesHaveTheirNamesAndSayHowFullTheyAre(t *testing.T) {
+	services, err := NewServices(MachineLimits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for number := service.Echo; number < service.FirstOwn; number++ {
+		s := services[number]
+		if number == service.Transaction {
+			if s != nil {
+				t.Errorf("number %d is the driver's own", number)
+			}
+			continue
+		}
+		if s.Name() != service.NameOf(number) {
+			t.Errorf("service %d is %q, and is called %q", number, s.Name(), service.NameOf(number))
+		}
+		sized, ok := s.(service.Sized)
+		if _, checks := s.(service.Checker); number == service.Echo || ok && checks {
+			if ok {
+				if used, limit := sized.Memory(); used >= limit {
+					t.Errorf("%s: new, it holds %d of %d", s.Name(), used, limit)
+				}
+			}
+			continue
+		}
+		t.Errorf("%s does not say how full it is, or takes no part in transactions", s.Name())
+	}
+}
