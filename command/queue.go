@@ -18,7 +18,8 @@ import (
 // queueShell is work queues as the shell knows them.
 func queueShell() *shellService {
 	return &shellService{number: service.Queue, name: "queue", print: printQueueAnswer, verbs: []func() shellVerb{
-		queuePutVerb, queueLeaseVerb, queueExtendVerb, queueDeleteVerb, queueReleaseVerb, queueConfigureVerb, queueRemoveVerb,
+		queuePutVerb, queueLeaseVerb, queueExtendVerb, queueDeleteVerb, queueReleaseVerb, queueConfigureVerb,
+		queueRemoveVerb,
 		queueStatsVerb, queueListVerb, queuePeekVerb,
 	}}
 }
@@ -28,8 +29,8 @@ func queueCommand() *cobra.Command {
 	parent := shellGroup(queueShell(), &f, &cobra.Command{
 		Use:   "queue",
 		Short: "Put work into queues, and do it",
-		Long: `Put work into queues by name, and do it. What is leased comes to somebody else when the lease is over, unless it was
-deleted before: a message is not lost with who works on it. queue work runs a command for each message.`,
+		Long: `Put work into queues by name, and do it. What is leased comes to somebody else when the lease is over,
+unless it was deleted before: a message is not lost with who works on it. queue work runs a command for each message.`,
 		Example: `  lockstep queue put mail 'to: somebody'
   lockstep queue work mail --count 1 -- cat`,
 	})
@@ -37,7 +38,8 @@ deleted before: a message is not lost with who works on it. queue work runs a co
 	return parent
 }
 
-// queueVerb is a subcommand that sends a request. fill takes what stands behind the arguments that are names and numbers.
+// queueVerb is a subcommand that sends a request. fill takes what stands behind the arguments that are names and
+// numbers.
 func queueVerb(c *cobra.Command, q *queue.Request, fill func(args []string) error) shellVerb {
 	return shellVerb{command: c, encode: func(args []string) ([]byte, error) {
 		if len(args) > 0 {
@@ -140,8 +142,8 @@ func queueLeaseVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "lease QUEUE",
 		Short: "Lease the oldest messages that are ready",
-		Long: `Lease the oldest messages that are ready. Each is printed with id and token, which extend, delete and release want. Whoever
-has not deleted a message when its lease is over has lost it to somebody else.`,
+		Long: `Lease the oldest messages that are ready. Each is printed with id and token, which extend, delete and
+release want. Whoever has not deleted a message when its lease is over has lost it to somebody else.`,
 		Example: `  lockstep queue put jobs one
   lockstep queue lease jobs --lease 1m --wait 5s`,
 		Args: cobra.ExactArgs(1),

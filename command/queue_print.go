@@ -129,7 +129,8 @@ func printLeased(w io.Writer, r *queue.Response) {
 func printMessages(w io.Writer, r *queue.Response) {
 	for i := range r.Messages {
 		m := &r.Messages[i]
-		fmt.Fprintf(w, "message %d token %d %s, attempts %d", m.ID, m.Token, strings.ToLower(m.State.String()), m.Attempts)
+		fmt.Fprintf(w, "message %d token %d %s, attempts %d", m.ID, m.Token, strings.ToLower(m.State.String()),
+			m.Attempts)
 		if m.Until != 0 {
 			fmt.Fprintf(w, ", until %s", stamp(m.Until))
 		}
@@ -157,8 +158,8 @@ func printCounts(w io.Writer, r *queue.Response) {
   ready %d, delayed %d, leased %d, requests that wait %d, dedup keys %d
   since it began: put %d, duplicates %d, delivered %d, deleted %d, given back %d, leases over %d, dead %d, late %d
   attempts %s, dead messages %s, leases %dms, dedup keys for %dms
-`, r.Queue, c.Ready, c.Delayed, c.Leased, c.Waiting, c.Keys, c.Put, c.Duplicates, c.Delivered, c.Deleted, c.Released, c.Expired,
-		c.Dead, c.Late, attempts, dead, c.LeaseMs, c.DedupMs)
+`, r.Queue, c.Ready, c.Delayed, c.Leased, c.Waiting, c.Keys, c.Put, c.Duplicates, c.Delivered, c.Deleted, c.Released,
+		c.Expired, c.Dead, c.Late, attempts, dead, c.LeaseMs, c.DedupMs)
 }
 
 // lineOf is a payload as one line: as it is if that can be, else quoted.
@@ -173,7 +174,8 @@ func lineOf(payload []byte) string {
 func viewQueueAnswer(r *queue.Response) *queueAnswer {
 	v := &queueAnswer{
 		Kind: strings.ToLower(r.Kind.String()), ID: r.ID, Duplicate: r.Duplicate, Waiting: r.Waiting, Dead: r.Dead,
-		Until: stamp(r.Until), Request: r.Request, Dropped: r.Dropped, Queue: string(r.Queue), DeadLetter: string(r.DeadLetter),
+		Until: stamp(r.Until), Request: r.Request, Dropped: r.Dropped, Queue: string(r.Queue),
+		DeadLetter: string(r.DeadLetter),
 	}
 	if r.Reason != fb.ReasonNone {
 		v.Reason = r.Reason.String()

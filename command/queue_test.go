@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// TestQueueWork: a message is deleted when its command has done it, and else it is given back, at last as a dead letter. The
-// lease holds while the command runs; a command whose lease is lost does not run on, nor one whose worker is interrupted.
+// TestQueueWork: a message is deleted when its command has done it, and else it is given back, at last as a dead
+// letter. The lease holds while the command runs; a command whose lease is lost does not run on, nor one whose worker
+// is interrupted.
 func TestQueueWork(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a cluster of real processes for seconds")
@@ -34,7 +35,8 @@ func TestQueueWork(t *testing.T) {
 
 	queue("put", "slow", "a\nb").want(t, 0)
 	script := `sleep 1; cat; echo " $LOCKSTEP_QUEUE $LOCKSTEP_ATTEMPT"`
-	queue("work", "slow", "--lease", "200ms", "--count", "1", "--", "sh", "-c", script).want(t, 0, "a\nb slow 1", ": done")
+	queue("work", "slow", "--lease", "200ms", "--count", "1", "--", "sh", "-c", script).want(t, 0, "a\nb slow 1",
+		": done")
 	queue("stats", "slow").want(t, 0, "ready 0", "deleted 1", "leases over 0")
 
 	queue("put", "lost", "x").want(t, 0)
@@ -102,7 +104,8 @@ func TestWordsOfQueuesAndTimers(t *testing.T) {
 		{timerShell(), "watch", true},
 		{timerShell(), "list a b", false},
 	} {
-		if payload, err := c.service.encode(strings.Fields(c.words)); (err == nil) != c.good || c.good != (len(payload) > 0) {
+		if payload, err := c.service.encode(strings.Fields(c.words)); (err == nil) != c.good ||
+			c.good != (len(payload) > 0) {
 			t.Errorf("%s %s: %v", c.service.name, c.words, err)
 		}
 	}

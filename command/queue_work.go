@@ -33,10 +33,11 @@ func queueWorkCommand(f *shellFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "work QUEUE -- COMMAND [ARGUMENT...]",
 		Short: "Run a command for every message of a queue, one after the other",
-		Long: `Run a command for every message of a queue, one after the other. The message is its standard input; LOCKSTEP_QUEUE,
-LOCKSTEP_MESSAGE, LOCKSTEP_TOKEN and LOCKSTEP_ATTEMPT are in its environment. If it ends with exit code 0 the message is deleted,
-else it is given back, to be done again after --retry-delay. While it runs the lease is extended; when that is lost all the same the command is told to end, and
-killed 5 seconds later. Messages that the command prints go where this command's go.
+		Long: `Run a command for every message of a queue, one after the other. The message is its standard input;
+LOCKSTEP_QUEUE, LOCKSTEP_MESSAGE, LOCKSTEP_TOKEN and LOCKSTEP_ATTEMPT are in its environment. If it ends with exit code 0
+the message is deleted, else it is given back, to be done again after --retry-delay. While it runs the lease is extended;
+when that is lost all the same the command is told to end, and killed 5 seconds later. What the command prints goes where
+this one's does.
 
 It works until it is interrupted, or --count or --until-empty ends it. What is being worked on then is given back.
 ` + shellExits,
@@ -44,7 +45,8 @@ It works until it is interrupted, or --count or --until-empty ends it. What is b
   lockstep queue work numbers --until-empty -- sh -c 'read n; echo $((n * n))'`,
 		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			q := queue.Request{Kind: queue.Lease, Queue: []byte(args[0]), Max: 1, WaitMs: uint64(workWait / time.Millisecond)}
+			q := queue.Request{Kind: queue.Lease, Queue: []byte(args[0]), Max: 1,
+				WaitMs: uint64(workWait / time.Millisecond)}
 			if err := w.claim.fill(&q); err != nil {
 				return err
 			}
@@ -71,7 +73,8 @@ It works until it is interrupted, or --count or --until-empty ends it. What is b
 	w.claim.register(c)
 	c.Flags().IntVar(&w.count, "count", 0, "end after so many messages; 0: never")
 	c.Flags().BoolVar(&w.untilEmpty, "until-empty", false, "end when nothing is ready")
-	c.Flags().DurationVar(&w.retryDelay, "retry-delay", time.Second, "what could not be done can be leased again after so long")
+	c.Flags().DurationVar(&w.retryDelay, "retry-delay", time.Second,
+		"what could not be done can be leased again after so long")
 	return c
 }
 
@@ -214,7 +217,8 @@ func (w *queueWorker) run(ctx context.Context, m *queue.Message) error {
 	defer lost(nil)
 	cmd := exec.CommandContext(holding, w.command[0], w.command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(m.Payload), w.cobra.OutOrStdout(), w.cobra.ErrOrStderr()
-	cmd.Env = append(os.Environ(), "LOCKSTEP_QUEUE="+string(w.lease.Queue), "LOCKSTEP_MESSAGE="+strconv.FormatUint(m.ID, 10),
+	cmd.Env = append(os.Environ(), "LOCKSTEP_QUEUE="+string(w.lease.Queue),
+		"LOCKSTEP_MESSAGE="+strconv.FormatUint(m.ID, 10),
 		"LOCKSTEP_TOKEN="+strconv.FormatUint(m.Token, 10), "LOCKSTEP_ATTEMPT="+strconv.Itoa(int(m.Attempts)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with what it starts
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -240,8 +244,8 @@ func (w *queueWorker) run(ctx context.Context, m *queue.Message) error {
 	return err
 }
 
-// keep extends a lease, at every third of it, until the command has ended. It is lost when the service says so, or when it
-// is over without a word: as far as this process can tell, who heard of it a little later than it began.
+// keep extends a lease, at every third of it, until the command has ended. It is lost when the service says so, or when
+// it is over without a word: as far as this process can tell, who heard of it a little later than it began.
 func (w *queueWorker) keep(ctx context.Context, ended <-chan struct{}, m *queue.Message, lost context.CancelCauseFunc) {
 	length := time.Duration(m.Until - w.stamp) // by the cluster's clock alone
 	until := time.Now().Add(length)

@@ -27,8 +27,8 @@ func timerCommand() *cobra.Command {
 	return shellGroup(timerShell(), &f, &cobra.Command{
 		Use:   "timer",
 		Short: "Start timers, and hear them fire",
-		Long: `Start timers by name, that fire once or again and again, and hear them fire. A timer is kept by the cluster: it fires
-whoever leads, and does not drift.`,
+		Long: `Start timers by name, that fire once or again and again, and hear them fire. A timer is kept by the cluster:
+it fires whoever leads, and does not drift.`,
 		Example: `  lockstep timer start tea --after 200ms --payload 'it is ready' --await`,
 	})
 }
@@ -41,8 +41,8 @@ func timerStartVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "start NAME",
 		Short: "Start a timer",
-		Long: `Start a timer. Without --await it is kept: it goes on when this command has ended, and who watches hears it. With
---await it belongs to this command's session, which stays until it has fired for the last time.`,
+		Long: `Start a timer. Without --await it is kept: it goes on when this command has ended, and who watches hears it.
+With --await it belongs to this command's session, which stays until it has fired for the last time.`,
 		Example: `  lockstep timer start report --every 24h --at 2026-01-01T06:00:00Z --replace
   lockstep timer start tick --every 100ms --times 3 --await`,
 		Args: cobra.ExactArgs(1),
@@ -72,7 +72,8 @@ func timerStartVerb() shellVerb {
 	})
 	verb.until = func(number uint16, answer []byte) bool {
 		var r timer.Response
-		return !await || number == service.TimerService && timer.DecodeResponse(answer, &r) && r.Kind == timer.Fired && r.Last &&
+		return !await || number == service.TimerService && timer.DecodeResponse(answer, &r) &&
+			r.Kind == timer.Fired && r.Last &&
 			string(r.Name) == string(q.Name)
 	}
 	return verb
@@ -125,7 +126,8 @@ func timerWatchVerb() shellVerb {
 	c := &cobra.Command{
 		Use:   "watch [NAME]",
 		Short: "Print what fires",
-		Long:  "Print what fires until interrupted: the timer of that name, or with --prefix all whose names begin so; without a name all.",
+		Long: `Print what fires until interrupted: the timer of that name, or with --prefix all whose names begin so; without
+a name all.`,
 		Example: `  lockstep timer start beat --every 100ms --replace
   lockstep timer watch beat --count 2
   lockstep timer cancel beat`,
@@ -234,7 +236,8 @@ func viewTimerAnswer(r *timer.Response) *timerAnswer {
 	}
 	for i := range r.Timers {
 		x := &r.Timers[i]
-		view := timerView{Name: string(x.Name), ID: x.ID, Due: stamp(x.Due), IntervalMs: x.IntervalMs, Number: x.Number, Count: x.Count}
+		view := timerView{Name: string(x.Name), ID: x.ID, Due: stamp(x.Due), IntervalMs: x.IntervalMs,
+			Number: x.Number, Count: x.Count}
 		if x.Owner != 0 {
 			view.Owner = fmt.Sprintf("%016x", x.Owner)
 		}

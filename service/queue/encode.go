@@ -6,8 +6,8 @@ import (
 	"lockstep/service/queue/fb"
 )
 
-// The encoders reset and reuse the builder, so what they return is good until its next use; once the builder has grown they
-// do not allocate.
+// The encoders reset and reuse the builder, so what they return is good until its next use; once the builder has grown
+// they do not allocate.
 
 // EncodeRequest encodes a request. It panics if the kind is none.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
@@ -119,7 +119,8 @@ func blob(b *flatbuffers.Builder, p []byte) flatbuffers.UOffsetT {
 	return b.CreateByteVector(p)
 }
 
-// EncodeResponse encodes a response. It panics if the kind is none, or if there are more than MaxBatch messages or names.
+// EncodeResponse encodes a response. It panics if the kind is none, or if there are more than MaxBatch messages or
+// names.
 func EncodeResponse(b *flatbuffers.Builder, r *Response) []byte {
 	b.Reset()
 	var report flatbuffers.UOffsetT

@@ -11,7 +11,8 @@ import (
 func (s *Service) lease(ctx *service.Context, session wire.SessionID, q *Request) {
 	i := s.open(q.Queue)
 	c := claim{
-		session: session, request: q.Request, leaseMs: q.LeaseMs, max: max(q.Max, 1), mode: q.Mode, dropLate: q.DropLate,
+		session: session, request: q.Request, leaseMs: q.LeaseMs, max: max(q.Max, 1), mode: q.Mode,
+		dropLate: q.DropLate,
 	}
 	s.deliver(ctx, i, &c)
 	waits := len(s.response.Messages) == 0 && q.WaitMs > 0 && s.queues[i].ready.Len == 0 && s.waiterPool.Free() > 0
@@ -98,8 +99,9 @@ func (s *Service) describe(m *message) {
 	begin := len(s.scratch)
 	s.scratch = s.payload(s.scratch, m)
 	out := Message{
-		ID: m.id, Token: m.token, State: m.state, Attempts: m.attempts, Put: m.put, Until: m.until, Deadline: m.deadline,
-		Payload: s.scratch[begin:],
+		ID: m.id, Token: m.token, State: m.state, Attempts: m.attempts, Put: m.put, Until: m.until,
+		Deadline: m.deadline,
+		Payload:  s.scratch[begin:],
 	}
 	if simbug.On(simbug.LeaseEndsEarly) && m.until != 0 {
 		out.Until += 100 * nsPerMs

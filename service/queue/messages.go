@@ -104,7 +104,8 @@ type Response struct {
 }
 
 var (
-	messageTable = flat.Table{flat.U64, flat.U64, flat.U8, flat.U32, flat.U64, flat.U64, flat.U64, flat.String, flat.Bytes}
+	messageTable = flat.Table{flat.U64, flat.U64, flat.U8, flat.U32, flat.U64, flat.U64, flat.U64, flat.String,
+		flat.Bytes}
 
 	requestTable = flat.Table{flat.UnionType, flat.Union(
 		flat.Table{flat.String, flat.String, flat.U64, flat.U64, flat.Bytes},              // Put
@@ -126,7 +127,8 @@ var (
 		flat.Table{flat.U64, flat.U8},  // Released
 		flat.Table{},                   // Configured
 		flat.Table{},                   // Removed
-		flat.Table{flat.String, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64,
+		flat.Table{flat.String, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64, flat.U64,
+			flat.U64,
 			flat.U64, flat.U64, flat.U64, flat.U64, flat.U32, flat.String, flat.U64, flat.U64}, // Counts
 		flat.Table{flat.Tables(flat.Table{flat.String})}, // Names
 		flat.Table{flat.Tables(messageTable)},            // Peeked
@@ -251,8 +253,9 @@ func decodeCounts(of *flatbuffers.Table, r *Response) {
 	r.Queue, r.DeadLetter = t.Queue(), t.DeadLetter()
 	r.Counts = Counts{
 		Ready: t.Ready(), Delayed: t.Delayed(), Leased: t.Leased(), Waiting: t.Waiting(), Keys: t.Keys(),
-		Put: t.Put(), Duplicates: t.Duplicates(), Delivered: t.Delivered(), Deleted: t.Deleted(), Released: t.Released(),
-		Expired: t.Expired(), Dead: t.Dead(), Late: t.Late(),
+		Put: t.Put(), Duplicates: t.Duplicates(), Delivered: t.Delivered(), Deleted: t.Deleted(),
+		Released: t.Released(),
+		Expired:  t.Expired(), Dead: t.Dead(), Late: t.Late(),
 		MaxAttempts: t.MaxAttempts(), LeaseMs: t.LeaseMs(), DedupMs: t.DedupMs(),
 	}
 }

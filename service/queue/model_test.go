@@ -110,7 +110,8 @@ func (m *model) apply(session wire.SessionID, q queue.Request) []sent {
 }
 
 func badName(name []byte) bool {
-	return len(name) == 0 || len(name) > 128 || slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c >= 0x7f })
+	odd := func(c byte) bool { return c <= ' ' || c >= 0x7f }
+	return len(name) == 0 || len(name) > 128 || slices.ContainsFunc(name, odd)
 }
 
 func (m *model) refusal(q queue.Request) fb.Reason {

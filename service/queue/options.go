@@ -24,8 +24,8 @@ const (
 // blockBytes is what payloads are kept in.
 const blockBytes = 256
 
-// Options are the limits of the service. They change what is answered, so they must be the same on every node. Zero fields
-// take the default.
+// Options are the limits of the service. They change what is answered, so they must be the same on every node. Zero
+// fields take the default.
 type Options struct {
 	Queues   int // at once; default 1024
 	Messages int // of all queues together; default 65536

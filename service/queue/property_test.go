@@ -66,8 +66,9 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 // checkCounts compares what every queue holds.
 func checkCounts(r *rapid.T, g *rig, m *model) {
 	for _, x := range m.queues {
-		for _, kind := range []queue.Request{{Kind: queue.Stats}, {Kind: queue.Peek, Max: 9}, {Kind: queue.Peek, Max: 9, Aside: true}} {
-			q := kind
+		for _, q := range []queue.Request{
+			{Kind: queue.Stats}, {Kind: queue.Peek, Max: 9}, {Kind: queue.Peek, Max: 9, Aside: true},
+		} {
 			q.Queue = []byte(x.name)
 			before := g.service.Hash()
 			got, want := g.do(1, q), m.apply(1, q)

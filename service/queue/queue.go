@@ -62,8 +62,8 @@ func (s *Service) Name() string { return "queue" }
 // Hash implements service.Service.
 func (s *Service) Hash() uint64 { return s.hash() }
 
-// Memory implements service.Sized: the bytes of payloads, in whole blocks. Where messages, dedup keys, waiting requests or
-// queues are nearer to their limit, it is as many bytes as would be as near to that of bytes.
+// Memory implements service.Sized: the bytes of payloads, in whole blocks. Where messages, dedup keys, waiting requests
+// or queues are nearer to their limit, it is as many bytes as would be as near to that of bytes.
 func (s *Service) Memory() (used, limit uint64) {
 	o := &s.options
 	limit = uint64(o.Blocks) * blockBytes

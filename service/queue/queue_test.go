@@ -114,7 +114,8 @@ func TestLateMessagesAreDroppedForWhoAsksSo(t *testing.T) {
 	}
 }
 
-// A message that has had its attempts goes to the dead-letter queue, and says where it comes from; from there it can die again.
+// A message that has had its attempts goes to the dead-letter queue, and says where it comes from; from there it can
+// die again.
 func TestDeadLetters(t *testing.T) {
 	g := newRig(t, queue.Options{})
 	for _, q := range []queue.Request{
@@ -154,8 +155,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// Whoever waits is served in the order in which he came, by a put, by a lease that is over and by a delay that is; or told
-// that there was nothing.
+// Whoever waits is served in the order in which he came, by a put, by a lease that is over and by a delay that is; or
+// told that there was nothing.
 func TestWaiting(t *testing.T) {
 	g := newRig(t, queue.Options{})
 	for session := uint64(1); session <= 4; session++ {
@@ -350,7 +351,8 @@ func TestRefusals(t *testing.T) {
 	}
 	id := g.put("q", "x")
 	token := g.lease("q", 0)[0].Token
-	if got := g.do(1, queue.Request{Kind: queue.Extend, Queue: name, ID: id, Token: token, LeaseMs: 1 << 60}); got[0].Reason != fb.ReasonBadTime {
+	extend := queue.Request{Kind: queue.Extend, Queue: name, ID: id, Token: token, LeaseMs: 1 << 60}
+	if got := g.do(1, extend); got[0].Reason != fb.ReasonBadTime {
 		t.Errorf("%+v", got)
 	}
 }

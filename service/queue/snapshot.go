@@ -13,8 +13,8 @@ import (
 	"lockstep/wire"
 )
 
-// Layout of a snapshot, little-endian. Queues are in the order of their names and are referred to by their numbers in it,
-// from 1; what they hold is in the order of their lists, so that equal states give equal bytes.
+// Layout of a snapshot, little-endian. Queues are in the order of their names and are referred to by their numbers in
+// it, from 1; what they hold is in the order of their lists, so that equal states give equal bytes.
 //
 //	magic u64 | queues, messages, blocks, keys, waiters, payload u32 (options) | places u64 | count u32
 //	count times: name u8, bytes | max attempts u32 | lease ms, dedup ms u64 | what it has seen 8 * u64 | dead letter u32
@@ -152,7 +152,8 @@ func (s *Service) Restore(from io.Reader) error {
 	suited := true
 	s.options.each(func(n int) { suited = r.Uint32() == uint32(n) && suited })
 	if r.Err == nil && !suited {
-		return fmt.Errorf("%w: %w: it is not one of queues with these options (%+v)", ErrSnapshot, service.ErrUnsuited, s.options)
+		return fmt.Errorf("%w: %w: it is not one of queues with these options (%+v)", ErrSnapshot,
+			service.ErrUnsuited, s.options)
 	}
 	s.places = r.Uint64()
 	s.readQueues(r)
@@ -192,7 +193,8 @@ func (s *Service) readQueues(r *slab.Reader) {
 			*of = r.Uint64()
 		}
 		x.dead = r.Uint32()
-		if x.leaseMs < 1 || x.leaseMs > MaxLeaseMs || x.dedupMs < 1 || x.dedupMs > MaxTimeMs || x.dead > n || x.dead == i {
+		if x.leaseMs < 1 || x.leaseMs > MaxLeaseMs || x.dedupMs < 1 || x.dedupMs > MaxTimeMs || x.dead > n ||
+			x.dead == i {
 			r.Fail(fmt.Errorf("queue %q: lease %d, dedup %d, dead letter %d", text, x.leaseMs, x.dedupMs, x.dead))
 		}
 	}
@@ -210,13 +212,15 @@ func (s *Service) readMessages(r *slab.Reader, queue uint32, ready bool) {
 	before := uint64(0)
 	for n := r.Uint32(); n > 0 && r.Err == nil; n-- {
 		m := message{
-			id: r.Uint64(), token: r.Uint64(), place: r.Uint64(), put: r.Uint64(), until: r.Uint64(), deadline: r.Uint64(),
+			id: r.Uint64(), token: r.Uint64(), place: r.Uint64(), put: r.Uint64(), until: r.Uint64(),
+			deadline: r.Uint64(),
 			attempts: r.Uint32(), origin: r.Uint32(), state: fb.State(r.Uint8()), queue: queue,
 		}
 		payload := s.readPayload(r)
 		waits := m.token == 0 && m.until == 0
 		if !ready {
-			waits = m.until != 0 && (m.state == fb.StateDelayed && m.token == 0 || m.state == fb.StateLeased && m.token != 0)
+			waits = m.until != 0 &&
+				(m.state == fb.StateDelayed && m.token == 0 || m.state == fb.StateLeased && m.token != 0)
 		}
 		known := m.id == 0 || m.id > 1<<(64-dueBits)-1 || s.byID.Find(hashNumber(m.id)) != 0
 		if known || !waits || ready != (m.state == fb.StateReady) || m.place <= before || m.place > s.places ||

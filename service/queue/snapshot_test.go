@@ -136,7 +136,8 @@ func FuzzRestore(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	g := newRig(f, tiny)
 	for kind := queue.Put; kind <= queue.Peek; kind++ {
-		q := queue.Request{Kind: kind, Queue: []byte("q"), Key: []byte("k"), Payload: []byte("payload"), Max: 2, WaitMs: 3}
+		q := queue.Request{Kind: kind, Queue: []byte("q"), Key: []byte("k"), Payload: []byte("payload"), Max: 2,
+			WaitMs: 3}
 		f.Add(bytes.Clone(queue.EncodeRequest(g.builder, &q)))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -3,8 +3,8 @@ package slab
 // link is what a pool knows of a place: its neighbours in a list. A free place is linked by next.
 type link struct{ next, prev uint32 }
 
-// Pool gives out the places 1 .. limit of an array that its owner keeps, and holds the links of the lists they are in: a
-// place is in one list at most.
+// Pool gives out the places 1 .. limit of an array that its owner keeps, and holds the links of the lists they are in:
+// a place is in one list at most.
 type Pool struct {
 	links []link
 	free  uint32 // given back last

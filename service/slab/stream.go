@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// Writer writes a snapshot: numbers little-endian, through a buffer of its own. It keeps the first error, and does nothing
-// from there on.
+// Writer writes a snapshot: numbers little-endian, through a buffer of its own. It keeps the first error, and does
+// nothing from there on.
 type Writer struct {
 	out *bufio.Writer
 	b   [8]byte

@@ -1,7 +1,8 @@
 package slab
 
-// Table finds places by hashes of 64 bits: open addressing with linear probing, at most half full. Several places may have
-// one hash: whoever looks compares. Where the hash is a bijection of the key (service.Mix of one number is), a hit is the one.
+// Table finds places by hashes of 64 bits: open addressing with linear probing, at most half full. Several places may
+// have one hash: whoever looks compares. Where the hash is a bijection of the key (service.Mix of one number is), a hit
+// is the one.
 type Table struct {
 	slots []slot
 	mask  uint64

@@ -32,7 +32,8 @@ var benchPayload = make([]byte, 100)
 func (k *ticker) step() {
 	k.n++
 	name := k.names[k.n%len(k.names)]
-	q := timer.Request{Kind: timer.Start, Name: name, AfterMs: 50, Payload: benchPayload, Replace: true, Kept: k.n%3 == 0}
+	q := timer.Request{Kind: timer.Start, Name: name, AfterMs: 50, Payload: benchPayload, Replace: true,
+		Kept: k.n%3 == 0}
 	switch k.n % 4 {
 	case 0:
 		q.IntervalMs = 20
@@ -81,7 +82,8 @@ func BenchmarkFire(b *testing.B) {
 	k.subscribe(1, "", true)
 	k.discard = true
 	for i := range 1000 {
-		k.do(1, timer.Request{Kind: timer.Start, Name: fmt.Appendf(nil, "%05d", i), IntervalMs: 1000, AfterMs: uint64(i) + 1, Kept: true})
+		k.do(1, timer.Request{Kind: timer.Start, Name: fmt.Appendf(nil, "%05d", i), IntervalMs: 1000,
+			AfterMs: uint64(i) + 1, Kept: true})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -2,16 +2,18 @@
 //
 // # Purpose
 //
-// A message is a Request of timer.fbs, a response a Response. docs/services.md says what each command means. A timer belongs
-// to the session that started it, and ends with it, or is kept. When it falls due, by a record, its session and every session
-// that has subscribed to its name are told, each once: the owner first, then the others in the order of their numbers.
+// A message is a Request of timer.fbs, a response a Response. docs/services.md says what each command means. A timer
+// belongs to the session that started it, and ends with it, or is kept. When it falls due, by a record, its session and
+// every session that has subscribed to its name are told, each once: the owner first, then the others in the order of
+// their numbers.
 //
 //	Start ──> timers by name ──> service.Deadlines ──> record ──> Fired ──> owner, subscribers
 //	              ^                                                  │
 //	              └──── periodic: due + interval, not now ───────────┘
 //
-// A periodic timer does not drift: it is due at its first deadline plus whole intervals, whenever the records came. Periods that
-// ended while there was no record (no leader, say) are not made up for: one firing stands for all, and says how many were skipped.
+// A periodic timer does not drift: it is due at its first deadline plus whole intervals, whenever the records came.
+// Periods that ended while there was no record (no leader, say) are not made up for: one firing stands for all, and
+// says how many were skipped.
 //
 // # Thread ownership
 //
@@ -23,7 +25,7 @@
 //
 // # Limits
 //
-// Options, and the constants beside them; all memory is allocated when the service is made. How many timers one record fires is
-// bounded (512 timers, 512 KiB of responses, 16384 looks at subscriptions); the rest follows with the next. Names are found by
-// hashes that are public: a client could choose names that collide, and make look-ups slow.
+// Options, and the constants beside them; all memory is allocated when the service is made. How many timers one record
+// fires is bounded (512 timers, 512 KiB of responses, 16384 looks at subscriptions); the rest follows with the next.
+// Names are found by hashes that are public: a client could choose names that collide, and make look-ups slow.
 package timer

@@ -6,8 +6,8 @@ import (
 	"lockstep/service/timer/fb"
 )
 
-// The encoders reset and reuse the builder, so what they return is good until its next use; once the builder has grown they
-// do not allocate.
+// The encoders reset and reuse the builder, so what they return is good until its next use; once the builder has grown
+// they do not allocate.
 
 // EncodeRequest encodes a request. It panics if the kind is none.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {

@@ -43,7 +43,8 @@ func (m *model) find(name []byte) int {
 }
 
 func badName(name []byte) bool {
-	return len(name) == 0 || len(name) > 128 || slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c >= 0x7f })
+	odd := func(c byte) bool { return c <= ' ' || c >= 0x7f }
+	return len(name) == 0 || len(name) > 128 || slices.ContainsFunc(name, odd)
 }
 
 func (m *model) refuse(session wire.SessionID, q timer.Request) (fb.Reason, uint64) {
@@ -100,9 +101,11 @@ func (m *model) apply(session wire.SessionID, q timer.Request) []sent {
 	case timer.List:
 		r := timer.Response{Kind: timer.Listed}
 		for _, x := range m.timers {
-			if strings.HasPrefix(x.name, string(q.Name)) && x.name > string(q.After) && len(r.Timers) < int(cmp.Or(q.Max, 64)) {
+			if strings.HasPrefix(x.name, string(q.Name)) && x.name > string(q.After) &&
+				len(r.Timers) < int(cmp.Or(q.Max, 64)) {
 				r.Timers = append(r.Timers, timer.Timer{
-					Name: []byte(x.name), ID: x.id, Due: x.due, IntervalMs: x.interval / ms, Number: x.number, Count: x.count,
+					Name: []byte(x.name), ID: x.id, Due: x.due, IntervalMs: x.interval / ms, Number: x.number,
+					Count: x.count,
 					Owner: uint64(x.session),
 				})
 			}
@@ -116,7 +119,8 @@ func (m *model) start(session wire.SessionID, q timer.Request) {
 	if at := m.find(q.Name); at >= 0 {
 		m.timers = slices.Delete(m.timers, at, at+1)
 	}
-	x := &modelTimer{name: string(q.Name), id: m.number, number: 1, count: q.Count, interval: q.IntervalMs * ms, payload: q.Payload}
+	x := &modelTimer{name: string(q.Name), id: m.number, number: 1, count: q.Count, interval: q.IntervalMs * ms,
+		payload: q.Payload}
 	if !q.Kept {
 		x.session = session
 	}

@@ -16,8 +16,8 @@ const (
 	nsPerMs   = 1_000_000
 )
 
-// Options are the limits of the service. They change what is answered, so they must be the same on every node. Zero fields
-// take the default.
+// Options are the limits of the service. They change what is answered, so they must be the same on every node. Zero
+// fields take the default.
 type Options struct {
 	Timers        int // at once; default 16384, at most 32768
 	Subscriptions int // of all sessions together; default 64, at most 256
@@ -34,7 +34,8 @@ func (o *Options) defaults() error {
 		o.Subscriptions = 64
 	}
 	if o.Timers < 1 || o.Timers > 1<<15 || o.Subscriptions < 1 || o.Subscriptions > 256 {
-		return fmt.Errorf("%w: %d timers, %d subscriptions: must be 1 .. 32768 and 1 .. 256", ErrOptions, o.Timers, o.Subscriptions)
+		return fmt.Errorf("%w: %d timers, %d subscriptions: must be 1 .. 32768 and 1 .. 256", ErrOptions, o.Timers,
+			o.Subscriptions)
 	}
 	return nil
 }

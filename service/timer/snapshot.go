@@ -11,8 +11,8 @@ import (
 	"lockstep/wire"
 )
 
-// Layout of a snapshot, little-endian. Timers are in the order of their names, subscriptions in that of sessions, so that
-// equal states give equal bytes.
+// Layout of a snapshot, little-endian. Timers are in the order of their names, subscriptions in that of sessions, so
+// that equal states give equal bytes.
 //
 //	magic u64 | timers, subscriptions u32 (options)
 //	count u32, times: name u8, bytes | id, due, interval ns, number, count, session u64 | payload u16 (as u32), bytes
@@ -68,7 +68,8 @@ func (s *Service) Restore(from io.Reader) error {
 	}
 	timers, subscriptions := r.Uint32(), r.Uint32()
 	if r.Err == nil && (timers != uint32(s.options.Timers) || subscriptions != uint32(s.options.Subscriptions)) {
-		return fmt.Errorf("%w: %w: it is not one of timers with these options (%+v)", ErrSnapshot, service.ErrUnsuited, s.options)
+		return fmt.Errorf("%w: %w: it is not one of timers with these options (%+v)", ErrSnapshot,
+			service.ErrUnsuited, s.options)
 	}
 	s.readTimers(r)
 	s.readSubscriptions(r)
@@ -108,7 +109,8 @@ func (e *entry) sound() bool {
 	if e.intervalNs == 0 {
 		return e.number == 1 && e.count == 0
 	}
-	return e.intervalNs <= maxSpanMs*nsPerMs && e.intervalNs%nsPerMs == 0 && e.number > 0 && (e.count == 0 || e.number <= e.count)
+	return e.intervalNs <= maxSpanMs*nsPerMs && e.intervalNs%nsPerMs == 0 && e.number > 0 && (e.count == 0 ||
+		e.number <= e.count)
 }
 
 func (s *Service) readSubscriptions(r *slab.Reader) {

@@ -64,8 +64,8 @@ func (s *Service) Check(ctx *service.Context, r *wire.Record, payload []byte) []
 	return EncodeResponse(s.refused, &Response{Kind: Refused, Reason: reason, ID: id})
 }
 
-// read reads a request and says why it cannot be carried out, ReasonNone if it can: then nothing of it fails. id is the timer
-// that is in the way.
+// read reads a request and says why it cannot be carried out, ReasonNone if it can: then nothing of it fails. id is the
+// timer that is in the way.
 func (s *Service) read(ctx *service.Context, r *wire.Record, payload []byte) (reason fb.Reason, id uint64) {
 	q := &s.request
 	if !DecodeRequest(payload, q) {
@@ -291,7 +291,8 @@ func (s *Service) endTimers(ctx *service.Context, session wire.SessionID) {
 	s.ordered = s.ordered[:left]
 }
 
-// OnTimer implements service.Timed: it fires what has fallen due, and leaves the rest to a next timer when that is much.
+// OnTimer implements service.Timed: it fires what has fallen due, and leaves the rest to a next timer when that is
+// much.
 func (s *Service) OnTimer(ctx *service.Context, _, _ uint64) {
 	s.sent = 0
 	for looks := 0; s.sent < maxDueBytes && looks < maxDueLooks; looks += len(s.subscriptions) {

@@ -41,7 +41,8 @@ func TestOneShot(t *testing.T) {
 		t.Fatalf("early: %+v", got)
 	}
 	got := g.wait(100)
-	if len(got) != 1 || got[0].to != 7 || got[0].Due != due || got[0].Number != 1 || !got[0].Last || string(got[0].Payload) != "x" {
+	if len(got) != 1 || got[0].to != 7 || got[0].Due != due || got[0].Number != 1 || !got[0].Last ||
+		string(got[0].Payload) != "x" {
 		t.Errorf("%+v", got)
 	}
 	if g.timer() != 0 {
@@ -148,7 +149,8 @@ func TestReplace(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	g.start(1, timer.Request{Name: []byte("a"), AfterMs: 10})
 	id := g.record.Sequence
-	if got := g.do(2, timer.Request{Kind: timer.Start, Name: []byte("a")}); got[0].Reason != fb.ReasonExists || got[0].ID != id {
+	if got := g.do(2, timer.Request{Kind: timer.Start, Name: []byte("a")}); got[0].Reason != fb.ReasonExists ||
+		got[0].ID != id {
 		t.Errorf("%+v", got)
 	}
 	g.start(2, timer.Request{Name: []byte("a"), AfterMs: 20, Replace: true})
@@ -166,7 +168,8 @@ func TestWhatIsDueIsDoneInPieces(t *testing.T) {
 	}
 	payload := make([]byte, timer.MaxPayload)
 	for i := range 300 {
-		g.start(1, timer.Request{Name: fmt.Append(nil, "t", i), At: g.record.Timestamp + 10_000*ms, Payload: payload, Kept: true})
+		g.start(1, timer.Request{Name: fmt.Append(nil, "t", i), At: g.record.Timestamp + 10_000*ms, Payload: payload,
+			Kept: true})
 	}
 	g.record.Timestamp += 20_000 * ms
 	sent, records := 0, 0
