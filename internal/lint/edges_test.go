@@ -72,7 +72,7 @@ var edges = map[string][]string{
 	"internal/history":   {},
 	"internal/judge": {"internal/history", "wire", "service", "service/kv", "service/lock", "service/lock/fb", "service/queue", "service/queue/fb",
 		"service/timer", "service/timer/fb"},
-	"internal/mixflow": {"service", "service/kv", "service/lock", "service/queue", "service/queue/fb", "service/timer"},
+	"internal/mixflow": {"service", "service/kv", "service/lock", "service/orderbook", "service/orderbook/match", "service/queue", "service/queue/fb", "service/timer"},
 	"internal/simbug":  {},
 	"internal/explore": {"wire", "replica"},
 	"internal/sim": {"internal/counters", "internal/vfs", "internal/history", "internal/judge", "internal/mixflow", "internal/orderflow", "agent", "ringbuf", "wire",

@@ -19,6 +19,7 @@ func NewMix(o Options) *Mix {
 	m := &Mix{draw: newDraw(o)}
 	m.flows[service.KV], m.flows[service.Queue] = NewKV(o), NewQueue(o)
 	m.flows[service.Lock], m.flows[service.TimerService] = NewLock(o), NewTimer(o)
+	m.flows[service.OrderBook] = NewBook(o)
 	for id, flow := range m.flows {
 		if flow != nil {
 			m.list = append(m.list, uint16(id))

@@ -51,6 +51,9 @@ type Counts struct {
 	Refused                                                                                           [wire.NumRefusals]uint64 // to clients, by reason
 }
 
+// epochNs is what clocks show that are right when a world begins.
+const epochNs = int64(1_700_000_000e9)
+
 // newWorld makes a cluster and its clients, everything at its beginning.
 func newWorld(seed uint64, o Options) *World {
 	w := &World{seed: seed, o: o, faultRng: fork(seed, "faults"), storeRng: fork(seed, "store faults")}
@@ -115,7 +118,7 @@ func (w *World) newMember(i int, config node.Config) *member {
 	m.end = &endpoint{w: w, local: local, inGroup: true, mtu: w.o.MTU,
 		wake: func() { m.schedule(agentNode, w.nowNs+m.soon()) }}
 	w.net.add(m.end)
-	m.clock = clock{w: w, startNs: 1e9 + m.rng.Int64N(1e12), wallNs: 1_700_000_000e9}
+	m.clock = clock{w: w, startNs: 1e9 + m.rng.Int64N(1e12), wallNs: epochNs}
 	if d := w.o.Clock.DriftPPM; d > 0 {
 		m.clock.driftPPM = m.rng.Int64N(2*d) - d
 		m.clock.wallNs += m.rng.Int64N(2*w.o.Clock.WallOffsetNs) - w.o.Clock.WallOffsetNs
@@ -130,7 +133,8 @@ func (w *World) newLoad(i int) {
 	l.flow = orderflow.New(orderflow.Options{Seed: w.seed, Client: uint64(i), Instruments: bookInstruments,
 		PriceLimit: bookPrices, Open: 64})
 	l.mixed = fork(w.seed, fmt.Sprint("mixed", i))
-	l.mix = mixflow.NewMix(mixflow.Options{Rand: l.mixed, Client: uint64(i)})
+	l.mix = mixflow.NewMix(mixflow.Options{Rand: l.mixed, Client: uint64(i),
+		StampNs: func() uint64 { return uint64(epochNs + w.nowNs) }})
 	l.end = &endpoint{w: w, local: transport.Addr{IP: [4]byte{10, 0, 1, byte(i)}, Port: 7600}, mtu: w.o.MTU,
 		wake: func() { l.schedule(w.nowNs + 1000) }}
 	w.net.add(l.end)

@@ -94,7 +94,8 @@ func runFlow(text string) error {
 	r.orders = orderflow.New(orderflow.Options{Seed: 1})
 	r.buffer = make([]byte, r.o.Payload)
 	if r.o.Mixed != 0 {
-		r.mix = mixflow.NewMix(mixflow.Options{Rand: rand.New(rand.NewPCG(r.o.Mixed, 0)), Client: r.o.Mixed, TimeMs: mixedTimeMs})
+		r.mix = mixflow.NewMix(mixflow.Options{Rand: rand.New(rand.NewPCG(r.o.Mixed, 0)), Client: r.o.Mixed, TimeMs: mixedTimeMs,
+			StampNs: func() uint64 { return uint64(time.Now().UnixNano()) }})
 	}
 	tr, mode, err := r.o.Target.OpenTransport()
 	if err != nil {
