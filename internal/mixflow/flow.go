@@ -20,6 +20,7 @@ type Options struct {
 	Client uint64 // tells the clients of a run apart
 	Names  int    // keys, locks, queues, timers that all clients use; 0: 6
 	TimeMs uint64 // longest lease, time to live, delay; 0: 1000
+	Only   uint16 // the one service that a Mix draws for, without transactions; 0: all
 	// StampNs is about what the next record's stamp is. nil: nothing is asked for at a time of the clock.
 	StampNs func() uint64
 }

@@ -21,7 +21,7 @@ func NewMix(o Options) *Mix {
 	m.flows[service.Lock], m.flows[service.TimerService] = NewLock(o), NewTimer(o)
 	m.flows[service.OrderBook] = NewBook(o)
 	for id, flow := range m.flows {
-		if flow != nil {
+		if flow != nil && (o.Only == 0 || o.Only == uint16(id)) {
 			m.list = append(m.list, uint16(id))
 		}
 	}
@@ -33,7 +33,7 @@ const transactions = 15
 
 // Next is the next command, good until the next call, and the service that it is for.
 func (m *Mix) Next() (to uint16, payload []byte) {
-	if !m.odds(transactions) {
+	if len(m.list) == 1 || !m.odds(transactions) {
 		to = m.list[m.IntN(len(m.list))]
 		return to, m.flows[to].Next()
 	}

@@ -37,6 +37,7 @@ type flowOptions struct {
 	Window  uint32
 	Acks    string // file for the acknowledgements
 	Mixed   uint64 // commands of all services, drawn from this seed; 0: none
+	Only    uint16 // the one service that those are of; 0: all
 	View    string // file for what a client of those saw
 }
 
@@ -94,7 +95,7 @@ func runFlow(text string) error {
 	r.orders = orderflow.New(orderflow.Options{Seed: 1})
 	r.buffer = make([]byte, r.o.Payload)
 	if r.o.Mixed != 0 {
-		r.mix = mixflow.NewMix(mixflow.Options{Rand: rand.New(rand.NewPCG(r.o.Mixed, 0)), Client: r.o.Mixed, TimeMs: mixedTimeMs,
+		r.mix = mixflow.NewMix(mixflow.Options{Rand: rand.New(rand.NewPCG(r.o.Mixed, 0)), Client: r.o.Mixed, TimeMs: mixedTimeMs, Only: r.o.Only,
 			StampNs: func() uint64 { return uint64(time.Now().UnixNano()) }})
 	}
 	tr, mode, err := r.o.Target.OpenTransport()

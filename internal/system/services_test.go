@@ -3,8 +3,12 @@ package system
 import (
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,11 +28,11 @@ const searchLimit = 30 * time.Second
 
 const mixedClients = 3
 
-// mixed starts clients of all services.
-func (c *cluster) mixed() {
+// mixed starts clients of all services, or of one.
+func (c *cluster) mixed(only uint16) {
 	c.t.Helper()
 	for i := range mixedClients {
-		c.start(i, flowOptions{Mixed: uint64(i + 1), Rate: 250, Window: 8})
+		c.start(i, flowOptions{Mixed: uint64(i + 1), Only: only, Rate: 250, Window: 8})
 	}
 }
 
@@ -43,15 +47,9 @@ func (c *cluster) allAcked(more uint64) {
 // judged replays the journal of one node, and holds what services answered, and what clients saw, against what services promise.
 func (c *cluster) judged() judge.Figures {
 	c.t.Helper()
-	j, err := judgeJournal(c.lab.Nodes()[0].Dir)
-	c.do(err)
-	var views []*judge.View
+	j, views := c.compared()
 	var ops []history.KVOp
-	for _, f := range c.flows {
-		v, err := readView(f.options.View)
-		c.do(err)
-		c.do(j.Compare(v))
-		views = append(views, v)
+	for _, v := range views {
 		ops = append(ops, v.KV()...)
 	}
 	locks := judge.Locks(views)
@@ -67,6 +65,24 @@ func (c *cluster) judged() judge.Figures {
 		c.t.Errorf("%d operations on the key/value store and %d locks say little", len(ops), len(locks))
 	}
 	return f
+}
+
+// compared replays the journal of one node, and holds what clients heard against what it says.
+func (c *cluster) compared() (*judge.Judge, []*judge.View) {
+	c.t.Helper()
+	j, err := judgeJournal(c.lab.Nodes()[0].Dir)
+	c.do(err)
+	var views []*judge.View
+	for _, f := range c.flows {
+		v, err := readView(f.options.View)
+		c.do(err)
+		c.do(j.Compare(v))
+		if len(v.Heard) == 0 {
+			c.t.Errorf("client %d heard nothing", v.Client)
+		}
+		views = append(views, v)
+	}
+	return j, views
 }
 
 func readView(path string) (*judge.View, error) {
@@ -126,20 +142,26 @@ func judgeJournal(dir string) (*judge.Judge, error) {
 	}
 }
 
-// TestServicesShouldKeepTheirPromisesWhenLeadersAreKilled has clients of every service, and of transactions over several, while one
-// leader after the other dies.
-func TestServicesShouldKeepTheirPromisesWhenLeadersAreKilled(t *testing.T) {
-	needNamespaces(t)
-	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Clients: mixedClients})
-	c.mixed()
+// leadersAreKilled kills one leader after the other while clients go on, and has each come back.
+func (c *cluster) leadersAreKilled(times int) {
+	c.t.Helper()
 	c.allAcked(300)
-	for range 3 {
+	for range times {
 		leader := c.leader()
 		c.do(c.lab.Kill(leader))
 		c.allAcked(200)
 		c.do(c.lab.Start(leader))
 		c.follows(leader)
 	}
+}
+
+// TestServicesShouldKeepTheirPromisesWhenLeadersAreKilled has clients of every service, and of transactions over several, while one
+// leader after the other dies.
+func TestServicesShouldKeepTheirPromisesWhenLeadersAreKilled(t *testing.T) {
+	needNamespaces(t)
+	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Clients: mixedClients})
+	c.mixed(0)
+	c.leadersAreKilled(3)
 	c.prove()
 	f := c.judged()
 	if f.Committed < 20 || f.Aborted < 20 || f.Conflicts < 20 || f.Handed < 50 || f.Again < 5 || f.Done < 5 || f.Repeats < 5 ||
@@ -152,7 +174,7 @@ func TestServicesShouldKeepTheirPromisesWhenLeadersAreKilled(t *testing.T) {
 func TestServicesShouldKeepTheirPromisesWhenLeadersAreCutOff(t *testing.T) {
 	needNamespaces(t)
 	c := up(t, lab.Options{Transport: "udp", Clients: mixedClients})
-	c.mixed()
+	c.mixed(0)
 	c.allAcked(300)
 	for range 2 {
 		leader := c.leader()
@@ -171,4 +193,32 @@ func TestServicesShouldKeepTheirPromisesWhenLeadersAreCutOff(t *testing.T) {
 	}
 	c.prove()
 	c.judged()
+}
+
+// TestOrderEntryShouldAddUpWhenLeadersAreKilled has clients that use all that the order book has while leaders die. What the clients
+// heard is what the journal says, and an auditor that reads nothing but its dump finds that everything adds up.
+func TestOrderEntryShouldAddUpWhenLeadersAreKilled(t *testing.T) {
+	needNamespaces(t)
+	c := up(t, lab.Options{Transport: "xdp", XDPMode: "generic", Clients: mixedClients})
+	c.mixed(service.OrderBook)
+	c.leadersAreKilled(2)
+	c.prove()
+	c.compared()
+	dump := filepath.Join(t.TempDir(), "dump.json")
+	f, err := os.Create(dump)
+	c.do(err)
+	defer f.Close()
+	cmd := exec.Command(binary, "journal", "dump", c.lab.Nodes()[0].Dir, "--outputs")
+	cmd.Stdout = f
+	c.do(cmd.Run())
+	said, code := run(t, "order", "audit", dump)
+	if code != 0 || !strings.Contains(said, "everything adds up") {
+		t.Errorf("the audit ends with %d: %s", code, said)
+	}
+	var records, orders, executions, lots uint64
+	if n, _ := fmt.Sscanf(said, "%d records: %d orders, %d executions of %d lots", &records, &orders, &executions, &lots); n != 4 ||
+		orders < 200 || executions < 100 {
+		t.Errorf("too little happened: %s", said)
+	}
+	t.Log(strings.TrimSpace(said))
 }
