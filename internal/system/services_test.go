@@ -168,6 +168,7 @@ func TestServicesShouldKeepTheirPromisesWhenLeadersAreKilled(t *testing.T) {
 		f.Grants < 20 || f.Waited < 5 || f.Fired < 20 {
 		t.Errorf("too little happened: %+v", f)
 	}
+	c.audited()
 }
 
 // TestServicesShouldKeepTheirPromisesWhenLeadersAreCutOff does the same to leaders that go on, alone, and come back.
@@ -193,6 +194,7 @@ func TestServicesShouldKeepTheirPromisesWhenLeadersAreCutOff(t *testing.T) {
 	}
 	c.prove()
 	c.judged()
+	c.audited()
 }
 
 // TestOrderEntryShouldAddUpWhenLeadersAreKilled has clients that use all that the order book has while leaders die. What the clients
