@@ -11,7 +11,7 @@ import (
 
 // The flow of the benchmarks: 45 % new orders that rest, 35 % cancels and 10 % replaces, 10 % orders that execute;
 // 16 instruments, 64 accounts, about 100,000 orders at rest. Three of four cancels and replaces are of one of the last
-// 4096 orders, the fourth of any.
+// 4096 orders if any of them is open, the fourth of any.
 const (
 	flowInstruments = 16
 	flowAccounts    = 64
@@ -45,8 +45,10 @@ func flow(t testing.TB, n int) (steps []step, fill int) {
 	var client [flowAccounts + 1]uint32 // last id of each account
 	some := func() step {
 		if rng.IntN(4) > 0 {
-			if at, ok := where[recent[rng.IntN(flowRecent)]]; ok {
-				return live[at]
+			for from, n := rng.IntN(flowRecent), 0; n < flowRecent; n++ {
+				if at, ok := where[recent[(from+n)%flowRecent]]; ok {
+					return live[at]
+				}
 			}
 		}
 		return live[rng.IntN(len(live))]
