@@ -116,7 +116,8 @@ func encodeOrderLine(words []string, orders *uint64) ([]byte, error) {
 		*orders++
 		return orderShell().encode(append([]string{"new", "--client-order", strconv.FormatUint(*orders, 10)}, words[1:]...))
 	}
-	short := words[0] == "buy" || words[0] == "sell" || words[0] == "cancel" && !strings.HasPrefix(strings.Join(words[1:], ""), "-")
+	short := words[0] == "buy" || words[0] == "sell" || words[0] == "cancel" &&
+		!strings.HasPrefix(strings.Join(words[1:], ""), "-")
 	if !short {
 		return orderShell().encode(words)
 	}
@@ -153,6 +154,7 @@ func parseOrder(fields []string) (q orderbook.Request, err error) {
 	if price > match.MaxPrice || instrument > 1<<32-1 {
 		return q, fmt.Errorf("%w: price %d, instrument %d: that is too high", errUsage, price, instrument)
 	}
-	q.New.Price, q.New.Instrument, q.Cancel.ClientOrder = uint32(price), match.Instrument(instrument), match.ClientOrder(order)
+	q.New.Price, q.New.Instrument, q.Cancel.ClientOrder = uint32(price), match.Instrument(instrument),
+		match.ClientOrder(order)
 	return q, nil
 }

@@ -169,7 +169,8 @@ func loadInstruments(ctx context.Context, w io.Writer, s *shell, list []match.De
 				return fmt.Errorf("%d bytes that are no report of the order book", len(payload))
 			}
 			if e.Kind == orderbook.Rejected {
-				return fmt.Errorf("%w: instrument %d: %s; %d were defined before it", errRefused, e.ClientOrder, fb.Reject(e.Reason),
+				return fmt.Errorf("%w: instrument %d: %s; %d were defined before it", errRefused, e.ClientOrder,
+					fb.Reject(e.Reason),
 					defined)
 			}
 			defined += e.Count

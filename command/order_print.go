@@ -29,7 +29,8 @@ func printOrderReport(w io.Writer, payload []byte, asJSON bool) bool {
 		}
 		fmt.Fprintf(w, "order %d rejected: %s\n", v.ClientOrder, v.Reason)
 	case "executed":
-		fmt.Fprintf(w, "order %d executed: %d lots at %d, %d left, execution %d\n", v.ClientOrder, v.Quantity, v.Price, v.Left,
+		fmt.Fprintf(w, "order %d executed: %d lots at %d, %d left, execution %d\n", v.ClientOrder, v.Quantity, v.Price,
+			v.Left,
 			v.Execution)
 	case "canceled":
 		fmt.Fprintf(w, "order %d canceled: %d lots taken off, %d left (%s)\n", v.ClientOrder, v.Quantity, v.Left, v.Reason)
@@ -67,7 +68,8 @@ func printOrderNews(w io.Writer, v *inspect.Report) {
 	case "instruments":
 		for i := range v.Instruments {
 			d := &v.Instruments[i]
-			fmt.Fprintf(w, "%d,%s,%d,%d,%d,%d,%d,%s\n", d.ID, d.Symbol, d.Low, d.High, d.MaxQuantity, d.Collar, d.Reference, d.State)
+			fmt.Fprintf(w, "%d,%s,%d,%d,%d,%d,%d,%s\n", d.ID, d.Symbol, d.Low, d.High, d.MaxQuantity, d.Collar, d.Reference,
+				d.State)
 		}
 	case "done":
 		fmt.Fprintln(w, "done")

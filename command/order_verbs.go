@@ -52,8 +52,10 @@ func orderNewVerb() shellVerb {
 	p := c.Flags()
 	p.StringVar(&side, "side", "", "buy or sell")
 	p.StringVar(&kind, "type", "limit", "limit, market, stop or stop-limit")
-	p.StringVar(&tif, "time-in-force", "day", "day, gtc (till canceled), gtd (till --expire), ioc (the rest is canceled) or fok (whole or not at all)")
-	p.StringVar(&self, "self-match", "allow", "when it meets an order of its own account: allow, cancel-newest, cancel-oldest or cancel-both")
+	p.StringVar(&tif, "time-in-force", "day",
+		"day, gtc (till canceled), gtd (till --expire), ioc (the rest is canceled) or fok (whole or not at all)")
+	p.StringVar(&self, "self-match", "allow",
+		"when it meets an order of its own account: allow, cancel-newest, cancel-oldest or cancel-both")
 	p.StringVar(&expire, "expire", "", "of gtd: a time (2026-01-02T15:00:00Z), or from now (30s)")
 	p.BoolVar(&n.PostOnly, "post-only", false, "reject it rather than have it execute on entry")
 	p.Uint32Var(&n.Price, "price", 0, "ticks; of limit and stop-limit")
@@ -100,7 +102,8 @@ func parseExpire(text string) (uint64, error) {
 	if err != nil {
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return 0, fmt.Errorf("%w: --expire %q: want a time (2026-01-02T15:00:00Z), or how long from now (30s)", errUsage, text)
+			return 0, fmt.Errorf("%w: --expire %q: want a time (2026-01-02T15:00:00Z), or how long from now (30s)", errUsage,
+				text)
 		}
 		at = time.Now().Add(d)
 	}
@@ -274,7 +277,8 @@ func orderLimitsVerb() shellVerb {
 	}
 	c.Flags().Uint32Var(&q.Limits.MaxOpen, "max-open", 0, "open orders; 0: as many as the book gives an account")
 	c.Flags().Uint64Var(&q.Limits.MaxQuantity, "max-quantity", 0, "lots of an order; 0: no limit but the instrument's")
-	c.Flags().Uint32Var(&q.Limits.MessagesPerS, "messages-per-second", 0, "new orders and replacements a second; 0: no limit")
+	c.Flags().Uint32Var(&q.Limits.MessagesPerS, "messages-per-second", 0,
+		"new orders and replacements a second; 0: no limit")
 	return shellVerb{command: c, encode: accountArgument(&q, "default")}
 }
 

@@ -21,17 +21,22 @@ type shellService struct {
 	number uint16
 	name   string             // as a word on the command line
 	verbs  []func() shellVerb // each call makes a verb with flags of its own
-	// print prints a response: lines for people, or asJSON one JSON object. It reports false when the response says that
-	// the service did not do what it was asked to; of bytes that are no response of the service it says so, and reports false.
+	// print prints a response: lines for people, or asJSON one JSON object. It reports false when the response says
+	// that the service did not do what it was asked to; of bytes that are no response of the service it says so, and
+	// reports false.
 	print func(w io.Writer, payload []byte, asJSON bool) bool
 }
 
 // shellVerb is a subcommand that sends one message.
 type shellVerb struct {
-	command *cobra.Command                           // Use, Short, Long, Example, Args and flags; what it runs is the shell's
-	encode  func(args []string) ([]byte, error)      // the message, from the arguments and the flags; errUsage for what cannot be one
-	watches bool                                     // stays until interrupted, or --hold or --count ends it, printing what comes
-	until   func(service uint16, answer []byte) bool // not nil: stays until an answer, perhaps later than the message's own, fulfils it
+	// command has Use, Short, Long, Example, Args and flags; what it runs is the shell's.
+	command *cobra.Command
+	// encode makes the message, from the arguments and the flags; errUsage for what cannot be one.
+	encode func(args []string) ([]byte, error)
+	// watches says that it stays until interrupted, or --hold or --count ends it, printing what comes.
+	watches bool
+	// until, if not nil, has it stay until an answer, perhaps later than the message's own, fulfils it.
+	until func(service uint16, answer []byte) bool
 }
 
 // shellServices are the services that have subcommands.

@@ -37,7 +37,8 @@ type shell struct {
 	over    chan struct{} // closed when the session is over
 }
 
-// call submits a message and returns what comes of it: nothing is printed. For commands that do more than to print answers.
+// call submits a message and returns what comes of it: nothing is printed. For commands that do more than to print
+// answers.
 func (s *shell) call(ctx context.Context, service uint16, payload []byte) (client.Result, error) {
 	return s.conn.Submit(ctx, service, s.level, payload)
 }
@@ -168,8 +169,9 @@ func (s *shell) onEvent(e client.Event) {
 	}
 }
 
-// stay waits until the answers to every message are there, and what else the command waits for, then as long as --hold says.
-// It ends early, without an error, when the command is interrupted. The error says when a service has refused something.
+// stay waits until the answers to every message are there, and what else the command waits for, then as long as
+// --hold says. It ends early, without an error, when the command is interrupted. The error says when a service has
+// refused something.
 func (s *shell) stay(ctx context.Context) error {
 	limit := time.NewTimer(s.flags.timeout)
 	defer limit.Stop()

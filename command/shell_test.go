@@ -36,8 +36,9 @@ func serviceCommands() (list []*cobra.Command) {
 	return list
 }
 
-// TestServiceExamplesRun has a shell run what the help of every subcommand of a service gives as its example, as it stands
-// there, where a client of a lab is; /var/lib/lockstep is the directory of one of its nodes. In an example that shows how something is refused, `|| test $? = 3` says so.
+// TestServiceExamplesRun has a shell run what the help of every subcommand of a service gives as its example, as it
+// stands there, where a client of a lab is; /var/lib/lockstep is the directory of one of its nodes. In an example
+// that shows how something is refused, `|| test $? = 3` says so.
 func TestServiceExamplesRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a cluster of real processes for seconds")

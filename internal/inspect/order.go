@@ -9,8 +9,8 @@ import (
 	"lockstep/service/orderbook/match"
 )
 
-// Order is a message to the order book. Action names the command: new, cancel, replace, mass-cancel, login, subscribe, depth,
-// instruments, define, state, limits, kill, bust; the others are its fields, absent when 0.
+// Order is a message to the order book. Action names the command: new, cancel, replace, mass-cancel, login,
+// subscribe, depth, instruments, define, state, limits, kill, bust; the others are its fields, absent when 0.
 type Order struct {
 	Action         string           `json:"action"`
 	ClientOrder    uint64           `json:"client_order,omitempty"`
@@ -58,7 +58,8 @@ type InstrumentView struct {
 }
 
 // Report is an answer of the order book. Kind names it: accepted, rejected, executed, canceled, replaced, triggered,
-// mass-canceled, logged-in, logged-out, subscribed, market, depth, instruments, done; the others are its fields, absent when 0.
+// mass-canceled, logged-in, logged-out, subscribed, market, depth, instruments, done; the others are its fields,
+// absent when 0.
 type Report struct {
 	Kind           string           `json:"kind"`
 	ClientOrder    uint64           `json:"client_order,omitempty"`
@@ -109,7 +110,8 @@ type LevelView struct {
 var actions = map[orderbook.Command]string{orderbook.NewOrder: "new", orderbook.CancelOrder: "cancel",
 	orderbook.ReplaceOrder: "replace", orderbook.MassCancel: "mass-cancel", orderbook.Login: "login",
 	orderbook.Subscribe: "subscribe", orderbook.DepthRequest: "depth", orderbook.InstrumentsRequest: "instruments",
-	orderbook.DefineInstruments: "define", orderbook.SetState: "state", orderbook.SetLimits: "limits", orderbook.Kill: "kill",
+	orderbook.DefineInstruments: "define", orderbook.SetState: "state", orderbook.SetLimits: "limits",
+	orderbook.Kill:      "kill",
 	orderbook.BustTrade: "bust"}
 
 // reports are the names of the order book's answers.
@@ -141,7 +143,8 @@ func ViewOrder(payload []byte) *Order {
 	if !orderbook.DecodeRequest(payload, &q) {
 		return nil
 	}
-	v := &Order{Action: actions[q.Command], Account: uint64(q.Account), Instrument: uint32(q.Instrument), Side: SideName(q.Side),
+	v := &Order{Action: actions[q.Command], Account: uint64(q.Account), Instrument: uint32(q.Instrument),
+		Side:  SideName(q.Side),
 		State: StateName(q.State), Stay: q.Stay, Off: q.Off, Levels: q.Levels, Execution: q.Execution,
 		Instruments: viewInstruments(q.Definitions)}
 	switch q.Command {
@@ -187,7 +190,8 @@ func ViewReport(payload []byte) *Report {
 		return nil
 	}
 	v := &Report{Kind: reports[e.Kind], ClientOrder: e.ClientOrder, NewClientOrder: e.NewClientOrder, Order: e.Order,
-		Instrument: e.Instrument, Side: SideName(e.Side), Execution: e.Execution, Price: e.Price, Quantity: e.Quantity, Left: e.Left,
+		Instrument: e.Instrument, Side: SideName(e.Side), Execution: e.Execution, Price: e.Price, Quantity: e.Quantity,
+		Left:    e.Left,
 		Account: e.Account, Count: e.Count, Off: e.Off, Next: e.Next, State: StateName(e.State), Last: e.Last,
 		Bids: viewLevels(e.Bids), Asks: viewLevels(e.Asks), Instruments: viewInstruments(e.Definitions)}
 	switch e.Kind {
@@ -224,7 +228,8 @@ func viewLevels(list []match.Level) (views []LevelView) {
 func viewInstruments(list []match.Definition) (views []InstrumentView) {
 	for i := range list {
 		d := &list[i]
-		views = append(views, InstrumentView{ID: uint32(d.ID), Symbol: strings.TrimRight(string(d.Symbol[:]), "\x00"), Low: d.Low,
+		views = append(views, InstrumentView{ID: uint32(d.ID), Symbol: strings.TrimRight(string(d.Symbol[:]), "\x00"),
+			Low:  d.Low,
 			High: d.High, MaxQuantity: d.MaxQuantity, Collar: d.Collar, Reference: d.Reference, State: StateName(d.State)})
 	}
 	return views

@@ -45,16 +45,20 @@ func TestWhatAnOrderIsShownAs(t *testing.T) {
 		}
 		return string(text)
 	}
-	q := orderbook.Request{Command: orderbook.NewOrder, New: match.New{ClientOrder: 1, Instrument: 2, Side: match.Sell, Type: match.StopLimit,
-		TIF: match.GTD, Price: 3, Stop: 4, Quantity: 5, Expire: 1e9}}
-	if got, want := shown(ViewOrder(orderbook.EncodeRequest(b, &q))), `{"action":"new","client_order":1,"instrument":2,"side":"sell",`+
-		`"type":"StopLimit","time_in_force":"GoodTillDate","price":3,"stop":4,"quantity":5,"expire":"1970-01-01T00:00:01Z"}`; got != want {
+	q := orderbook.Request{Command: orderbook.NewOrder, New: match.New{ClientOrder: 1, Instrument: 2, Side: match.Sell,
+		Type: match.StopLimit,
+		TIF:  match.GTD, Price: 3, Stop: 4, Quantity: 5, Expire: 1e9}}
+	if got, want := shown(ViewOrder(orderbook.EncodeRequest(b, &q))),
+		`{"action":"new","client_order":1,"instrument":2,"side":"sell",`+
+			`"type":"StopLimit","time_in_force":"GoodTillDate","price":3,"stop":4,"quantity":5,"expire":"1970-01-01T00:00:01Z"}`; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
-	e := orderbook.Event{Kind: orderbook.MarketEvents, Count: 2, Market: []match.Event{{Kind: match.EventTraded, Number: 9, Order: 1,
+	e := orderbook.Event{Kind: orderbook.MarketEvents, Count: 2, Market: []match.Event{{Kind: match.EventTraded,
+		Number: 9, Order: 1,
 		Execution: 2, Quantity: 3, Price: 4, Instrument: 5, Side: match.Buy}}}
-	if got, want := shown(ViewReport(orderbook.EncodeEvent(b, &e))), `{"kind":"market","left_out":2,"events":[{"number":9,"kind":"traded",`+
-		`"instrument":5,"order":1,"execution":2,"side":"buy","price":4,"quantity":3}]}`; got != want {
+	if got, want := shown(ViewReport(orderbook.EncodeEvent(b, &e))),
+		`{"kind":"market","left_out":2,"events":[{"number":9,"kind":"traded",`+
+			`"instrument":5,"order":1,"execution":2,"side":"buy","price":4,"quantity":3}]}`; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }

@@ -89,7 +89,8 @@ func TestFlowKeepsABookAlive(t *testing.T) {
 		}
 	}
 	for _, kind := range []orderbook.EventKind{
-		orderbook.Accepted, orderbook.Executed, orderbook.Canceled, orderbook.Rejected, orderbook.Replaced, orderbook.Triggered,
+		orderbook.Accepted, orderbook.Executed, orderbook.Canceled, orderbook.Rejected, orderbook.Replaced,
+		orderbook.Triggered,
 	} {
 		if events[kind] < 500 {
 			t.Errorf("only %d events of kind %v in 100000 messages", events[kind], kind)

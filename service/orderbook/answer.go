@@ -6,8 +6,8 @@ import (
 	"lockstep/wire"
 )
 
-// flush answers with what the engine has done: each private event to whom it is for, then the public ones, in one response
-// to each subscriber that wants any.
+// flush answers with what the engine has done: each private event to whom it is for, then the public ones, in one
+// response to each subscriber that wants any.
 func (b *Book) flush(ctx *service.Context) {
 	events := b.engine.Events()
 	ctx.Count(1 + len(events))
@@ -53,8 +53,8 @@ func (e *Event) report(x *match.Event) {
 	}
 }
 
-// tellMarket tells every subscriber the public events that it wants, as many as fit; the first ones, and how many are left
-// out.
+// tellMarket tells every subscriber the public events that it wants, as many as fit; the first ones, and how many are
+// left out.
 func (b *Book) tellMarket(ctx *service.Context, events []match.Event) {
 	const overhead = 128 // of a response
 	room := max(MaxBytes-b.sent, 0) / b.subscribers.some
@@ -84,8 +84,8 @@ func (b *Book) tellMarket(ctx *service.Context, events []match.Event) {
 	}
 }
 
-// respond answers a session with the event. Nobody (0) is told what becomes of the orders of an account that no session is
-// bound to: the response goes nowhere, but who looks at what a log causes sees it.
+// respond answers a session with the event. Nobody (0) is told what becomes of the orders of an account that no
+// session is bound to: the response goes nowhere, but who looks at what a log causes sees it.
 func (b *Book) respond(ctx *service.Context, session wire.SessionID) {
 	payload := EncodeEvent(b.builder, &b.event)
 	b.sent += len(payload)
@@ -97,8 +97,8 @@ func (b *Book) reject(ctx *service.Context, session wire.SessionID, clientOrder 
 	b.respond(ctx, session)
 }
 
-// Check implements service.Checker: the response that Apply would refuse the message with; nil: it would not. What is about
-// instruments, limits, kill switch and busts is Malformed in a transaction.
+// Check implements service.Checker: the response that Apply would refuse the message with; nil: it would not. What is
+// about instruments, limits, kill switch and busts is Malformed in a transaction.
 func (b *Book) Check(ctx *service.Context, r *wire.Record, payload []byte) []byte {
 	q := &b.request
 	if !DecodeRequest(payload, q) {

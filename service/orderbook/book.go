@@ -11,12 +11,13 @@ import (
 	"lockstep/wire"
 )
 
-// Options are the limits of a book: those of its engine. They change what is answered, so they must be the same on every
-// node. Zero fields take the default.
+// Options are the limits of a book: those of its engine. They change what is answered, so they must be the same on
+// every node. Zero fields take the default.
 type Options = match.Options
 
-// MaxBytes is how many bytes one record's answers have before market events are left out. The private reports alone fit into
-// service.MaxOutputs and MaxOutputBytes whatever the options: the engine executes 3500 times a record at most.
+// MaxBytes is how many bytes one record's answers have before market events are left out. The private reports alone
+// fit into service.MaxOutputs and MaxOutputBytes whatever the options: the engine executes 3500 times a record at
+// most.
 const MaxBytes = service.MaxOutputBytes / 4 * 3
 
 // ErrOptions says that the options cannot work.
@@ -61,7 +62,8 @@ func New(o Options) (*Book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	b := &Book{options: engine.Options(), engine: engine, builder: flatbuffers.NewBuilder(256), refusal: flatbuffers.NewBuilder(256),
+	b := &Book{options: engine.Options(), engine: engine, builder: flatbuffers.NewBuilder(256),
+		refusal:   flatbuffers.NewBuilder(256),
 		deadlines: service.NewDeadlines(0, 2, 1), market: make([]match.Event, 0, MaxMarket)}
 	b.clear()
 	return b, nil
@@ -143,7 +145,8 @@ func (b *Book) trade(ctx *service.Context, account match.Account) bool {
 	return true
 }
 
-// control carries out what is about sessions, accounts and instruments. It reports false when that was only to be looked at.
+// control carries out what is about sessions, accounts and instruments. It reports false when that was only to be
+// looked at.
 func (b *Book) control(ctx *service.Context, session wire.SessionID) bool {
 	q := &b.request
 	switch q.Command {
@@ -182,8 +185,8 @@ func (b *Book) done(ctx *service.Context, session wire.SessionID, reason match.R
 	b.respond(ctx, session)
 }
 
-// define takes definitions in their order, up to one that is refused: Done with their count, then Rejected with the number
-// of that one as the client order.
+// define takes definitions in their order, up to one that is refused: Done with their count, then Rejected with the
+// number of that one as the client order.
 func (b *Book) define(ctx *service.Context, session wire.SessionID) {
 	count := uint32(0)
 	for i := range b.request.Definitions {
@@ -293,8 +296,8 @@ func (b *Book) list(ctx *service.Context, session wire.SessionID) {
 	b.respond(ctx, session)
 }
 
-// OnSession implements service.Service. The orders of a session that ends are taken off, unless it said at its login that
-// they stay.
+// OnSession implements service.Service. The orders of a session that ends are taken off, unless it said at its login
+// that they stay.
 func (b *Book) OnSession(ctx *service.Context, session wire.SessionID, opened bool) {
 	b.begin()
 	if opened {

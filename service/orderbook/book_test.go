@@ -16,10 +16,12 @@ func login(account match.Account, stay bool) orderbook.Request {
 func TestOrdersMeetAndBothSidesHear(t *testing.T) {
 	r := newRig(t, orderbook.Options{})
 	want(t, r.send(1, limit(7, match.Sell, 100, 5)), "1: accepted 7 as 1, 5 rest")
-	want(t, r.send(2, limit(7, match.Buy, 101, 3)), "2: accepted 7 as 2, 0 rest", "2: executed 7 as 2, 3 at 100, 0 left, execution 1",
+	want(t, r.send(2, limit(7, match.Buy, 101, 3)), "2: accepted 7 as 2, 0 rest",
+		"2: executed 7 as 2, 3 at 100, 0 left, execution 1",
 		"1: executed 7 as 1, 3 at 100, 2 left, execution 1")
 	want(t, r.send(1, orderbook.Request{Command: orderbook.ReplaceOrder,
-		Replace: match.Replace{ClientOrder: 7, NewClientOrder: 8, Price: 99, Quantity: 4}}), "1: replaced 7 by 8 as 3, 1 rest")
+		Replace: match.Replace{ClientOrder: 7, NewClientOrder: 8, Price: 99, Quantity: 4}}),
+		"1: replaced 7 by 8 as 3, 1 rest")
 	want(t, r.send(2, orderbook.Request{Command: orderbook.CancelOrder, Cancel: match.Cancel{ClientOrder: 7}}),
 		"2: rejected 7 UnknownOrder")
 	want(t, r.send(1, orderbook.Request{Command: orderbook.MassCancel}), "1: canceled 8 as 3, 1, 0 left, MassCanceled",
@@ -34,7 +36,8 @@ func TestSessionsOwnOrdersEndWithIt(t *testing.T) {
 	want(t, r.session(1, true))
 	r.send(1, limit(1, match.Buy, 10, 1))
 	r.send(1, limit(2, match.Buy, 11, 1))
-	want(t, r.session(1, false), "1: canceled 2 as 2, 1, 0 left, Disconnected", "1: canceled 1 as 1, 1, 0 left, Disconnected")
+	want(t, r.session(1, false), "1: canceled 2 as 2, 1, 0 left, Disconnected",
+		"1: canceled 1 as 1, 1, 0 left, Disconnected")
 	if r.book.Resting() != 0 {
 		t.Errorf("%d orders are open", r.book.Resting())
 	}
@@ -48,12 +51,14 @@ func TestAccountOutlivesItsSession(t *testing.T) {
 	want(t, r.send(1, login(5, true)), "1: logged in to 5, 0 open")
 	want(t, r.send(1, limit(1, match.Buy, 10, 4)), "1: accepted 1 as 1, 4 rest")
 	want(t, r.session(1, false))
-	want(t, r.send(2, limit(1, match.Sell, 10, 1)), "2: accepted 1 as 2, 0 rest", "2: executed 1 as 2, 1 at 10, 0 left, execution 1",
+	want(t, r.send(2, limit(1, match.Sell, 10, 1)), "2: accepted 1 as 2, 0 rest",
+		"2: executed 1 as 2, 1 at 10, 0 left, execution 1",
 		"0: executed 1 as 1, 1 at 10, 3 left, execution 1")
 	want(t, r.send(3, login(5, true)), "3: logged in to 5, 1 open")
 	want(t, r.send(4, login(5, false)), "3: logged out of 5", "4: logged in to 5, 1 open")
 	r.restore()
-	want(t, r.send(2, limit(2, match.Sell, 10, 1)), "2: accepted 2 as 3, 0 rest", "2: executed 2 as 3, 1 at 10, 0 left, execution 2",
+	want(t, r.send(2, limit(2, match.Sell, 10, 1)), "2: accepted 2 as 3, 0 rest",
+		"2: executed 2 as 3, 1 at 10, 0 left, execution 2",
 		"4: executed 1 as 1, 1 at 10, 2 left, execution 2")
 	// The one that was logged out acts for itself now, and its end concerns nobody.
 	want(t, r.send(3, limit(1, match.Buy, 9, 1)), "3: accepted 1 as 4, 1 rest")
@@ -116,28 +121,34 @@ func TestDepthAndInstruments(t *testing.T) {
 		r.send(1, limit(match.ClientOrder(200+i), match.Sell, 60+i, 3))
 	}
 	e := r.send(2, orderbook.Request{Command: orderbook.DepthRequest, Instrument: 1, Levels: 3})[0].event
-	if e.Kind != orderbook.Depth || len(e.Bids) != 3 || len(e.Asks) != 3 || e.Bids[0] != (match.Level{Price: 50, Orders: 1, Quantity: 2}) ||
+	if e.Kind != orderbook.Depth || len(e.Bids) != 3 || len(e.Asks) != 3 || e.Bids[0] != (match.Level{Price: 50,
+		Orders: 1, Quantity: 2}) ||
 		e.Asks[2].Price != 62 || e.State != match.Continuous || e.Next != 41 {
 		t.Errorf("%+v", e)
 	}
-	want(t, r.send(2, orderbook.Request{Command: orderbook.DepthRequest, Instrument: 17}), "2: rejected 0 UnknownInstrument")
+	want(t, r.send(2, orderbook.Request{Command: orderbook.DepthRequest, Instrument: 17}),
+		"2: rejected 0 UnknownInstrument")
 
 	tulip := match.Definition{ID: 17, Symbol: [16]byte{'T', 'U', 'L', 'I', 'P'}, Low: 10, High: 90, State: match.Auction}
 	bad := match.Definition{ID: 18, Symbol: [16]byte{'X'}, Low: 10, High: 9, State: match.Auction}
 	r.send(2, orderbook.Request{Command: orderbook.Subscribe})
-	want(t, r.send(1, orderbook.Request{Command: orderbook.DefineInstruments, Definitions: []match.Definition{tulip, bad, tulip}}),
+	want(t, r.send(1, orderbook.Request{Command: orderbook.DefineInstruments, Definitions: []match.Definition{tulip,
+		bad, tulip}}),
 		"1: done 1", "1: rejected 18 BadInstrument", "2: market [41 Defined 0@0]")
 	r.restore()
 	e = r.send(1, orderbook.Request{Command: orderbook.InstrumentsRequest, Instrument: 15})[0].event
-	if len(e.Definitions) != 2 || e.Next != 0 || e.Definitions[1].Symbol != tulip.Symbol || e.Definitions[1].State != match.Auction {
+	if len(e.Definitions) != 2 || e.Next != 0 || e.Definitions[1].Symbol != tulip.Symbol ||
+		e.Definitions[1].State != match.Auction {
 		t.Errorf("%+v", e)
 	}
-	want(t, r.send(1, orderbook.Request{Command: orderbook.SetState, Instrument: 17, State: match.Auction}), "1: rejected 0 BadState")
+	want(t, r.send(1, orderbook.Request{Command: orderbook.SetState, Instrument: 17, State: match.Auction}),
+		"1: rejected 0 BadState")
 	want(t, r.send(1, orderbook.Request{Command: orderbook.SetState, Instrument: 17, State: match.Halted}), "1: done 0",
 		"2: market [42 State 0@0]")
 }
 
-// TestOrdersExpireByTimer: the book's timer stands at the earliest expiry, also after a restore, and takes off what is due.
+// TestOrdersExpireByTimer: the book's timer stands at the earliest expiry, also after a restore, and takes off what
+// is due.
 func TestOrdersExpireByTimer(t *testing.T) {
 	r := newRig(t, orderbook.Options{})
 	for id := range uint64(3) {
@@ -155,8 +166,8 @@ func TestOrdersExpireByTimer(t *testing.T) {
 	}
 }
 
-// TestLongWorkGoesOnByTimer: an uncross of more than one record's work is finished by the records that follow, also across
-// restores, and the instrument is busy meanwhile.
+// TestLongWorkGoesOnByTimer: an uncross of more than one record's work is finished by the records that follow, also
+// across restores, and the instrument is busy meanwhile.
 func TestLongWorkGoesOnByTimer(t *testing.T) {
 	r := newRig(t, orderbook.Options{MaxFills: 3})
 	r.send(9, orderbook.Request{Command: orderbook.SetState, Instrument: 1, State: match.Auction})
@@ -183,10 +194,12 @@ func TestKillAndLimits(t *testing.T) {
 	r := newRig(t, orderbook.Options{})
 	r.send(1, login(5, true))
 	r.send(1, limit(1, match.Buy, 10, 1))
-	want(t, r.send(2, orderbook.Request{Command: orderbook.Kill, Account: 5}), "2: done 0", "1: canceled 1 as 1, 1, 0 left, Killed")
+	want(t, r.send(2, orderbook.Request{Command: orderbook.Kill, Account: 5}), "2: done 0",
+		"1: canceled 1 as 1, 1, 0 left, Killed")
 	want(t, r.send(1, limit(1, match.Buy, 10, 1)), "1: rejected 1 Killed")
 	want(t, r.send(2, orderbook.Request{Command: orderbook.Kill, Account: 5, Off: true}), "2: done 0")
-	want(t, r.send(2, orderbook.Request{Command: orderbook.SetLimits, Account: 5, Limits: match.Limits{MaxQuantity: 2}}), "2: done 0")
+	want(t, r.send(2, orderbook.Request{Command: orderbook.SetLimits, Account: 5,
+		Limits: match.Limits{MaxQuantity: 2}}), "2: done 0")
 	want(t, r.send(1, limit(1, match.Buy, 10, 3)), "1: rejected 1 TooLarge")
 	want(t, r.send(1, limit(1, match.Buy, 10, 2)), "1: accepted 1 as 2, 2 rest")
 }

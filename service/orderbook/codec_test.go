@@ -20,10 +20,13 @@ var definitions = []match.Definition{
 // requests are one of every command.
 func requests() []orderbook.Request {
 	return []orderbook.Request{
-		{Command: orderbook.NewOrder, New: match.New{ClientOrder: 1 << 60, Instrument: 2, Side: match.Sell, Type: match.StopLimit,
-			TIF: match.GTD, SelfMatch: match.CancelBoth, PostOnly: true, Price: 3, Stop: 4, Quantity: 5, MinQuantity: 6, Display: 7, Expire: 8}},
+		{Command: orderbook.NewOrder, New: match.New{ClientOrder: 1 << 60, Instrument: 2, Side: match.Sell,
+			Type: match.StopLimit,
+			TIF:  match.GTD, SelfMatch: match.CancelBoth, PostOnly: true, Price: 3, Stop: 4, Quantity: 5, MinQuantity: 6,
+			Display: 7, Expire: 8}},
 		{Command: orderbook.CancelOrder, Cancel: match.Cancel{ClientOrder: 1, Quantity: 2}},
-		{Command: orderbook.ReplaceOrder, Replace: match.Replace{ClientOrder: 1, NewClientOrder: 2, Price: 3, Stop: 4, Quantity: 5, Display: 6}},
+		{Command: orderbook.ReplaceOrder, Replace: match.Replace{ClientOrder: 1, NewClientOrder: 2, Price: 3, Stop: 4,
+			Quantity: 5, Display: 6}},
 		{Command: orderbook.MassCancel, Instrument: 1, Side: match.Buy},
 		{Command: orderbook.Login, Account: 1, Stay: true},
 		{Command: orderbook.Subscribe, Instrument: 1, Off: true},
@@ -42,9 +45,11 @@ func events() []orderbook.Event {
 	return []orderbook.Event{
 		{Kind: orderbook.Accepted, ClientOrder: 1, Order: 2, Quantity: 3, Left: 4, Instrument: 5, Side: match.Sell},
 		{Kind: orderbook.Rejected, ClientOrder: 1, Reason: match.Throttled},
-		{Kind: orderbook.Executed, ClientOrder: 1, Order: 2, Execution: 3, Quantity: 4, Left: 5, Price: 6, Instrument: 7, Side: match.Buy},
+		{Kind: orderbook.Executed, ClientOrder: 1, Order: 2, Execution: 3, Quantity: 4, Left: 5, Price: 6, Instrument: 7,
+			Side: match.Buy},
 		{Kind: orderbook.Canceled, ClientOrder: 1, Order: 2, Quantity: 3, Left: 4, Cancel: match.Collared},
-		{Kind: orderbook.Replaced, ClientOrder: 1, NewClientOrder: 2, Order: 3, Quantity: 4, Left: 5, Instrument: 6, Side: match.Sell},
+		{Kind: orderbook.Replaced, ClientOrder: 1, NewClientOrder: 2, Order: 3, Quantity: 4, Left: 5, Instrument: 6,
+			Side: match.Sell},
 		{Kind: orderbook.Triggered, ClientOrder: 1, Order: 2, Left: 3},
 		{Kind: orderbook.MassCanceled, Count: 1},
 		{Kind: orderbook.LoggedIn, Account: 1, Count: 2},
@@ -54,7 +59,8 @@ func events() []orderbook.Event {
 			{Kind: match.EventTraded, Number: 1, Order: 2, Execution: 3, Quantity: 4, Instrument: 5, Price: 6, Side: match.Sell},
 			{Kind: match.EventState, Number: 2, Instrument: 5, State: match.Closed}}},
 		{Kind: orderbook.Depth, Instrument: 1, State: match.Halted, Last: 2, Next: 3,
-			Bids: []match.Level{{Price: 1, Orders: 2, Quantity: 3}, {Price: 4, Orders: 5, Quantity: 6}}, Asks: []match.Level{{Price: 7}}},
+			Bids: []match.Level{{Price: 1, Orders: 2, Quantity: 3}, {Price: 4, Orders: 5, Quantity: 6}},
+			Asks: []match.Level{{Price: 7}}},
 		{Kind: orderbook.Instruments, Next: 9, Definitions: definitions},
 		{Kind: orderbook.Done, Count: 1},
 	}
@@ -101,7 +107,8 @@ func TestWhatIsNoRequestDoesNotDecode(t *testing.T) {
 	b := flatbuffers.NewBuilder(0)
 	var q orderbook.Request
 	long := make([]match.Definition, orderbook.MaxListed)
-	if !orderbook.DecodeRequest(orderbook.EncodeRequest(b, &orderbook.Request{Command: orderbook.DefineInstruments, Definitions: long}), &q) {
+	if !orderbook.DecodeRequest(orderbook.EncodeRequest(b, &orderbook.Request{Command: orderbook.DefineInstruments,
+		Definitions: long}), &q) {
 		t.Error("as many instruments as one message may define do not decode")
 	}
 	for _, symbol := range []string{"two words", "new\nline", "\xff"} {
@@ -112,7 +119,8 @@ func TestWhatIsNoRequestDoesNotDecode(t *testing.T) {
 			t.Errorf("symbol %q decodes", symbol)
 		}
 	}
-	for _, payload := range [][]byte{nil, {1, 2, 3}, make([]byte, 64), orderbook.EncodeRequest(b, &orderbook.Request{Command: 99})} {
+	for _, payload := range [][]byte{nil, {1, 2, 3}, make([]byte, 64), orderbook.EncodeRequest(b,
+		&orderbook.Request{Command: 99})} {
 		if orderbook.DecodeRequest(payload, &q) {
 			t.Errorf("%x decodes", payload)
 		}
@@ -130,7 +138,8 @@ func FuzzRequest(f *testing.F) {
 		if !orderbook.DecodeRequest(payload, &q) {
 			return
 		}
-		if !orderbook.DecodeRequest(orderbook.EncodeRequest(flatbuffers.NewBuilder(0), &q), &again) || !equalRequests(&q, &again) {
+		if !orderbook.DecodeRequest(orderbook.EncodeRequest(flatbuffers.NewBuilder(0), &q), &again) || !equalRequests(&q,
+			&again) {
 			t.Errorf("%+v became %+v", q, again)
 		}
 	})

@@ -74,8 +74,8 @@ func (p *player) next() {
 	p.at++
 }
 
-// Orders of the flow's kinds, executions, rejections, replacements and cancels, with a subscriber to it all, sessions that end
-// and others that open: nothing of it allocates.
+// Orders of the flow's kinds, executions, rejections, replacements and cancels, with a subscriber to it all, sessions
+// that end and others that open: nothing of it allocates.
 func TestApplyDoesNotAllocate(t *testing.T) {
 	p := newPlayer(t, flow(60000))
 	for range 70000 {
@@ -121,12 +121,14 @@ func BenchmarkBook(b *testing.B) {
 	}
 }
 
-// TestTwoBooksAndARestoredOne: random messages of every kind, hostile ones too, to two books, one of which is replaced by what
-// its own snapshot restores to again and again: same answers, same hash. Check is right about each message.
+// TestTwoBooksAndARestoredOne: random messages of every kind, hostile ones too, to two books, one of which is
+// replaced by what its own snapshot restores to again and again: same answers, same hash. Check is right about each
+// message.
 func TestTwoBooksAndARestoredOne(t *testing.T) {
 	for seed := range uint64(6) {
 		random := rand.New(rand.NewPCG(seed, 7))
-		o := orderbook.Options{Instruments: 3, MaxInstruments: 8, PriceLimit: 100, MaxOrders: 60, MaxAccounts: 12, MaxOpen: 12, MaxFills: 3, MaxElections: 2}
+		o := orderbook.Options{Instruments: 3, MaxInstruments: 8, PriceLimit: 100, MaxOrders: 60, MaxAccounts: 12,
+			MaxOpen: 12, MaxFills: 3, MaxElections: 2}
 		one, two := newRig(t, o), newRig(t, o)
 		for step := range 1500 {
 			session := wire.SessionID(1 + random.IntN(6))
@@ -162,8 +164,9 @@ func drawRequest(r *rand.Rand, nowNs uint64) *orderbook.Request {
 	}
 	id := func() match.ClientOrder { return match.ClientOrder(r.IntN(9)) }
 	price := func() uint32 { return uint32(48 + r.IntN(6)) }
-	q.New = match.New{ClientOrder: id(), Instrument: match.Instrument(r.IntN(5)), Side: match.Side(1 + r.IntN(2)), Type: match.Limit,
-		TIF: match.TimeInForce(r.IntN(6)), SelfMatch: match.SelfMatch(r.IntN(5)), PostOnly: r.IntN(9) == 0, Price: price(),
+	q.New = match.New{ClientOrder: id(), Instrument: match.Instrument(r.IntN(5)), Side: match.Side(1 + r.IntN(2)),
+		Type: match.Limit,
+		TIF:  match.TimeInForce(r.IntN(6)), SelfMatch: match.SelfMatch(r.IntN(5)), PostOnly: r.IntN(9) == 0, Price: price(),
 		Quantity: uint64(r.IntN(12))}
 	switch r.IntN(6) {
 	case 0:
@@ -181,16 +184,19 @@ func drawRequest(r *rand.Rand, nowNs uint64) *orderbook.Request {
 		q.New.Expire = nowNs + uint64(r.IntN(8))*second
 	}
 	q.Cancel = match.Cancel{ClientOrder: id(), Quantity: uint64(r.IntN(6))}
-	q.Replace = match.Replace{ClientOrder: id(), NewClientOrder: id(), Price: price(), Quantity: uint64(r.IntN(12)), Display: uint64(r.IntN(3))}
+	q.Replace = match.Replace{ClientOrder: id(), NewClientOrder: id(), Price: price(), Quantity: uint64(r.IntN(12)),
+		Display: uint64(r.IntN(3))}
 	q.Instrument, q.Side, q.State = match.Instrument(r.IntN(5)), match.Side(r.IntN(3)), match.State(2+r.IntN(3))
 	q.Account, q.Stay, q.Off = match.Account(r.IntN(4)), r.IntN(2) == 0, r.IntN(4) != 0
 	q.Limits = match.Limits{MaxOpen: uint32(r.IntN(9)), MessagesPerS: uint32(r.IntN(3))}
-	q.Definitions = []match.Definition{{ID: match.Instrument(r.IntN(9)), Symbol: [16]byte{'S'}, Low: 1, High: 100, MaxQuantity: uint64(r.IntN(20)),
-		Collar: uint32(r.IntN(5)), Reference: uint32(r.IntN(60)), State: match.State(r.IntN(5))}}
+	q.Definitions = []match.Definition{{ID: match.Instrument(r.IntN(9)), Symbol: [16]byte{'S'}, Low: 1, High: 100,
+		MaxQuantity: uint64(r.IntN(20)),
+		Collar:      uint32(r.IntN(5)), Reference: uint32(r.IntN(60)), State: match.State(r.IntN(5))}}
 	return q
 }
 
-// TestDamagedSnapshotsAreRefused: a byte changed anywhere, or the end missing, and it does not restore; nor under other options.
+// TestDamagedSnapshotsAreRefused: a byte changed anywhere, or the end missing, and it does not restore; nor under
+// other options.
 func TestDamagedSnapshotsAreRefused(t *testing.T) {
 	r := newRig(t, orderbook.Options{MaxOrders: 64, Instruments: 2, MaxInstruments: 4, MaxAccounts: 8})
 	r.send(1, login(5, true))
@@ -214,7 +220,8 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 	for at := range whole.Len() {
 		b := bytes.Clone(whole.Bytes())
 		b[at] ^= 0x41
-		if err := restore(b, r.options); err == nil || !errors.Is(err, orderbook.ErrSnapshot) && !errors.Is(err, service.ErrUnsuited) {
+		if err := restore(b, r.options); err == nil || !errors.Is(err, orderbook.ErrSnapshot) && !errors.Is(err,
+			service.ErrUnsuited) {
 			t.Fatalf("byte %d of %d changed: %v", at, whole.Len(), err)
 		}
 		if err := restore(whole.Bytes()[:at], r.options); !errors.Is(err, orderbook.ErrSnapshot) {
@@ -228,8 +235,8 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 	}
 }
 
-// TestTheMostThatOneRecordCausesFits: an order whose executions elect as many stops as one record may, which execute as often as
-// one record may, with every subscriber there may be. More would panic.
+// TestTheMostThatOneRecordCausesFits: an order whose executions elect as many stops as one record may, which execute
+// as often as one record may, with every subscriber there may be. More would panic.
 func TestTheMostThatOneRecordCausesFits(t *testing.T) {
 	const fills, stops = 1750, 250
 	r := newRig(t, orderbook.Options{MaxFills: fills, MaxOpen: 3500})

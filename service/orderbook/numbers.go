@@ -2,8 +2,8 @@ package orderbook
 
 import "lockstep/service"
 
-// numbers is a hash table from numbers other than 0 to numbers, with linear probing. It grows by itself, at twice its size
-// each time; it is never walked.
+// numbers is a hash table from numbers other than 0 to numbers, with linear probing. It grows by itself, at twice its
+// size each time; it is never walked.
 type numbers struct {
 	slots []pair // a power of two; key 0: free
 	used  int

@@ -14,7 +14,8 @@ const ownAccount match.Account = 1 << 63
 // own is the account of a session that has not logged in.
 func own(session wire.SessionID) match.Account { return match.Account(session) | ownAccount }
 
-// party is a session, and the account that it acts for. Reports for the account go to the session that was bound to it last.
+// party is a session, and the account that it acts for. Reports for the account go to the session that was bound to
+// it last.
 type party struct {
 	session wire.SessionID // 0: free
 	account match.Account
@@ -73,7 +74,8 @@ func (t *parties) add(p party) *party {
 	return &t.list[i]
 }
 
-// bind has a session act for an account, and be told what becomes of its orders, in place of the session that was (0: none).
+// bind has a session act for an account, and be told what becomes of its orders, in place of the session that was (0:
+// none).
 func (t *parties) bind(p *party, account match.Account, stay bool) (before wire.SessionID) {
 	t.unbind(p)
 	if i, ok := t.byAccount.get(uint64(account)); ok {

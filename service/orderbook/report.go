@@ -48,8 +48,8 @@ type Event struct {
 	Order          uint64             // of an order, but Rejected: the book's number, dense from 1
 	Execution      uint64             // Executed: dense from 1, the same for both sides
 	Quantity       uint64             // Accepted, Replaced: all of it; Executed; Canceled: what was taken off
-	Left           uint64             // Executed, Canceled: what is left of it; Accepted, Replaced, Triggered: what will rest
-	Next           uint64             // Subscribed, Depth: number of the next market event; Instruments: ask for those after it; 0: none
+	Left           uint64             // Executed, Canceled: left of it; Accepted, Replaced, Triggered: will rest
+	Next           uint64             // Subscribed, Depth: next market event; Instruments: ask for those after it
 	Market         []match.Event      // MarketEvents; Decode reuses the memory of these
 	Bids, Asks     []match.Level      // Depth: best first
 	Definitions    []match.Definition // Instruments

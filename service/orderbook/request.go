@@ -61,7 +61,8 @@ func (q *Request) ClientOrder() (uint64, bool) {
 }
 
 // NewOrderRequest encodes a limit order for the day: of a Request's fields those that every order has. What encodes
-// resets and reuses the builder, so the bytes are good until its next use; once the builder has grown nothing is allocated.
+// resets and reuses the builder, so the bytes are good until its next use; once the builder has grown nothing is
+// allocated.
 func NewOrderRequest(b *flatbuffers.Builder, clientOrder uint64, instrument uint32, side match.Side, price uint32,
 	quantity uint64) []byte {
 	n := match.New{ClientOrder: match.ClientOrder(clientOrder), Instrument: match.Instrument(instrument), Side: side,
@@ -227,8 +228,9 @@ func finishRequest(b *flatbuffers.Builder, kind Command, command flatbuffers.UOf
 	return b.FinishedBytes()
 }
 
-// DecodeRequest reads an OrderRequest from anywhere. It reports false when that is not one. Values are not judged, but that
-// there are at most MaxListed instruments, and each has a symbol of at most 16 printable ASCII characters without a space.
+// DecodeRequest reads an OrderRequest from anywhere. It reports false when that is not one. Values are not judged,
+// but that there are at most MaxListed instruments, and each has a symbol of at most 16 printable ASCII characters
+// without a space.
 func DecodeRequest(payload []byte, q *Request) bool {
 	*q = Request{Definitions: q.Definitions[:0]}
 	if len(payload) > wire.MaxRecord || !flat.Verify(payload, requestTable) {

@@ -85,7 +85,8 @@ func (r *rig) raw(session wire.SessionID, payload []byte) []answer {
 func (r *rig) checkRefusal(payload, refusal []byte) {
 	r.t.Helper()
 	var q orderbook.Request
-	if orderbook.DecodeRequest(payload, &q) && q.Command >= orderbook.DefineInstruments && q.Command != orderbook.BustTrade {
+	if orderbook.DecodeRequest(payload, &q) && q.Command >= orderbook.DefineInstruments &&
+		q.Command != orderbook.BustTrade {
 		return // never in a transaction
 	}
 	var first []byte
@@ -151,7 +152,8 @@ func (r *rig) restore() {
 	if err := to.Restore(in); err != nil || in.Len() != 0 {
 		r.t.Fatalf("%v, %d bytes left", err, in.Len())
 	}
-	if err := to.Snapshot(&second); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) || to.Hash() != r.book.Hash() {
+	if err := to.Snapshot(&second); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) ||
+		to.Hash() != r.book.Hash() {
 		r.t.Fatalf("the restored book is another one: %v, hash %x, was %x", err, to.Hash(), r.book.Hash())
 	}
 	r.book = to
@@ -159,7 +161,8 @@ func (r *rig) restore() {
 
 // limit is a limit order for the day.
 func limit(id match.ClientOrder, side match.Side, price uint32, quantity uint64) orderbook.Request {
-	return orderbook.Request{Command: orderbook.NewOrder, New: match.New{ClientOrder: id, Instrument: 1, Side: side, Type: match.Limit,
+	return orderbook.Request{Command: orderbook.NewOrder, New: match.New{ClientOrder: id, Instrument: 1, Side: side,
+		Type:  match.Limit,
 		Price: price, Quantity: quantity}}
 }
 
@@ -182,10 +185,12 @@ func describe(e *orderbook.Event) string {
 	case orderbook.Rejected:
 		return fmt.Sprintf("rejected %d %v", e.ClientOrder, fb.Reject(e.Reason))
 	case orderbook.Executed:
-		return fmt.Sprintf("executed %d as %d, %d at %d, %d left, execution %d", e.ClientOrder, e.Order, e.Quantity, e.Price, e.Left,
+		return fmt.Sprintf("executed %d as %d, %d at %d, %d left, execution %d", e.ClientOrder, e.Order, e.Quantity,
+			e.Price, e.Left,
 			e.Execution)
 	case orderbook.Canceled:
-		return fmt.Sprintf("canceled %d as %d, %d, %d left, %v", e.ClientOrder, e.Order, e.Quantity, e.Left, fb.CancelReason(e.Cancel))
+		return fmt.Sprintf("canceled %d as %d, %d, %d left, %v", e.ClientOrder, e.Order, e.Quantity, e.Left,
+			fb.CancelReason(e.Cancel))
 	case orderbook.Replaced:
 		return fmt.Sprintf("replaced %d by %d as %d, %d rest", e.ClientOrder, e.NewClientOrder, e.Order, e.Left)
 	case orderbook.LoggedIn:

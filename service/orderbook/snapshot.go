@@ -161,8 +161,10 @@ func (t *parties) restore(r *reader) {
 		_, taken := t.byAccount.get(uint64(account))
 		r.want(session > last, "session %x behind %x", uint64(session), uint64(last))
 		r.want(flags <= 3, "flags %#x of session %x", flags, uint64(session))
-		r.want(p.bound == (account != 0) && (p.bound || !p.stay), "session %x is bound to %d, flags %d", uint64(session), account, flags)
-		r.want(account < ownAccount || account == own(session) && !p.stay, "session %x is bound to %x", uint64(session), uint64(account))
+		r.want(p.bound == (account != 0) && (p.bound || !p.stay), "session %x is bound to %d, flags %d", uint64(session),
+			account, flags)
+		r.want(account < ownAccount || account == own(session) && !p.stay, "session %x is bound to %x", uint64(session),
+			uint64(account))
 		if r.want(!p.bound || !taken, "two sessions are bound to %x", uint64(account)) {
 			t.add(p)
 		}
@@ -213,6 +215,7 @@ func (b *Book) checkDeadlines(r *reader) {
 		}
 	}
 	r.want(goesOn == b.engine.Pending() && expires == some && (!some || expiry == at) && n == b.deadlines.Len(),
-		"deadlines: %d of them, to go on %v, expiry %d %v; the engine wants %v, %d %v", b.deadlines.Len(), goesOn, expiry, expires,
+		"deadlines: %d of them, to go on %v, expiry %d %v; the engine wants %v, %d %v", b.deadlines.Len(), goesOn, expiry,
+		expires,
 		b.engine.Pending(), at, some)
 }

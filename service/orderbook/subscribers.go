@@ -48,7 +48,8 @@ func (t *subscribers) find(session wire.SessionID) *subscriber {
 	return nil
 }
 
-// on subscribes a session to an instrument, or to all (0). It reports false, and changes nothing, when there is no room.
+// on subscribes a session to an instrument, or to all (0). It reports false, and changes nothing, when there is no
+// room.
 func (t *subscribers) on(session wire.SessionID, id match.Instrument) bool {
 	s := t.find(session)
 	if s == nil {
