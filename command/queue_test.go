@@ -34,14 +34,14 @@ func TestQueueWork(t *testing.T) {
 	queue("peek", "dead").want(t, 0, "died in bad: never")
 
 	queue("put", "slow", "a\nb").want(t, 0)
-	script := `sleep 1; cat; echo " $LOCKSTEP_QUEUE $LOCKSTEP_ATTEMPT"`
-	queue("work", "slow", "--lease", "200ms", "--count", "1", "--", "sh", "-c", script).want(t, 0, "a\nb slow 1",
+	script := `sleep 3; cat; echo " $LOCKSTEP_QUEUE $LOCKSTEP_ATTEMPT"`
+	queue("work", "slow", "--lease", "2s", "--count", "1", "--", "sh", "-c", script).want(t, 0, "a\nb slow 1",
 		": done")
 	queue("stats", "slow").want(t, 0, "ready 0", "deleted 1", "leases over 0")
 
 	queue("put", "lost", "x").want(t, 0)
 	script = self + ` queue delete lost $LOCKSTEP_MESSAGE $LOCKSTEP_TOKEN; sleep 60; echo it ran on`
-	r := queue("work", "lost", "--lease", "300ms", "--count", "1", "--", "sh", "-c", script)
+	r := queue("work", "lost", "--lease", "2s", "--count", "1", "--", "sh", "-c", script)
 	r.want(t, 0, errLeaseLost.Error(), "UnknownMessage")
 	if strings.Contains(r.out, "it ran on") {
 		t.Error("a command runs on though its lease is lost")
