@@ -206,21 +206,31 @@ func TestOrderEntryShouldAddUpWhenLeadersAreKilled(t *testing.T) {
 	c.leadersAreKilled(2)
 	c.prove()
 	c.compared()
-	dump := filepath.Join(t.TempDir(), "dump.json")
-	f, err := os.Create(dump)
-	c.do(err)
-	defer f.Close()
-	cmd := exec.Command(binary, "journal", "dump", c.lab.Nodes()[0].Dir, "--outputs")
-	cmd.Stdout = f
-	c.do(cmd.Run())
-	said, code := run(t, "order", "audit", dump)
-	if code != 0 || !strings.Contains(said, "everything adds up") {
-		t.Errorf("the audit ends with %d: %s", code, said)
-	}
 	var records, orders, executions, lots uint64
+	said := c.audited()
 	if n, _ := fmt.Sscanf(said, "%d records: %d orders, %d executions of %d lots", &records, &orders, &executions, &lots); n != 4 ||
 		orders < 200 || executions < 100 {
 		t.Errorf("too little happened: %s", said)
 	}
 	t.Log(strings.TrimSpace(said))
+}
+
+// audited has the journal of every node dumped with what its records put out, and what the order book told its clients checked
+// from that alone. The nodes are stopped. It returns what the auditor says, of the last one.
+func (c *cluster) audited() (said string) {
+	c.t.Helper()
+	for _, n := range c.lab.Nodes() {
+		dump := filepath.Join(c.t.TempDir(), "dump.json")
+		f, err := os.Create(dump)
+		c.do(err)
+		cmd := exec.Command(binary, "journal", "dump", n.Dir, "--outputs")
+		cmd.Stdout = f
+		c.do(cmd.Run())
+		c.do(f.Close())
+		var code int
+		if said, code = run(c.t, "order", "audit", dump); code != 0 || !strings.Contains(said, "everything adds up") {
+			c.t.Errorf("the audit of node %d ends with %d: %s", n.ID, code, said)
+		}
+	}
+	return said
 }
