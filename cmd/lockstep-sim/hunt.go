@@ -43,6 +43,7 @@ var profiles = map[simbug.Bug]sim.Profile{
 	simbug.ReuseToken:           sim.ProfileServices,
 	simbug.RenewInVain:          sim.ProfileServices,
 	simbug.TimerDrifts:          sim.ProfileServices,
+	simbug.LoseFill:             sim.ProfileServices,
 }
 
 // hunt plants one bug after the other and runs worlds until one of them shows it: the exit code says whether every bug

@@ -27,6 +27,7 @@ type Judge struct {
 	all      map[wire.SessionID][]Output
 	jurors   [service.MaxServices]juror
 	stamp    uint64
+	book     *bookJuror // nil: it is not judged
 	// Applied counts messages that took effect, by service.
 	Applied [service.MaxServices]int
 	// Committed and Aborted count transactions.
@@ -90,11 +91,17 @@ func (j *Judge) Output(head *service.Egress, payload []byte) {
 		Position: head.Position, Payload: bytes.Clone(payload)}
 	j.outputs = append(j.outputs, o)
 	j.all[o.Session] = append(j.all[o.Session], o)
+	if j.book != nil {
+		j.book.said(head, payload)
+	}
 }
 
 // Lost takes a response that goes nowhere: service.Options.OnLost. A service has said it all the same.
 func (j *Judge) Lost(head *service.Egress, payload []byte) {
 	j.outputs = append(j.outputs, Output{Service: head.Service, Session: head.Session, Payload: bytes.Clone(payload)})
+	if j.book != nil {
+		j.book.said(head, payload)
+	}
 }
 
 // Response is what a session was to be told with a number; false: nothing.
@@ -115,6 +122,11 @@ func (j *Judge) Record(r *wire.Record, payload []byte) error {
 	j.outputs, j.over = nil, nil
 	at := history.Moment{Sequence: r.Sequence, Stamp: r.Timestamp}
 	j.stamp = r.Timestamp
+	if j.book != nil {
+		if err := j.book.record(r, payload); err != nil {
+			return err
+		}
+	}
 	for _, session := range over {
 		for _, juror := range j.jurors {
 			if juror != nil {
@@ -263,6 +275,11 @@ func (j *Judge) Figures() Figures {
 
 // End takes the end of the log.
 func (j *Judge) End() error {
+	if j.book != nil {
+		if err := j.book.end(); err != nil {
+			return err
+		}
+	}
 	for _, juror := range j.jurors {
 		if juror == nil {
 			continue

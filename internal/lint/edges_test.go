@@ -40,7 +40,7 @@ var edges = map[string][]string{
 	"service/lock":      {"internal/simbug", "internal/blocks", "internal/btree", "internal/watch", "service", "service/lock/fb", "wire", "wire/flat"},
 	"internal/watch":    {"service", "wire"},
 	"service/kv":        {"internal/simbug", "internal/blocks", "internal/btree", "internal/watch", "service", "service/kv/fb", "wire", "wire/flat"},
-	"service/orderbook": {"service", "service/orderbook/fb", "service/orderbook/match", "wire", "wire/flat"},
+	"service/orderbook": {"internal/simbug", "service", "service/orderbook/fb", "service/orderbook/match", "wire", "wire/flat"},
 	"service/queue/fb":  {},
 	"service/queue":     {"internal/simbug", "service", "service/queue/fb", "service/slab", "wire", "wire/flat"},
 	"service/timer/fb":  {},

@@ -38,6 +38,9 @@ func (l committedLog) ReadRange(from wire.Position, b []byte) (int, error) {
 // without any fault; what the services answer must be right, and just that must have reached the clients.
 func (c *checker) verdict() {
 	j := judge.New()
+	if c.w.o.Clients.Mixed > 0 {
+		j.AuditBook()
+	}
 	driver, progress, err := c.again(j)
 	if err != nil {
 		c.w.fail("the log cannot be applied again: %v", err)
@@ -131,7 +134,7 @@ func (c *checker) again(j *judge.Judge) (*service.Driver, *service.Progress, err
 	progress := new(service.Progress)
 	driver, err := service.NewDriver(service.Options{
 		Ring: ring, Source: c.bytes, Progress: progress, Services: list, Fresh: fresh, Limits: machine.Limits.Service,
-		Batch: 1, OnOutput: j.Output, OnLost: j.Lost,
+		Batch: 1, OnOutput: j.Output, OnLost: j.Lost, OnClosed: j.Closed,
 		Commands: ringbuf.NewSPSC(make([]service.Command, 2)), Egress: ringbuf.NewMessageRing(make([]byte, 256<<10)),
 	})
 	progress.SetCommit(c.end)

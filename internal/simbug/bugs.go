@@ -179,6 +179,8 @@ const (
 	RenewInVain
 	// TimerDrifts: a periodic timer is due an interval after it fired, not after it was due.
 	TimerDrifts
+	// LoseFill: who is left with a part of an order is not told that the other part has executed.
+	LoseFill
 
 	NumBugs
 )
@@ -255,6 +257,7 @@ var names = [NumBugs]string{
 	ReuseToken:              "reuse-token",
 	RenewInVain:             "renew-in-vain",
 	TimerDrifts:             "timer-drifts",
+	LoseFill:                "lose-fill",
 }
 
 // String is the bug's name.

@@ -98,6 +98,7 @@ func readView(path string) (*judge.View, error) {
 // judgeJournal has the log of a node that is stopped judged from its beginning.
 func judgeJournal(dir string) (*judge.Judge, error) {
 	j := judge.New()
+	j.AuditBook()
 	l, err := inspect.Open(vfs.Real{}, dir)
 	if err != nil {
 		return nil, err
@@ -117,6 +118,7 @@ func judgeJournal(dir string) (*judge.Judge, error) {
 		return nil, err
 	}
 	player, err := replay.New(replay.Options{FS: vfs.Real{}, Dir: dir, End: end.Position, FromStart: true, Output: j.Output, Lost: j.Lost,
+		Closed: j.Closed,
 		Services: func() ([service.MaxServices]service.Service, error) {
 			list, err := node.NewServices(node.MachineLimits{})
 			return j.Wrap(list), err

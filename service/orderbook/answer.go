@@ -1,6 +1,7 @@
 package orderbook
 
 import (
+	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/service/orderbook/match"
 	"lockstep/wire"
@@ -22,6 +23,9 @@ func (b *Book) flush(ctx *service.Context) {
 		}
 		if x.Account != account {
 			account, session = x.Account, b.parties.session(x.Account)
+		}
+		if simbug.On(simbug.LoseFill) && x.Kind == match.EventExecuted && x.Left > 0 {
+			continue
 		}
 		b.event.report(x)
 		b.respond(ctx, session)
