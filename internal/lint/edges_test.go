@@ -70,7 +70,7 @@ var edges = map[string][]string{
 	"internal/flattest":  {"wire/flat"},
 	"internal/orderflow": {"service/orderbook", "service/orderbook/match"},
 	"internal/history":   {},
-	"internal/judge": {"internal/history", "wire", "service", "service/kv", "service/lock", "service/lock/fb", "service/queue", "service/queue/fb",
+	"internal/judge": {"internal/bookaudit", "internal/history", "internal/inspect", "wire", "service", "service/kv", "service/lock", "service/lock/fb", "service/queue", "service/queue/fb",
 		"service/timer", "service/timer/fb"},
 	"internal/mixflow": {"service", "service/kv", "service/lock", "service/orderbook", "service/orderbook/match", "service/queue", "service/queue/fb", "service/timer"},
 	"internal/simbug":  {},
