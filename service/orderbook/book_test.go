@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"lockstep/service"
 	"lockstep/service/orderbook"
 	"lockstep/service/orderbook/match"
 	"lockstep/wire"
@@ -209,5 +210,23 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		if _, err := orderbook.New(o); !errors.Is(err, orderbook.ErrOptions) {
 			t.Errorf("%+v: %v", o, err)
 		}
+	}
+}
+
+// TestChangingTheStateOfAllInstrumentsIsNoHeavyRecord: there are as many as there can be, and all who may listen do.
+func TestChangingTheStateOfAllInstrumentsIsNoHeavyRecord(t *testing.T) {
+	const most = 1 << 14
+	r := newRig(t, orderbook.Options{Instruments: most, MaxInstruments: most, MaxOrders: 16})
+	for session := wire.SessionID(1); session <= orderbook.MaxSubscribers; session++ {
+		r.send(session, orderbook.Request{Command: orderbook.Subscribe})
+	}
+	if got := r.send(1, orderbook.Request{Command: orderbook.SetState, State: match.Halted}); len(got) != 1+orderbook.MaxSubscribers {
+		t.Fatalf("%d answers", len(got))
+	}
+	if work := r.ctx.Work(); work <= most || work > service.MaxWork/2 {
+		t.Errorf("%d units of work", work)
+	}
+	if _, err := orderbook.New(orderbook.Options{MaxInstruments: most + 1}); err == nil {
+		t.Error("there can be more instruments")
 	}
 }

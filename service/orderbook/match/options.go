@@ -10,7 +10,7 @@ var ErrOptions = errors.New("match: unusable options")
 
 // Bounds of options.
 const (
-	maxInstruments = 1<<16 - 1
+	maxInstruments = 1 << 14 // one call may change the state of all: an event each
 	maxOrders      = 1 << 22
 	maxAccounts    = 1 << 20
 	maxFills       = 3500

@@ -68,6 +68,7 @@ func (e *Engine) readAccounts(g *glass, n uint64) {
 		g.done()
 		g.must(x.id > before, "account %d after %d", x.id, before)
 		g.must(flags <= 3 && x.own == (x.limits != Limits{}) && x.limits.usable(), "account %d is %+v", x.id, x)
+		g.must(x.used <= maxRate*messageCost, "account %d has %d of its bucket in use", x.id, x.used)
 		g.must(x.idle <= e.tickets, "account %d is idle since %d", x.id, x.idle)
 		if g.err != nil {
 			return

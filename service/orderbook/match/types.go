@@ -130,7 +130,7 @@ type Limits struct {
 // fields take the default.
 type Options struct {
 	Instruments    uint32 // 1 .. Instruments are there from the start: band 1 .. PriceLimit, Continuous; default 16
-	MaxInstruments uint32 // highest number of an instrument; default 4096 (at least Instruments), at most 65535
+	MaxInstruments uint32 // highest number of an instrument; default 4096 (at least Instruments), at most 16384
 	PriceLimit     uint32 // of the instruments that are there from the start; default 65535, at most MaxPrice
 	MaxQuantity    uint64 // highest that a definition may have, and those from the start have; default 2^32, at most 2^40
 	MaxOrders      int    // open at once, all instruments together; default 131072, at most 2^22
