@@ -226,6 +226,9 @@ func (l *lockRun) hold(ctx context.Context) error {
 	for {
 		select {
 		case err := <-l.done:
+			if l.lost {
+				l.kill(syscall.SIGKILL) // what it has started and left
+			}
 			return l.verdict(err)
 		case <-renew.C:
 			asking, cancel := context.WithDeadline(context.WithoutCancel(ctx), l.until)

@@ -29,8 +29,9 @@ type lockServer struct {
 	flags *shellFlags
 	said  io.Writer
 
-	mu   sync.Mutex
-	conn *client.Conn
+	dialing chan struct{} // has room for the one who opens a session
+	mu      sync.Mutex
+	conn    *client.Conn
 }
 
 func lockServeCommand(f *shellFlags) *cobra.Command {
@@ -60,7 +61,7 @@ can connect that may do all of this.`,
   kill $!`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			s := &lockServer{flags: f, said: c.ErrOrStderr()}
+			s := &lockServer{flags: f, said: c.ErrOrStderr(), dialing: make(chan struct{}, 1)}
 			return s.serve(c.Context(), listen)
 		},
 	}
@@ -108,20 +109,40 @@ func (s *lockServer) handler() http.Handler {
 	return mux
 }
 
-// session returns an open session.
+// session returns an open session. One request opens it; the others wait for that as long as they may.
 func (s *lockServer) session(ctx context.Context) (*client.Conn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != nil {
-		return s.conn, nil
+	if conn := s.current(); conn != nil {
+		return conn, nil
+	}
+	select {
+	case s.dialing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-s.dialing }()
+	if conn := s.current(); conn != nil {
+		return conn, nil
 	}
 	o, _, err := s.flags.reach.options(ctx)
 	if err != nil {
 		return nil, err
 	}
 	o.SubmitTimeoutNs = s.flags.timeout.Nanoseconds()
-	s.conn, err = client.Dial(ctx, o)
-	return s.conn, err
+	conn, err := client.Dial(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	return conn, nil
+}
+
+// current is the session in use, nil if there is none.
+func (s *lockServer) current() *client.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn
 }
 
 // forget has the next request open another session, if this one is still the one in use.

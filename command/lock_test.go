@@ -1,6 +1,8 @@
 package command
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,11 +89,23 @@ func TestLockRunHoldsALock(t *testing.T) {
 	})
 	t.Run("released by somebody else", func(t *testing.T) {
 		out := succeeds(t, sh(`
-			lockstep lock run c -- sh -c 'sleep 100 & echo $! > child; echo $LOCKSTEP_TOKEN > token; wait' &
+			cat > deaf <<- 'END'
+				trap '' TERM
+				touch deafened
+				exec sleep 100
+			END
+			lockstep lock run c -- sh -c '
+				sleep 100 & echo $! > child
+				sh deaf & echo $! > deafchild
+				until test -e deafened; do sleep 0.02; done
+				echo $LOCKSTEP_TOKEN > token; wait' &
 			until test -s token; do sleep 0.02; done
 			lockstep lock release c $(cat token)
 			wait $! && exit 1 || test $? = 1
-			case "$(cut -d' ' -f3 /proc/$(cat child)/stat)" in ''|Z) ;; *) exit 6;; esac`))
+			gone() { case "$(cut -d' ' -f3 /proc/$1/stat)" in ''|Z) ;; *) return 1;; esac; }
+			gone $(cat child)
+			for i in $(seq 100); do gone $(cat deafchild) && break || sleep 0.02; done
+			gone $(cat deafchild)`))
 		if !strings.Contains(out, "lost") {
 			t.Errorf("%s", out)
 		}
@@ -161,6 +175,17 @@ func TestLockServe(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
+	}
+}
+
+// TestLockServeWaitsNoLongerThanItMay: a request does not wait for one that waits for a session longer than it may itself.
+func TestLockServeWaitsNoLongerThanItMay(t *testing.T) {
+	s := &lockServer{flags: &shellFlags{timeout: time.Hour}, dialing: make(chan struct{}, 1)}
+	s.dialing <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if conn, err := s.session(ctx); conn != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", conn, err)
 	}
 }
 
