@@ -128,12 +128,12 @@ func TestUsageErrorsExitWith2AndNameTheFlaw(t *testing.T) {
 }
 
 func TestParseOrder(t *testing.T) {
-	for _, good := range []string{"buy 100 5", "sell 1 2 3", "cancel 7", "cancel 7 8"} {
+	for _, good := range []string{"buy 100 5", "sell 1 2 3", "cancel 7"} {
 		if _, err := parseOrder(strings.Fields(good)); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"hold 1", "buy 100", "buy 1 2 3 4", "sell 1 -2", "cancel", "cancel x",
+	for _, bad := range []string{"hold 1 2", "cancel 7 8", "buy 100", "buy 1 2 3 4", "sell 1 -2", "cancel", "cancel x",
 		"buy 1 2 4294967296"} {
 		if q, err := parseOrder(strings.Fields(bad)); !errors.Is(err, errUsage) {
 			t.Errorf("%q became %+v, %v", bad, q, err)

@@ -137,14 +137,18 @@ func parseOrder(fields []string) (q orderbook.Request, err error) {
 	var price, instrument, order uint64 = 0, 1, 0
 	q = orderbook.Request{Command: orderbook.NewOrder, New: match.New{Side: match.Buy, Type: match.Limit}}
 	wanted, optional := []*uint64{&price, &q.New.Quantity, &instrument}, 1
+	usage := "PRICE QUANTITY [INSTRUMENT]"
 	switch fields[0] {
+	case "buy":
 	case "sell":
 		q.New.Side = match.Sell
 	case "cancel":
-		q.Command, wanted, optional = orderbook.CancelOrder, []*uint64{&order}, 0
+		q.Command, wanted, optional, usage = orderbook.CancelOrder, []*uint64{&order}, 0, "ORDER"
+	default:
+		return q, fmt.Errorf("%w: %q: want buy, sell or cancel", errUsage, fields[0])
 	}
 	if n := len(fields) - 1; n > len(wanted) || n < len(wanted)-optional {
-		return q, fmt.Errorf("%w: %s: want %d to %d numbers", errUsage, fields[0], len(wanted)-optional, len(wanted))
+		return q, fmt.Errorf("%w: want %s %s", errUsage, fields[0], usage)
 	}
 	for i, field := range fields[1:] {
 		if *wanted[i], err = strconv.ParseUint(field, 10, 64); err != nil {
