@@ -16,8 +16,8 @@ import (
 // Exit codes: scripts rely on them.
 const (
 	exitFailed  = 1 // the work failed, or what was checked does not hold
-	exitRefused = 3 // of lockstep client: the cluster refused a message or the session
-	exitUnknown = 4 // of lockstep client: the outcome of a message is unknown
+	exitRefused = 3 // of what speaks with services: the cluster refused a message or the session, or the service a request
+	exitUnknown = 4 // of what speaks with services: the outcome of a message is unknown
 	exitUsage   = 2 // something for the user to mend: flags, config, directory, privileges, a port in use
 )
 

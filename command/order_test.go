@@ -73,7 +73,10 @@ func TestOrderLines(t *testing.T) {
 		Price: 9, Quantity: 4}) {
 		t.Errorf("%+v", q)
 	}
-	for _, line := range []string{"buy 100", "buy x 5", "cancel", "cancel 1 2", "frob", "new --side buy",
+	if q := decode("kill session:0123456789abcdef"); q.Account != 0x8123456789abcdef || q.Off {
+		t.Errorf("%+v", q)
+	}
+	for _, line := range []string{"kill session:", "kill session:x", "kill 0", "buy 100", "buy x 5", "cancel", "cancel 1 2", "frob", "new --side buy",
 		"buy 99999999999 1", "state open"} {
 		if _, err := encodeOrderLine(strings.Fields(line), &orders); !errors.Is(err, errUsage) {
 			t.Errorf("%q: %v", line, err)

@@ -11,6 +11,7 @@ import (
 
 	"lockstep/service/orderbook"
 	"lockstep/service/orderbook/match"
+	"lockstep/wire"
 )
 
 // Words on the command line for what an order may be, by number from the first.
@@ -269,7 +270,7 @@ auction has collected executes at one price first), or halted. An instrument tha
 func orderLimitsVerb() shellVerb {
 	q := orderbook.Request{Command: orderbook.SetLimits}
 	c := &cobra.Command{
-		Use:   "limits ACCOUNT|default",
+		Use:   "limits ACCOUNT|session:ID|default",
 		Short: "Set the limits of an account, or of those that have none of their own",
 		Example: `  lockstep order limits 8 --max-open 100 --max-quantity 1000 --messages-per-second 50
   lockstep order limits 8`,
@@ -285,25 +286,35 @@ func orderLimitsVerb() shellVerb {
 func orderKillVerb() shellVerb {
 	q := orderbook.Request{Command: orderbook.Kill}
 	c := &cobra.Command{
-		Use:   "kill ACCOUNT|all",
+		Use:   "kill ACCOUNT|session:ID|all",
 		Short: "Switch an account off: its open orders are taken off, and it can send no new ones",
+		Long: `Switch an account, or all, off: open orders are taken off, and new ones are refused. A session that has not logged in to an
+account has one of its own, which is named by the session's id as lockstep client sessions prints it.`,
 		Example: `  lockstep order kill 8
-  lockstep order kill 8 --off`,
+  lockstep order kill 8 --off
+  lockstep order kill session:00c0ffee00c0ffee`,
 		Args: cobra.ExactArgs(1),
 	}
 	c.Flags().BoolVar(&q.Off, "off", false, "let it trade again")
 	return shellVerb{command: c, encode: accountArgument(&q, "all")}
 }
 
-// accountArgument takes an account's number, or a word that stands for none.
+// accountArgument takes an account's number, or a session's id that stands for its own account, or a word that stands for none.
 func accountArgument(q *orderbook.Request, none string) func([]string) ([]byte, error) {
 	return func(args []string) ([]byte, error) {
 		if args[0] != none {
-			id, err := strconv.ParseUint(args[0], 10, 64)
-			if err != nil || id == 0 {
-				return nil, fmt.Errorf("%w: account %q: want its number, or %s", errUsage, args[0], none)
+			text, isSession := strings.CutPrefix(args[0], "session:")
+			base := 10
+			if isSession {
+				base = 16
 			}
-			q.Account = match.Account(id)
+			id, err := strconv.ParseUint(text, base, 64)
+			if err != nil || id == 0 {
+				return nil, fmt.Errorf("%w: account %q: want its number, session: and its id, or %s", errUsage, args[0], none)
+			}
+			if q.Account = match.Account(id); isSession {
+				q.Account = orderbook.OwnAccount(wire.SessionID(id))
+			}
 		}
 		return encodeOrder(q), nil
 	}

@@ -108,7 +108,7 @@ func (b *Book) Check(ctx *service.Context, r *wire.Record, payload []byte) []byt
 	if !DecodeRequest(payload, q) {
 		return b.refuse(0, match.Malformed)
 	}
-	account := own(r.Session)
+	account := OwnAccount(r.Session)
 	if i, ok := b.parties.bySession.get(uint64(r.Session)); ok && b.parties.list[i].bound {
 		account = b.parties.list[i].account
 	}

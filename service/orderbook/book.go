@@ -119,7 +119,7 @@ func (b *Book) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 func (b *Book) account(session wire.SessionID) match.Account {
 	p := b.parties.of(session)
 	if !p.bound {
-		b.parties.bind(p, own(session), false)
+		b.parties.bind(p, OwnAccount(session), false)
 	}
 	return p.account
 }
@@ -327,10 +327,10 @@ func (b *Book) OnTimer(ctx *service.Context, id, _ uint64) {
 	}
 	b.flush(ctx)
 	b.rearm(ctx)
-	b.deadlines.Rearm(ctx)
 }
 
-// rearm has the deadlines be what the engine's state asks for.
+// rearm has the deadlines be what the engine's state asks for, and the driver's timer stand at the first of them, also when
+// the record of that timer was passed over.
 func (b *Book) rearm(ctx *service.Context) {
 	if _, set := b.deadlines.Deadline(deadlineContinue); !set && b.engine.Pending() {
 		b.deadlines.Set(ctx, deadlineContinue, ctx.Timestamp())
@@ -343,4 +343,5 @@ func (b *Book) rearm(ctx *service.Context) {
 	case !some && set:
 		b.deadlines.Cancel(ctx, deadlineExpiry)
 	}
+	b.deadlines.Rearm(ctx)
 }

@@ -230,3 +230,30 @@ func TestChangingTheStateOfAllInstrumentsIsNoHeavyRecord(t *testing.T) {
 		t.Error("there can be more instruments")
 	}
 }
+
+func TestKillOfASessionsOwnAccount(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	r.send(3, limit(1, match.Buy, 10, 1))
+	want(t, r.send(2, orderbook.Request{Command: orderbook.Kill, Account: orderbook.OwnAccount(3)}), "2: done 0",
+		"3: canceled 1 as 1, 1, 0 left, Killed")
+	want(t, r.send(3, limit(1, match.Buy, 10, 1)), "3: rejected 1 Killed")
+}
+
+// TestWorkGoesOnWhenATimersRecordIsPassedOver: that timer is over, and the next message sets another.
+func TestWorkGoesOnWhenATimersRecordIsPassedOver(t *testing.T) {
+	r := newRig(t, orderbook.Options{MaxFills: 3})
+	r.send(2, orderbook.Request{Command: orderbook.SetState, Instrument: 1, State: match.Auction})
+	for id := range match.ClientOrder(10) {
+		r.send(1, limit(id, match.Buy, 50, 1))
+		r.send(2, limit(id, match.Sell, 50, 1))
+	}
+	r.send(2, orderbook.Request{Command: orderbook.SetState, Instrument: 1, State: match.Continuous})
+	x, ok := r.ctx.Timers().First()
+	if !ok {
+		t.Fatal("nothing is left to be done")
+	}
+	r.ctx.Timers().Cancel(x.Service, x.ID)
+	want(t, r.send(1, limit(99, match.Buy, 50, 1)), "1: rejected 99 Busy")
+	r.due()
+	want(t, r.send(1, limit(99, match.Buy, 50, 1)), "1: accepted 99 as 21, 1 rest")
+}

@@ -94,11 +94,13 @@ func TestCodecsDoNotAllocate(t *testing.T) {
 	var q orderbook.Request
 	var e orderbook.Event
 	executed := &orderbook.Event{Kind: orderbook.Executed, Left: 7}
+	enter := &orderbook.Request{Command: orderbook.NewOrder, New: match.New{Side: match.Sell, Type: match.Limit, Quantity: 4}}
+	cancel := &orderbook.Request{Command: orderbook.CancelOrder, Cancel: match.Cancel{ClientOrder: 1}}
 	if n := testing.AllocsPerRun(1000, func() {
-		if !orderbook.DecodeRequest(orderbook.NewOrderRequest(b, 1, 2, match.Sell, 3, 4), &q) || q.New.Quantity != 4 {
+		if !orderbook.DecodeRequest(orderbook.EncodeRequest(b, enter), &q) || q.New.Quantity != 4 {
 			t.Fatal("not what was encoded")
 		}
-		if !orderbook.DecodeRequest(orderbook.CancelOrderRequest(b, 1), &q) || q.Cancel.ClientOrder != 1 {
+		if !orderbook.DecodeRequest(orderbook.EncodeRequest(b, cancel), &q) || q.Cancel.ClientOrder != 1 {
 			t.Fatal("not what was encoded")
 		}
 		if !orderbook.DecodeEvent(orderbook.EncodeEvent(b, executed), &e) || e.Left != 7 {

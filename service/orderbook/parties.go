@@ -11,8 +11,8 @@ import (
 // ownAccount marks the account of a session that has not logged in: it is made of the session's id.
 const ownAccount match.Account = 1 << 63
 
-// own is the account of a session that has not logged in.
-func own(session wire.SessionID) match.Account { return match.Account(session) | ownAccount }
+// OwnAccount is the account of a session that has not logged in.
+func OwnAccount(session wire.SessionID) match.Account { return match.Account(session) | ownAccount }
 
 // party is a session, and the account that it acts for. Reports for the account go to the session that was bound to
 // it last.

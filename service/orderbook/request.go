@@ -60,24 +60,8 @@ func (q *Request) ClientOrder() (uint64, bool) {
 	return 0, false
 }
 
-// NewOrderRequest encodes a limit order for the day: of a Request's fields those that every order has. What encodes
-// resets and reuses the builder, so the bytes are good until its next use; once the builder has grown nothing is
-// allocated.
-func NewOrderRequest(b *flatbuffers.Builder, clientOrder uint64, instrument uint32, side match.Side, price uint32,
-	quantity uint64) []byte {
-	n := match.New{ClientOrder: match.ClientOrder(clientOrder), Instrument: match.Instrument(instrument), Side: side,
-		Type: match.Limit, Price: price, Quantity: quantity}
-	b.Reset()
-	return finishRequest(b, NewOrder, encodeNew(b, &n))
-}
-
-// CancelOrderRequest encodes the cancel of all that is left of an order.
-func CancelOrderRequest(b *flatbuffers.Builder, clientOrder uint64) []byte {
-	b.Reset()
-	return finishRequest(b, CancelOrder, encodeCancel(b, &match.Cancel{ClientOrder: match.ClientOrder(clientOrder)}))
-}
-
-// EncodeRequest encodes any request.
+// EncodeRequest encodes a request. It resets and reuses the builder, so the bytes are good until its next use; once the
+// builder has grown nothing is allocated.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	b.Reset()
 	return finishRequest(b, q.Command, q.encode(b))

@@ -163,7 +163,7 @@ func (t *parties) restore(r *reader) {
 		r.want(flags <= 3, "flags %#x of session %x", flags, uint64(session))
 		r.want(p.bound == (account != 0) && (p.bound || !p.stay), "session %x is bound to %d, flags %d", uint64(session),
 			account, flags)
-		r.want(account < ownAccount || account == own(session) && !p.stay, "session %x is bound to %x", uint64(session),
+		r.want(account < ownAccount || account == OwnAccount(session) && !p.stay, "session %x is bound to %x", uint64(session),
 			uint64(account))
 		if r.want(!p.bound || !taken, "two sessions are bound to %x", uint64(account)) {
 			t.add(p)
