@@ -128,7 +128,8 @@ func (d *Deadlines) Next(ctx *Context) (id, deadline uint64, ok bool) {
 	return x.ID, x.Deadline, true
 }
 
-// Rearm sets the driver's timer for what is left.
+// Rearm sets the driver's timer for what is left. When an operator has a record of that timer passed over, the timer is over and
+// nothing was taken out: a service that calls Rearm in Apply, too, goes on with its next message.
 func (d *Deadlines) Rearm(ctx *Context) {
 	d.firing, d.popped = false, 0
 	d.arm(ctx)

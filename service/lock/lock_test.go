@@ -373,3 +373,19 @@ func BenchmarkFlow(b *testing.B) {
 		next()
 	}
 }
+
+// TestHoldsRunOutWhenATimersRecordIsPassedOver: that timer is over, and the next message sets another, whatever it asks for.
+func TestHoldsRunOutWhenATimersRecordIsPassedOver(t *testing.T) {
+	g := newTable(t)
+	g.apply(t, 1, lock.Request{Command: lock.Acquire, Name: []byte("a"), TTLMs: 5})
+	x, _ := g.ctx.Timers().First()
+	g.ctx.Timers().Cancel(x.Service, x.ID)
+	g.pass(t, 10*ms)
+	if out := g.apply(t, 2, lock.Request{Command: lock.Acquire, Name: []byte("a")}); out[0].Reason != lock.ReasonHeld {
+		t.Errorf("%q", words(out))
+	}
+	g.pass(t, 0)
+	if out := g.apply(t, 2, lock.Request{Command: lock.Acquire, Name: []byte("a")}); out[0].Report != lock.Granted {
+		t.Errorf("%q", words(out))
+	}
+}

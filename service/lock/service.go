@@ -27,6 +27,7 @@ func (t *Table) Memory() (used, limit uint64) { return uint64(t.all.count), uint
 func (t *Table) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	q := &t.request
 	t.spent = 0
+	t.deadlines.Rearm(ctx) // the record of its timer may have been passed over
 	i, refusal := t.judge(ctx, r, payload, false)
 	if refusal != nil {
 		t.respond(ctx, r.Session, refusal)

@@ -89,6 +89,7 @@ func (s *Service) Check(ctx *service.Context, _ *wire.Record, payload []byte) []
 // Apply implements service.Service.
 func (s *Service) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	s.sent = 0
+	s.due.Rearm(ctx) // the record of its timer may have been passed over
 	q := &s.request
 	reason := fb.ReasonMalformed
 	if DecodeRequest(payload, q) {

@@ -379,3 +379,18 @@ func TestMemory(t *testing.T) {
 		t.Errorf("5 messages of 6: %d of %d bytes", used, limit)
 	}
 }
+
+// When the record of the timer is passed over, the next message has the leases end, whatever it asks for.
+func TestLeasesEndWhenATimersRecordIsPassedOver(t *testing.T) {
+	g := newRig(t, queue.Options{})
+	g.put("q", "x")
+	g.lease("q", 0)
+	first, _ := g.ctx.Timers().First()
+	g.ctx.Timers().Cancel(first.Service, first.ID)
+	g.wait(queue.DefaultLeaseMs)
+	g.do(1, queue.Request{Kind: queue.List})
+	g.wait(0)
+	if got := g.lease("q", 0); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -155,6 +155,7 @@ func firstDue(q *Request, now uint64) (due uint64, ok bool) {
 
 // Apply implements service.Service.
 func (s *Service) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
+	s.due.Rearm(ctx) // the record of its timer may have been passed over
 	reason, id := s.read(ctx, r, payload)
 	if reason != fb.ReasonNone {
 		out := s.answer(Refused)

@@ -231,3 +231,16 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// When the record of the driver's timer is passed over, the next message has timers fire, whatever it asks for.
+func TestTimersFireWhenARecordIsPassedOver(t *testing.T) {
+	g := newRig(t, timer.Options{})
+	g.start(7, timer.Request{Name: []byte("a"), AfterMs: 10})
+	first, _ := g.ctx.Timers().First()
+	g.ctx.Timers().Cancel(first.Service, first.ID)
+	g.wait(20)
+	g.do(1, timer.Request{Kind: timer.List})
+	if got := g.wait(0); len(got) != 1 || got[0].Kind != timer.Fired {
+		t.Errorf("%+v", got)
+	}
+}
