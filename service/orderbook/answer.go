@@ -17,7 +17,6 @@ func (b *Book) flush(ctx *service.Context) {
 	for i := range events {
 		x := &events[i]
 		if x.Kind.Public() {
-			b.next = x.Number + 1
 			public++
 			continue
 		}

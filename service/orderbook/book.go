@@ -42,7 +42,6 @@ type Book struct {
 	parties     parties
 	subscribers subscribers
 	deadlines   *service.Deadlines
-	next        uint64 // number of the next market event
 
 	// What follows is no state: memory that is used again.
 	request     Request
@@ -74,7 +73,6 @@ func (b *Book) clear() {
 	b.parties = newParties()
 	b.subscribers = newSubscribers(b.options.MaxInstruments)
 	b.deadlines.Reset()
-	b.next = 1
 }
 
 // Name implements service.Service.
@@ -84,7 +82,7 @@ func (b *Book) Name() string { return "orderbook" }
 func (b *Book) Hash() uint64 {
 	h := service.Mix(b.engine.Hash(), b.parties.sum)
 	h = service.Mix(service.Mix(h, uint64(b.parties.count())), b.subscribers.sum)
-	return service.Mix(service.Mix(h, b.next), b.deadlines.Hash())
+	return service.Mix(h, b.deadlines.Hash())
 }
 
 // Resting returns how many orders are open. Driver's thread.
@@ -251,7 +249,7 @@ func (b *Book) subscribe(ctx *service.Context, session wire.SessionID) {
 		b.reject(ctx, session, 0, match.TooManySubscribers)
 		return
 	}
-	b.event = Event{Kind: Subscribed, Instrument: uint32(q.Instrument), Off: q.Off, Next: b.next}
+	b.event = Event{Kind: Subscribed, Instrument: uint32(q.Instrument), Off: q.Off, Next: b.engine.NextNumber()}
 	b.respond(ctx, session)
 }
 
@@ -269,8 +267,8 @@ func (b *Book) depth(ctx *service.Context, session wire.SessionID) {
 	}
 	b.bids = b.engine.Depth(b.bids[:0], q.Instrument, match.Buy, levels)
 	b.asks = b.engine.Depth(b.asks[:0], q.Instrument, match.Sell, levels)
-	b.event = Event{Kind: Depth, Instrument: uint32(q.Instrument), State: state, Last: last, Next: b.next, Bids: b.bids,
-		Asks: b.asks}
+	b.event = Event{Kind: Depth, Instrument: uint32(q.Instrument), State: state, Last: last,
+		Next: b.engine.NextNumber(), Bids: b.bids, Asks: b.asks}
 	ctx.Count(1 + len(b.bids) + len(b.asks))
 	b.respond(ctx, session)
 }
@@ -329,8 +327,8 @@ func (b *Book) OnTimer(ctx *service.Context, id, _ uint64) {
 	b.rearm(ctx)
 }
 
-// rearm has the deadlines be what the engine's state asks for, and the driver's timer stand at the first of them, also when
-// the record of that timer was passed over.
+// rearm has the deadlines be what the engine's state asks for, and the driver's timer stand at the first of them, also
+// when the record of that timer was passed over.
 func (b *Book) rearm(ctx *service.Context) {
 	if _, set := b.deadlines.Deadline(deadlineContinue); !set && b.engine.Pending() {
 		b.deadlines.Set(ctx, deadlineContinue, ctx.Timestamp())

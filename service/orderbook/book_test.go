@@ -220,7 +220,8 @@ func TestChangingTheStateOfAllInstrumentsIsNoHeavyRecord(t *testing.T) {
 	for session := wire.SessionID(1); session <= orderbook.MaxSubscribers; session++ {
 		r.send(session, orderbook.Request{Command: orderbook.Subscribe})
 	}
-	if got := r.send(1, orderbook.Request{Command: orderbook.SetState, State: match.Halted}); len(got) != 1+orderbook.MaxSubscribers {
+	got := r.send(1, orderbook.Request{Command: orderbook.SetState, State: match.Halted})
+	if len(got) != 1+orderbook.MaxSubscribers {
 		t.Fatalf("%d answers", len(got))
 	}
 	if work := r.ctx.Work(); work <= most || work > service.MaxWork/2 {

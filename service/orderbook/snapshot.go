@@ -17,7 +17,6 @@ import (
 //
 //	magic u64
 //	the engine's own (package match)
-//	next u64: number of the next market event
 //	parties u64, each, by ascending session: session u64 | account u64 | flags u64 (1: stay, 2: bound)
 //	subscribers u64, each, by place: place u64 | session u64 | all u64 | instruments u64, each, ascending: number u64
 //	the deadlines (service.Deadlines)
@@ -53,7 +52,7 @@ func (b *Book) Snapshot(out io.Writer) error {
 	if w.err == nil {
 		w.err = b.engine.Snapshot(w.w)
 	}
-	w.put(b.next, uint64(b.parties.count()))
+	w.put(uint64(b.parties.count()))
 	for _, p := range b.parties.sorted() {
 		flags := uint64(0)
 		if p.stay {
@@ -136,7 +135,6 @@ func (b *Book) Restore(in io.Reader) error {
 		}
 		return fmt.Errorf("%w: %w", why, err)
 	}
-	b.next = r.get()
 	b.parties.restore(&r)
 	b.subscribers.restore(&r, b)
 	if r.err != nil {

@@ -105,6 +105,9 @@ func (e *Engine) clear() {
 // Open is how many orders are open, and how many accounts known.
 func (e *Engine) Open() (orders, accounts int) { return e.orders.used, e.accounts.used }
 
+// NextNumber is the number that the next public event gets.
+func (e *Engine) NextNumber() uint64 { return e.published + 1 }
+
 // Hash tells two states apart: it covers all that what is answered from now on depends on.
 func (e *Engine) Hash() uint64 {
 	h := mix(mix(e.sum, e.number), e.executions)
