@@ -49,12 +49,12 @@ func lockVerb(c *cobra.Command, q *lock.Request, read func(args []string) error)
 	}}
 }
 
-// milliseconds is a duration of the command line; below one it is one, unless it is 0.
-func milliseconds(flag string, d time.Duration) (uint64, error) {
-	if d < 0 || d > lock.MaxTimeMs*time.Millisecond {
+// lockTime is a flag's duration in milliseconds, if the lock service takes it.
+func lockTime(flag string, d time.Duration) (uint64, error) {
+	if d > lock.MaxTimeMs*time.Millisecond {
 		return 0, fmt.Errorf("%w: --%s %v: want 0 to %v", errUsage, flag, d, lock.MaxTimeMs*time.Millisecond)
 	}
-	return uint64((d + time.Millisecond - 1) / time.Millisecond), nil
+	return millis(flag, d)
 }
 
 func lockAcquireVerb() shellVerb {
@@ -77,8 +77,8 @@ Without, it is released when the command ends: --hold says when. lockstep lock r
 	c.Flags().DurationVar(&wait, "wait", 0, "wait so long for it, behind those who wait already; 0: not at all")
 	v := lockVerb(c, &q, func(args []string) (err error) {
 		q.Name, q.Value, q.Keep = []byte(args[0]), []byte(value), ttl > 0
-		if q.TTLMs, err = milliseconds("ttl", ttl); err == nil {
-			q.WaitMs, err = milliseconds("wait", wait)
+		if q.TTLMs, err = lockTime("ttl", ttl); err == nil {
+			q.WaitMs, err = lockTime("wait", wait)
 		}
 		return err
 	})
@@ -109,7 +109,7 @@ command ends: --hold.`,
 	c.Flags().DurationVar(&ttl, "ttl", 0, "keep it for so long, also when this command has ended")
 	return lockVerb(c, &q, func(args []string) (err error) {
 		q.Name, q.Value, q.Keep = []byte(args[0]), []byte(value), ttl > 0
-		q.TTLMs, err = milliseconds("ttl", ttl)
+		q.TTLMs, err = lockTime("ttl", ttl)
 		return err
 	})
 }
@@ -135,7 +135,7 @@ func lockRenewVerb() shellVerb {
 	}
 	c.Flags().DurationVar(&ttl, "ttl", 0, "so long from now on; 0: as long as the last time")
 	return lockVerb(c, &q, func(args []string) (err error) {
-		if q.TTLMs, err = milliseconds("ttl", ttl); err == nil {
+		if q.TTLMs, err = lockTime("ttl", ttl); err == nil {
 			err = nameAndToken(&q, args)
 		}
 		return err

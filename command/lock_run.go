@@ -76,7 +76,7 @@ lower ones: no clock can do what it does. SIGINT and SIGTERM are handed on to th
 			if c.ArgsLenAtDash() != 1 {
 				return fmt.Errorf("%w: want one NAME, --, and a command", errUsage)
 			}
-			waitMs, err := milliseconds("wait", wait)
+			waitMs, err := lockTime("wait", wait)
 			if err != nil {
 				return err
 			}

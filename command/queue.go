@@ -54,14 +54,6 @@ func queueVerb(c *cobra.Command, q *queue.Request, fill func(args []string) erro
 	}}
 }
 
-// millis is a flag's duration in whole milliseconds, those that have begun included.
-func millis(flag string, d time.Duration) (uint64, error) {
-	if d < 0 {
-		return 0, fmt.Errorf("%w: --%s %v: 0 or more", errUsage, flag, d)
-	}
-	return uint64((d + time.Millisecond - 1) / time.Millisecond), nil
-}
-
 // numbers reads arguments that are numbers.
 func numbers(args []string, into ...*uint64) error {
 	for i, to := range into {

@@ -236,3 +236,11 @@ func shellWords(line string) (words []string, err error) {
 	}
 	return words, nil
 }
+
+// millis is a flag's duration in whole milliseconds, those that have begun included.
+func millis(flag string, d time.Duration) (uint64, error) {
+	if d < 0 {
+		return 0, fmt.Errorf("%w: --%s %v: 0 or more", errUsage, flag, d)
+	}
+	return uint64((d + time.Millisecond - 1) / time.Millisecond), nil
+}
