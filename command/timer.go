@@ -42,7 +42,9 @@ func timerStartVerb() shellVerb {
 		Use:   "start NAME",
 		Short: "Start a timer",
 		Long: `Start a timer. Without --await it is kept: it goes on when this command has ended, and who watches hears it.
-With --await it belongs to this command's session, which stays until it has fired for the last time.`,
+With --await it belongs to this command's session, which stays until it has fired for the last time.
+
+All timers with --every together may fire 50000 times in a second; one more is refused as TooManyFirings.`,
 		Example: `  lockstep timer start report --every 24h --at 2026-01-01T06:00:00Z --replace
   lockstep timer start tick --every 100ms --times 3 --await`,
 		Args: cobra.ExactArgs(1),
@@ -50,7 +52,7 @@ With --await it belongs to this command's session, which stays until it has fire
 	flags := c.Flags()
 	flags.DurationVar(&after, "after", 0, "when it fires first, from now on; default: --every, or at once")
 	flags.StringVar(&at, "at", "", "when it fires first, as in 2026-01-31T15:04:05Z; with --every it may have been")
-	flags.DurationVar(&every, "every", 0, "how often it fires; 0: once")
+	flags.DurationVar(&every, "every", 0, "how often it fires, 1ms or longer; 0: once")
 	flags.Uint64Var(&q.Count, "times", 0, "how many times it fires, with --every; 0: without end")
 	flags.StringVar(&payload, "payload", "", "said when it fires")
 	flags.BoolVar(&q.Replace, "replace", false, "in place of the timer of that name, if there is one")

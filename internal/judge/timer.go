@@ -42,6 +42,8 @@ func (t *timerJuror) message(at history.Moment, session wire.SessionID, payload 
 			return t.timers.Cancelled(at, name, false)
 		case s.Reason == fb.ReasonExists:
 			return t.timers.Exists(at, name)
+		case s.Reason == fb.ReasonTooManyFirings && (q.Kind != timer.Start || q.IntervalMs == 0):
+			return fmt.Errorf("timer: %q fires once at most, and is refused with %+v", name, s)
 		}
 		return nil
 	}

@@ -12,7 +12,8 @@ type timerFlow struct {
 // NewTimer draws commands for timers.
 func NewTimer(o Options) Flow { return &timerFlow{draw: newDraw(o)} }
 
-// Periods of periodic timers, of which all have an end, so that a cluster comes to rest.
+// Periods of periodic timers, of which all have an end, so that a cluster comes to rest. With so few names they stay far below
+// what all timers together may fire in a second (timer.Options.Firings).
 const (
 	minPeriodMs = 20
 	maxPeriods  = 5

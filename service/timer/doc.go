@@ -25,7 +25,9 @@
 //
 // # Limits
 //
-// Options, and the constants beside them; all memory is allocated when the service is made. How many timers one record
-// fires is bounded (512 timers, 512 KiB of responses, 16384 looks at subscriptions); the rest follows with the next.
-// Names are found by hashes that are public: a client could choose names that collide, and make look-ups slow.
+// Options, and the constants beside them; all memory is allocated when the service is made. How often all periodic
+// timers together may fire in a second is bounded (Options.Firings): else a few thousand that are kept, of 1 ms each,
+// would have log and apply busy for ever. What each counts for follows from its interval alone. How many timers one
+// record fires is bounded (512 timers, 512 KiB of responses, 16384 looks at subscriptions); the rest follows with the
+// next. Names are found by hashes that are public: a client could choose names that collide, and make look-ups slow.
 package timer

@@ -2,6 +2,7 @@ package timer_test
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -73,9 +74,23 @@ func (m *model) refuse(session wire.SessionID, q timer.Request) (fb.Reason, uint
 			return fb.ReasonExists, m.timers[at].id
 		case at < 0 && len(m.timers) == m.limits.Timers:
 			return fb.ReasonTooManyTimers, 0
+		case q.IntervalMs > 0 && m.firings(q) > m.limits.Firings:
+			return fb.ReasonTooManyFirings, 0
 		}
 	}
 	return 0, 0
+}
+
+// firings is how often all timers fire in a second once a request has started its timer.
+func (m *model) firings(q timer.Request) int {
+	each := func(interval uint64) int { return int(math.Ceil(1e9 / float64(interval))) }
+	all := each(q.IntervalMs * ms)
+	for _, x := range m.timers {
+		if x.interval > 0 && x.name != string(q.Name) {
+			all += each(x.interval)
+		}
+	}
+	return all
 }
 
 func (m *model) apply(session wire.SessionID, q timer.Request) []sent {

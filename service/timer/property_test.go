@@ -12,7 +12,7 @@ import (
 )
 
 // tiny has every limit reached.
-var tiny = timer.Options{Timers: 5, Subscriptions: 3}
+var tiny = timer.Options{Timers: 5, Subscriptions: 3, Firings: 250}
 
 // Every request, from hostile ones to good ones, in every order, with time passing, sessions that end and snapshots in
 // between: the service says what the model says, to whom the model says it.

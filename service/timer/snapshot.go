@@ -14,11 +14,11 @@ import (
 // Layout of a snapshot, little-endian. Timers are in the order of their names, subscriptions in that of sessions, so
 // that equal states give equal bytes.
 //
-//	magic u64 | timers, subscriptions u32 (options)
+//	magic u64 | timers, subscriptions, firings u32 (options)
 //	count u32, times: name u8, bytes | id, due, interval ns, number, count, session u64 | payload u16 (as u32), bytes
 //	count u32, times: session u64 | prefix u8 | name u8, bytes
 //	hash u64 (as Hash has it)
-const snapshotMagic = 0x31303052_454d4954 // "TIMER001"
+const snapshotMagic = 0x32303052_454d4954 // "TIMER002"
 
 // ErrSnapshot says that a snapshot cannot be restored.
 var ErrSnapshot = errors.New("timer: unusable snapshot")
@@ -29,6 +29,7 @@ func (s *Service) Snapshot(to io.Writer) error {
 	w.Uint64(snapshotMagic)
 	w.Uint32(uint32(s.options.Timers))
 	w.Uint32(uint32(s.options.Subscriptions))
+	w.Uint32(uint32(s.options.Firings))
 	w.Uint32(uint32(len(s.ordered)))
 	for _, i := range s.ordered {
 		if w.Failed() {
@@ -66,8 +67,9 @@ func (s *Service) Restore(from io.Reader) error {
 	if magic := r.Uint64(); r.Err == nil && magic != snapshotMagic {
 		return fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
 	}
-	timers, subscriptions := r.Uint32(), r.Uint32()
-	if r.Err == nil && (timers != uint32(s.options.Timers) || subscriptions != uint32(s.options.Subscriptions)) {
+	timers, subscriptions, most := r.Uint32(), r.Uint32(), r.Uint32()
+	if r.Err == nil && (timers != uint32(s.options.Timers) || subscriptions != uint32(s.options.Subscriptions) ||
+		most != uint32(s.options.Firings)) {
 		return fmt.Errorf("%w: %w: it is not one of timers with these options (%+v)", ErrSnapshot,
 			service.ErrUnsuited, s.options)
 	}
@@ -92,7 +94,8 @@ func (s *Service) readTimers(r *slab.Reader) {
 		e.session = wire.SessionID(r.Uint64())
 		payload := r.Bytes(data[:min(r.Uint32(), MaxPayload)])
 		if !validName(name, false) || bytes.Compare(name, before[:length]) <= 0 || e.id == 0 || e.id >= 1<<63 ||
-			s.byID.Find(hashNumber(e.id)) != 0 || e.due > maxStamp || !e.sound() || s.pool.Free() == 0 {
+			s.byID.Find(hashNumber(e.id)) != 0 || e.due > maxStamp || !e.sound() || s.pool.Free() == 0 ||
+			e.intervalNs > 0 && s.firings+e.firings() > uint64(s.options.Firings) {
 			r.Fail(fmt.Errorf("timer %q behind %q", name, before[:length]))
 		}
 		if r.Err != nil {

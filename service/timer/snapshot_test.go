@@ -2,6 +2,7 @@ package timer_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"testing"
@@ -63,6 +64,29 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 	}
 	if err := other.Restore(bytes.NewReader(good)); !errors.Is(err, service.ErrUnsuited) {
 		t.Errorf("other options: %v", err)
+	}
+}
+
+// Timers that fire more often than the options let them are none that this service has written.
+func TestTooManyFiringsAreNotRestored(t *testing.T) {
+	few := timer.Options{Timers: 5, Subscriptions: 3, Firings: 1999}
+	more := few
+	more.Firings++
+	g := newRig(t, more)
+	g.start(1, timer.Request{Name: []byte("a"), IntervalMs: 1})
+	g.start(2, timer.Request{Name: []byte("b"), IntervalMs: 1, Kept: true})
+	b := g.snapshot()
+	for _, o := range []timer.Options{more, few} {
+		s, err := timer.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary.LittleEndian.PutUint32(b[16:], uint32(o.Firings)) // behind magic, timers and subscriptions
+		err = s.Restore(bytes.NewReader(b))
+		refused := errors.Is(err, timer.ErrSnapshot) && !errors.Is(err, service.ErrUnsuited)
+		if o == more && err != nil || o == few && !refused {
+			t.Errorf("%d firings: %v", o.Firings, err)
+		}
 	}
 }
 

@@ -29,6 +29,17 @@ type entry struct {
 
 func (e *entry) text() []byte { return e.name[:e.length] }
 
+// firings is how often it fires in a second, rounded up; 0: once.
+func (e *entry) firings() uint64 { return firings(e.intervalNs / nsPerMs) }
+
+// firings is how often a timer of an interval fires in a second, rounded up; 0: once.
+func firings(intervalMs uint64) uint64 {
+	if intervalMs == 0 {
+		return 0
+	}
+	return (999 + intervalMs) / intervalMs
+}
+
 // owner is a session that has timers.
 type owner struct {
 	session wire.SessionID
@@ -81,7 +92,8 @@ type state struct {
 
 	subscriptions []subscription // by session, then as compare has it
 
-	sum uint64 // of the hashes of timers and subscriptions
+	firings uint64 // a second, of all timers
+	sum     uint64 // of the hashes of timers and subscriptions
 }
 
 func newState(o *Options) state {
@@ -101,7 +113,7 @@ func (s *state) reset() {
 	s.ownerPool.Reset()
 	s.byOwner.Reset()
 	s.subscriptions = s.subscriptions[:0]
-	s.sum = 0
+	s.firings, s.sum = 0, 0
 }
 
 // hashNumber is a bijection: whoever finds a number's hash in a table has found the number.
@@ -159,6 +171,7 @@ func (s *state) add(e *entry, name, payload []byte) uint32 {
 	s.byName.Add(x.sum, i)
 	rank, _ := s.rank(name)
 	s.ordered = slices.Insert(s.ordered, rank, i) // within its capacity
+	s.firings += x.firings()
 	s.sum += x.hash()
 	return i
 }
@@ -178,6 +191,7 @@ func (s *state) ownerOf(session wire.SessionID) uint32 {
 // remove forgets a timer, but for its place in ordered.
 func (s *state) remove(i uint32) {
 	e := &s.entries[i]
+	s.firings -= e.firings()
 	s.sum -= e.hash()
 	s.byID.Remove(hashNumber(e.id), i)
 	s.byName.Remove(e.sum, i)

@@ -129,6 +129,13 @@ func (s *Service) refuseStart(q *Request, now uint64) (reason fb.Reason, id uint
 	if i == 0 && s.pool.Free() == 0 {
 		return fb.ReasonTooManyTimers, 0
 	}
+	all := s.firings + firings(q.IntervalMs)
+	if i != 0 { // in its place
+		all -= s.entries[i].firings()
+	}
+	if q.IntervalMs > 0 && all > uint64(s.options.Firings) {
+		return fb.ReasonTooManyFirings, 0
+	}
 	return fb.ReasonNone, 0
 }
 

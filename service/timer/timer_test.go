@@ -224,8 +224,43 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// All periodic timers together fire no more often than the limit says, whoever started them: what is replaced,
+// cancelled, over or gone with its session makes room, and a timer that fires once takes none.
+func TestFiringsAreBounded(t *testing.T) {
+	g := newRig(t, timer.Options{})
+	start := func(name string, intervalMs uint64, want fb.Reason) {
+		t.Helper()
+		g.restore() // counts them anew
+		got := g.do(1, timer.Request{Kind: timer.Start, Name: []byte(name), AfterMs: 1000, IntervalMs: intervalMs, Kept: true,
+			Replace: true})
+		if got[0].Reason != want {
+			t.Fatalf("%s, every %d ms: %+v, want %v", name, intervalMs, got, want)
+		}
+	}
+	for i := range 49 {
+		start(fmt.Sprint("fast", i), 1, fb.ReasonNone)
+	}
+	g.start(2, timer.Request{Name: []byte("ends"), AfterMs: 1000, IntervalMs: 2})
+	g.start(2, timer.Request{Name: []byte("counts"), AfterMs: 1, IntervalMs: 3, Count: 2})
+	start("slow", 7, fb.ReasonNone) // 49000 + 500 + 334 + 143
+	start("more", 44, fb.ReasonNone)
+	start("day", 86_400_000, fb.ReasonTooManyFirings)
+	start("once", 0, fb.ReasonNone)
+	start("slow", 6, fb.ReasonTooManyFirings)
+	start("slow", 7, fb.ReasonNone)
+	g.wait(5) // counts is over
+	start("third", 3, fb.ReasonNone)
+	start("day", 86_400_000, fb.ReasonTooManyFirings)
+	g.end(2)
+	start("half", 2, fb.ReasonNone)
+	g.do(1, timer.Request{Kind: timer.Cancel, Name: []byte("fast7")})
+	start("again", 1, fb.ReasonNone)
+	start("day", 86_400_000, fb.ReasonTooManyFirings)
+}
+
 func TestOptionsAreChecked(t *testing.T) {
-	for _, o := range []timer.Options{{Timers: -1}, {Timers: 1 << 20}, {Subscriptions: 1000}} {
+	for _, o := range []timer.Options{{Timers: -1}, {Timers: 1 << 20}, {Subscriptions: 1000}, {Firings: -1},
+		{Firings: 1 << 20}} {
 		if _, err := timer.New(o); !errors.Is(err, timer.ErrOptions) {
 			t.Errorf("%+v: %v", o, err)
 		}

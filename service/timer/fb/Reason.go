@@ -17,6 +17,7 @@ const (
 	ReasonExists             Reason = 7
 	ReasonTooManyTimers      Reason = 8
 	ReasonTooManySubscribers Reason = 9
+	ReasonTooManyFirings     Reason = 10
 )
 
 var EnumNamesReason = map[Reason]string{
@@ -30,6 +31,7 @@ var EnumNamesReason = map[Reason]string{
 	ReasonExists:             "Exists",
 	ReasonTooManyTimers:      "TooManyTimers",
 	ReasonTooManySubscribers: "TooManySubscribers",
+	ReasonTooManyFirings:     "TooManyFirings",
 }
 
 var EnumValuesReason = map[string]Reason{
@@ -43,6 +45,7 @@ var EnumValuesReason = map[string]Reason{
 	"Exists":             ReasonExists,
 	"TooManyTimers":      ReasonTooManyTimers,
 	"TooManySubscribers": ReasonTooManySubscribers,
+	"TooManyFirings":     ReasonTooManyFirings,
 }
 
 func (v Reason) String() string {
