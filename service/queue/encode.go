@@ -4,6 +4,7 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
 	"lockstep/service/queue/fb"
+	"lockstep/wire/flat"
 )
 
 // The encoders reset and reuse the builder, so what they return is good until its next use; once the builder has grown
@@ -15,7 +16,7 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	var command flatbuffers.UOffsetT
 	switch q.Kind {
 	case Put:
-		name, key, payload := text(b, q.Queue), text(b, q.Key), blob(b, q.Payload)
+		name, key, payload := flat.PutString(b, q.Queue), flat.PutString(b, q.Key), flat.PutBytes(b, q.Payload)
 		fb.PutStart(b)
 		fb.PutAddQueue(b, name)
 		fb.PutAddKey(b, key)
@@ -24,7 +25,7 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 		fb.PutAddPayload(b, payload)
 		command = fb.PutEnd(b)
 	case Lease:
-		name := text(b, q.Queue)
+		name := flat.PutString(b, q.Queue)
 		fb.LeaseStart(b)
 		fb.LeaseAddQueue(b, name)
 		fb.LeaseAddRequest(b, q.Request)
@@ -35,7 +36,7 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 		fb.LeaseAddWaitMs(b, q.WaitMs)
 		command = fb.LeaseEnd(b)
 	case Extend:
-		name := text(b, q.Queue)
+		name := flat.PutString(b, q.Queue)
 		fb.ExtendStart(b)
 		fb.ExtendAddQueue(b, name)
 		fb.ExtendAddId(b, q.ID)
@@ -43,14 +44,14 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 		fb.ExtendAddLeaseMs(b, q.LeaseMs)
 		command = fb.ExtendEnd(b)
 	case Delete:
-		name := text(b, q.Queue)
+		name := flat.PutString(b, q.Queue)
 		fb.DeleteStart(b)
 		fb.DeleteAddQueue(b, name)
 		fb.DeleteAddId(b, q.ID)
 		fb.DeleteAddToken(b, q.Token)
 		command = fb.DeleteEnd(b)
 	case Release:
-		name := text(b, q.Queue)
+		name := flat.PutString(b, q.Queue)
 		fb.ReleaseStart(b)
 		fb.ReleaseAddQueue(b, name)
 		fb.ReleaseAddId(b, q.ID)
@@ -69,10 +70,10 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 
 // encodeManagement encodes what is not about a single message.
 func encodeManagement(b *flatbuffers.Builder, q *Request) flatbuffers.UOffsetT {
-	name := text(b, q.Queue)
+	name := flat.PutString(b, q.Queue)
 	switch q.Kind {
 	case Configure:
-		dead := text(b, q.DeadLetter)
+		dead := flat.PutString(b, q.DeadLetter)
 		fb.ConfigureStart(b)
 		fb.ConfigureAddQueue(b, name)
 		fb.ConfigureAddMaxAttempts(b, q.MaxAttempts)
@@ -89,7 +90,7 @@ func encodeManagement(b *flatbuffers.Builder, q *Request) flatbuffers.UOffsetT {
 		fb.StatsAddQueue(b, name)
 		return fb.StatsEnd(b)
 	case List:
-		after := text(b, q.After)
+		after := flat.PutString(b, q.After)
 		fb.ListStart(b)
 		fb.ListAddAfter(b, after)
 		fb.ListAddMax(b, q.Max)
@@ -104,21 +105,6 @@ func encodeManagement(b *flatbuffers.Builder, q *Request) flatbuffers.UOffsetT {
 	panic("queue: a request of no kind")
 }
 
-// text and blob put a string or a vector of bytes down; 0, which is left out, when it is empty.
-func text(b *flatbuffers.Builder, s []byte) flatbuffers.UOffsetT {
-	if len(s) == 0 {
-		return 0
-	}
-	return b.CreateByteString(s)
-}
-
-func blob(b *flatbuffers.Builder, p []byte) flatbuffers.UOffsetT {
-	if len(p) == 0 {
-		return 0
-	}
-	return b.CreateByteVector(p)
-}
-
 // EncodeResponse encodes a response. It panics if the kind is none, or if there are more than MaxBatch messages or
 // names.
 func EncodeResponse(b *flatbuffers.Builder, r *Response) []byte {
@@ -131,7 +117,7 @@ func EncodeResponse(b *flatbuffers.Builder, r *Response) []byte {
 		fb.StoredAddDuplicate(b, r.Duplicate)
 		report = fb.StoredEnd(b)
 	case Leased:
-		name, messages := text(b, r.Queue), encodeMessages(b, r)
+		name, messages := flat.PutString(b, r.Queue), encodeMessages(b, r)
 		fb.LeasedStart(b)
 		fb.LeasedAddRequest(b, r.Request)
 		fb.LeasedAddQueue(b, name)
@@ -194,7 +180,7 @@ func encodeAnswer(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
 }
 
 func encodeCounts(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
-	name, dead := text(b, r.Queue), text(b, r.DeadLetter)
+	name, dead := flat.PutString(b, r.Queue), flat.PutString(b, r.DeadLetter)
 	c := &r.Counts
 	fb.CountsStart(b)
 	fb.CountsAddQueue(b, name)
@@ -219,13 +205,10 @@ func encodeCounts(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
 }
 
 func encodeMessages(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
-	if len(r.Messages) == 0 {
-		return 0
-	}
 	var at [MaxBatch]flatbuffers.UOffsetT
 	for i := range r.Messages {
 		m := &r.Messages[i]
-		origin, payload := text(b, m.Origin), blob(b, m.Payload)
+		origin, payload := flat.PutString(b, m.Origin), flat.PutBytes(b, m.Payload)
 		fb.MessageStart(b)
 		fb.MessageAddId(b, m.ID)
 		fb.MessageAddToken(b, m.Token)
@@ -238,28 +221,16 @@ func encodeMessages(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
 		fb.MessageAddPayload(b, payload)
 		at[i] = fb.MessageEnd(b)
 	}
-	return vector(b, at[:len(r.Messages)])
+	return flat.PutTables(b, at[:len(r.Messages)])
 }
 
 func encodeNames(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
-	if len(r.Names) == 0 {
-		return 0
-	}
 	var at [MaxBatch]flatbuffers.UOffsetT
 	for i := range r.Names {
-		name := text(b, r.Names[i])
+		name := flat.PutString(b, r.Names[i])
 		fb.NameStart(b)
 		fb.NameAddQueue(b, name)
 		at[i] = fb.NameEnd(b)
 	}
-	return vector(b, at[:len(r.Names)])
-}
-
-// vector puts a vector of tables down that are there.
-func vector(b *flatbuffers.Builder, tables []flatbuffers.UOffsetT) flatbuffers.UOffsetT {
-	b.StartVector(flatbuffers.SizeUOffsetT, len(tables), flatbuffers.SizeUOffsetT)
-	for i := len(tables) - 1; i >= 0; i-- {
-		b.PrependUOffsetT(tables[i])
-	}
-	return b.EndVector(len(tables))
+	return flat.PutTables(b, at[:len(r.Names)])
 }

@@ -4,6 +4,7 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
 	"lockstep/service/timer/fb"
+	"lockstep/wire/flat"
 )
 
 // The encoders reset and reuse the builder, so what they return is good until its next use; once the builder has grown
@@ -12,11 +13,11 @@ import (
 // EncodeRequest encodes a request. It panics if the kind is none.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	b.Reset()
-	name := text(b, q.Name)
+	name := flat.PutString(b, q.Name)
 	var command flatbuffers.UOffsetT
 	switch q.Kind {
 	case Start:
-		payload := blob(b, q.Payload)
+		payload := flat.PutBytes(b, q.Payload)
 		fb.StartStart(b)
 		fb.StartAddName(b, name)
 		fb.StartAddAt(b, q.At)
@@ -32,7 +33,7 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 		fb.CancelAddName(b, name)
 		command = fb.CancelEnd(b)
 	case List:
-		after := text(b, q.After)
+		after := flat.PutString(b, q.After)
 		fb.ListStart(b)
 		fb.ListAddPrefix(b, name)
 		fb.ListAddAfter(b, after)
@@ -52,21 +53,6 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	fb.RequestAddCommand(b, command)
 	b.Finish(fb.RequestEnd(b))
 	return b.FinishedBytes()
-}
-
-// text and blob put a string or a vector of bytes down; 0, which is left out, when it is empty.
-func text(b *flatbuffers.Builder, s []byte) flatbuffers.UOffsetT {
-	if len(s) == 0 {
-		return 0
-	}
-	return b.CreateByteString(s)
-}
-
-func blob(b *flatbuffers.Builder, p []byte) flatbuffers.UOffsetT {
-	if len(p) == 0 {
-		return 0
-	}
-	return b.CreateByteVector(p)
 }
 
 // EncodeResponse encodes a response. It panics if the kind is none, or if there are more than MaxBatch timers.
@@ -92,7 +78,7 @@ func EncodeResponse(b *flatbuffers.Builder, r *Response) []byte {
 		fb.TimersAddTimers(b, timers)
 		report = fb.TimersEnd(b)
 	case Fired:
-		name, payload := text(b, r.Name), blob(b, r.Payload)
+		name, payload := flat.PutString(b, r.Name), flat.PutBytes(b, r.Payload)
 		fb.FiredStart(b)
 		fb.FiredAddName(b, name)
 		fb.FiredAddId(b, r.ID)
@@ -118,13 +104,10 @@ func EncodeResponse(b *flatbuffers.Builder, r *Response) []byte {
 }
 
 func encodeTimers(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
-	if len(r.Timers) == 0 {
-		return 0
-	}
 	var at [MaxBatch]flatbuffers.UOffsetT
 	for i := range r.Timers {
 		x := &r.Timers[i]
-		name := text(b, x.Name)
+		name := flat.PutString(b, x.Name)
 		fb.TimerStart(b)
 		fb.TimerAddName(b, name)
 		fb.TimerAddId(b, x.ID)
@@ -135,9 +118,5 @@ func encodeTimers(b *flatbuffers.Builder, r *Response) flatbuffers.UOffsetT {
 		fb.TimerAddOwner(b, x.Owner)
 		at[i] = fb.TimerEnd(b)
 	}
-	b.StartVector(flatbuffers.SizeUOffsetT, len(r.Timers), flatbuffers.SizeUOffsetT)
-	for i := len(r.Timers) - 1; i >= 0; i-- {
-		b.PrependUOffsetT(at[i])
-	}
-	return b.EndVector(len(r.Timers))
+	return flat.PutTables(b, at[:len(r.Timers)])
 }

@@ -1,4 +1,4 @@
-// Package flat verifies FlatBuffers tables that came from outside.
+// Package flat verifies FlatBuffers tables that came from outside, and puts down fields of those that are made.
 //
 // # Purpose
 //
@@ -23,9 +23,12 @@
 // values. A number may be out of its range, a string may be empty or no UTF-8, and a field that the sender left out is
 // at its default (a union excepted): those are for the service to judge.
 //
+// PutString, PutBytes and PutTables are for who encodes such tables: what is empty takes no room in a buffer, and is
+// read as empty from a table that leaves it out.
+//
 // # Thread ownership
 //
-// A Table is written once and read by anybody. Verify keeps nothing.
+// A Table is written once and read by anybody. Verify keeps nothing. A builder is that of its caller.
 //
 // # Failure behaviour
 //
