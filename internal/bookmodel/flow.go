@@ -21,9 +21,12 @@ func Random(seed uint64) Source {
 	}
 }
 
-// Bytes is a source that is used up with b; then it gives 0.
+// Bytes is a source that is used up with b; then it gives 0. So it does for an n of 0, as Random does.
 func Bytes(b []byte) Source {
 	return func(n uint64) (v uint64) {
+		if n == 0 {
+			return 0
+		}
 		for most := n - 1; most > 0 && len(b) > 0; most >>= 8 {
 			v, b = v<<8|uint64(b[0]), b[1:]
 		}
