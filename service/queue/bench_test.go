@@ -5,6 +5,7 @@ import (
 
 	"lockstep/service/queue"
 	"lockstep/service/queue/fb"
+	"lockstep/wire"
 )
 
 // worker does what producers and consumers do, message by message.
@@ -13,7 +14,7 @@ type worker struct {
 	n    uint64
 	keys [64][]byte
 	held queue.Response
-	get  func(to wireSession, payload []byte)
+	get  func(to wire.SessionID, payload []byte)
 }
 
 func newWorker(t testing.TB) *worker {
@@ -21,8 +22,8 @@ func newWorker(t testing.TB) *worker {
 	for i := range w.keys {
 		w.keys[i] = []byte{'k', byte('0' + i/8), byte('0' + i%8)}
 	}
-	w.get = func(_ wireSession, payload []byte) { queue.DecodeResponse(payload, &w.held) }
-	w.discard = true
+	w.get = func(_ wire.SessionID, payload []byte) { queue.DecodeResponse(payload, &w.held) }
+	w.Discard = true
 	return w
 }
 
@@ -43,7 +44,7 @@ func (w *worker) step() {
 	}
 	w.do(1, put)
 	w.do(2, queue.Request{Kind: queue.Lease, Queue: benchQueue, LeaseMs: 20, Max: 2, WaitMs: 10, DropLate: w.n%2 == 0})
-	w.ctx.Responses(w.get)
+	w.Ctx.Responses(w.get)
 	for i := range w.held.Messages {
 		m := &w.held.Messages[i]
 		q := queue.Request{Kind: queue.Delete, Queue: benchQueue, ID: m.ID, Token: m.Token}
@@ -57,7 +58,7 @@ func (w *worker) step() {
 		}
 		w.do(2, q)
 	}
-	w.record.Timestamp += ms
+	w.Record.Timestamp += ms
 	for more := true; more; {
 		more = w.fired()
 	}
@@ -65,7 +66,7 @@ func (w *worker) step() {
 
 // fired has the first timer fire if it is due.
 func (w *worker) fired() bool {
-	_, ok := w.fire()
+	_, ok := w.Fire()
 	return ok
 }
 
@@ -78,7 +79,7 @@ func TestNothingAllocates(t *testing.T) {
 	if n := testing.AllocsPerRun(5000, w.step); n != 0 {
 		t.Errorf("%v allocations a step", n)
 	}
-	w.discard = false
+	w.Discard = false
 	if c := w.counts("jobs"); c.Delivered < 5000 || c.Expired == 0 || c.Released == 0 || c.Duplicates == 0 {
 		t.Errorf("not all of it happened: %+v", c)
 	}
@@ -96,7 +97,7 @@ func BenchmarkPutLeaseDelete(b *testing.B) {
 	for b.Loop() {
 		w.do(1, put)
 		w.do(2, lease)
-		w.ctx.Responses(w.get)
+		w.Ctx.Responses(w.get)
 		m := &w.held.Messages[0]
 		w.do(2, queue.Request{Kind: queue.Delete, Queue: benchQueue, ID: m.ID, Token: m.Token})
 	}

@@ -29,36 +29,36 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 			case 0:
 				session := wire.SessionID(rapid.Uint64Range(1, 3).Draw(r, "session"))
 				what = fmt.Sprintf("session %d ends", session)
-				g.end(session)
+				g.End(session)
 				m.end(session)
 			case 1:
-				g.restore()
+				g.Restore()
 			case 2, 3:
-				g.record.Timestamp += rapid.Uint64Range(0, 60).Draw(r, "ms") * ms
+				g.Record.Timestamp += rapid.Uint64Range(0, 60).Draw(r, "ms") * ms
 				what = "time passes"
 				if rapid.Bool().Draw(r, "late") {
 					continue // nothing fires yet
 				}
 				for more := true; more; {
 					var some []sent
-					some, more = g.fire()
+					some, more = g.Fire()
 					got = append(got, some...)
 				}
-				m.number, m.now = g.record.Sequence, g.record.Timestamp
+				m.number, m.now = g.Record.Sequence, g.Record.Timestamp
 				want = m.due()
 			default:
 				q := drawRequest(r, m)
 				session := wire.SessionID(rapid.Uint64Range(1, 3).Draw(r, "session"))
 				what = fmt.Sprintf("session %d: %+v", session, q)
 				got = g.do(session, q)
-				m.number, m.now = g.record.Sequence, g.record.Timestamp
+				m.number, m.now = g.Record.Sequence, g.Record.Timestamp
 				want = m.apply(session, q)
 			}
 			if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 				r.Fatalf("step %d: %s\n got %+v\nwant %+v", step, what, got, want)
 			}
 			checkCounts(r, g, m)
-			g.tellApart(states)
+			g.TellApart(states)
 		}
 	})
 }
@@ -70,17 +70,17 @@ func checkCounts(r *rapid.T, g *rig, m *model) {
 			{Kind: queue.Stats}, {Kind: queue.Peek, Max: 9}, {Kind: queue.Peek, Max: 9, Aside: true},
 		} {
 			q.Queue = []byte(x.name)
-			before := g.service.Hash()
+			before := g.Service.Hash()
 			got, want := g.do(1, q), m.apply(1, q)
 			if !reflect.DeepEqual(got, want) {
 				r.Fatalf("%+v\n got %+v\nwant %+v", q, got, want)
 			}
-			if g.service.Hash() != before {
+			if g.Service.Hash() != before {
 				r.Fatalf("looking at %s changed the hash", x.name)
 			}
 		}
 	}
-	g.service.Hash()
+	g.Service.Hash()
 }
 
 func drawRequest(r *rapid.T, m *model) queue.Request {

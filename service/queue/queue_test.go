@@ -21,30 +21,30 @@ var (
 
 // put puts a message and returns its id.
 func (g *rig) put(name, payload string) uint64 {
-	g.t.Helper()
+	g.T.Helper()
 	got := g.do(1, queue.Request{Kind: queue.Put, Queue: []byte(name), Payload: []byte(payload)})
 	if got[0].Kind != queue.Stored {
-		g.t.Fatalf("put: %+v", got)
+		g.T.Fatalf("put: %+v", got)
 	}
 	return got[0].ID
 }
 
 // lease leases as many messages as there may be of a response.
 func (g *rig) lease(name string, leaseMs uint64) []queue.Message {
-	g.t.Helper()
+	g.T.Helper()
 	got := g.do(1, queue.Request{Kind: queue.Lease, Queue: []byte(name), Max: queue.MaxBatch, LeaseMs: leaseMs})
 	if got[0].Kind != queue.Leased {
-		g.t.Fatalf("lease: %+v", got)
+		g.T.Fatalf("lease: %+v", got)
 	}
 	return got[0].Messages
 }
 
 // counts are what Stats says of a queue.
 func (g *rig) counts(name string) queue.Counts {
-	g.t.Helper()
+	g.T.Helper()
 	got := g.do(1, queue.Request{Kind: queue.Stats, Queue: []byte(name)})
 	if got[0].Kind != queue.Counted {
-		g.t.Fatalf("stats: %+v", got)
+		g.T.Fatalf("stats: %+v", got)
 	}
 	return got[0].Counts
 }
@@ -57,10 +57,10 @@ func TestAtLeastOnce(t *testing.T) {
 	if len(first) != 1 || first[0].ID != id || first[0].Token == 0 || first[0].Attempts != 1 {
 		t.Fatalf("%+v", first)
 	}
-	if g.wait(99); len(g.lease("q", 100)) != 0 {
+	if g.Wait(99); len(g.lease("q", 100)) != 0 {
 		t.Fatal("it comes again before its lease is over")
 	}
-	g.wait(2)
+	g.Wait(2)
 	second := g.lease("q", 100)
 	if len(second) != 1 || second[0].Token <= first[0].Token || second[0].Attempts != 2 {
 		t.Fatalf("%+v", second)
@@ -70,7 +70,7 @@ func TestAtLeastOnce(t *testing.T) {
 		t.Errorf("the first lease deletes it: %+v", late)
 	}
 	g.do(1, queue.Request{Kind: queue.Delete, Queue: []byte("q"), ID: id, Token: second[0].Token})
-	if g.wait(1000); len(g.lease("q", 100)) != 0 {
+	if g.Wait(1000); len(g.lease("q", 100)) != 0 {
 		t.Error("it comes again though it was deleted")
 	}
 	if c := g.counts("q"); c.Put != 1 || c.Delivered != 2 || c.Expired != 1 || c.Deleted != 1 || c.Ready+c.Leased != 0 {
@@ -86,8 +86,8 @@ func TestAtMostOnce(t *testing.T) {
 	if m := got[0].Messages; len(m) != 1 || m[0].Token != 0 || string(m[0].Payload) != "x" {
 		t.Fatalf("%+v", got)
 	}
-	g.end(2)
-	if g.wait(1_000_000); len(g.lease("q", 1)) != 0 || g.counts("q").Delivered != 1 {
+	g.End(2)
+	if g.Wait(1_000_000); len(g.lease("q", 1)) != 0 || g.counts("q").Delivered != 1 {
 		t.Error("it comes again")
 	}
 }
@@ -97,11 +97,11 @@ func TestLateMessagesAreDroppedForWhoAsksSo(t *testing.T) {
 	g := newRig(t, queue.Options{})
 	late := queue.Request{Kind: queue.Put, Queue: []byte("q"), DeadlineMs: 10}
 	g.do(1, late)
-	g.wait(20)
+	g.Wait(20)
 	if got := g.lease("q", 1); len(got) != 1 || got[0].Deadline == 0 {
 		t.Fatalf("%+v", got)
 	}
-	g.wait(2)
+	g.Wait(2)
 	g.put("q", "in time")
 	got := g.do(1, queue.Request{Kind: queue.Lease, Queue: []byte("q"), DropLate: true, Max: 9})
 	if m := got[0].Messages; len(m) != 1 || string(m[0].Payload) != "in time" || got[0].Dropped != 1 {
@@ -130,7 +130,7 @@ func TestDeadLetters(t *testing.T) {
 		if got := g.lease("q", 10); len(got) != 1 {
 			t.Fatalf("%+v", got)
 		}
-		g.wait(11)
+		g.Wait(11)
 	}
 	if got := g.lease("q", 10); len(got) != 0 {
 		t.Fatalf("a third attempt: %+v", got)
@@ -149,7 +149,7 @@ func TestDeadLetters(t *testing.T) {
 	if got := g.lease("grave", 10); len(got) != 1 || string(got[0].Origin) != "dead" {
 		t.Fatalf("%+v", got)
 	}
-	g.restore()
+	g.Restore()
 	if r := g.do(1, queue.Request{Kind: queue.Remove, Queue: []byte("q")}); r[0].Kind != queue.Removed {
 		t.Errorf("%+v", r)
 	}
@@ -169,18 +169,18 @@ func TestWaiting(t *testing.T) {
 	if len(got) != 2 || got[1].to != 10 || got[1].Request != 1 || len(got[1].Messages) != 1 {
 		t.Fatalf("a put: %+v", got)
 	}
-	if got := g.wait(11); len(got) != 1 || got[0].Request != 2 {
+	if got := g.Wait(11); len(got) != 1 || got[0].Request != 2 {
 		t.Fatalf("a lease that is over: %+v", got)
 	}
-	m := g.got[0].Messages[0]
+	m := g.Got[0].Messages[0]
 	g.do(1, queue.Request{Kind: queue.Delete, Queue: []byte("q"), ID: m.ID, Token: m.Token})
 	g.do(1, queue.Request{Kind: queue.Put, Queue: []byte("q"), DelayMs: 5})
-	if got := g.wait(6); len(got) != 1 || got[0].Request != 3 {
+	if got := g.Wait(6); len(got) != 1 || got[0].Request != 3 {
 		t.Fatalf("a delay that is over: %+v", got)
 	}
-	m = g.got[0].Messages[0]
+	m = g.Got[0].Messages[0]
 	g.do(1, queue.Request{Kind: queue.Delete, Queue: []byte("q"), ID: m.ID, Token: m.Token})
-	if got := g.wait(60); len(got) != 1 || got[0].Request != 4 || got[0].Waiting || len(got[0].Messages) != 0 {
+	if got := g.Wait(60); len(got) != 1 || got[0].Request != 4 || got[0].Waiting || len(got[0].Messages) != 0 {
 		t.Fatalf("nothing: %+v", got)
 	}
 	if c := g.counts("q"); c.Waiting != 0 {
@@ -197,11 +197,11 @@ func TestSessionsEnd(t *testing.T) {
 		g.do(5, queue.Request{Kind: queue.Lease, Queue: []byte("q"), WaitMs: 1000})
 	}
 	g.do(6, queue.Request{Kind: queue.Lease, Queue: []byte("q"), Request: 6, WaitMs: 1000})
-	g.end(5)
+	g.End(5)
 	if c := g.counts("q"); c.Waiting != 1 || c.Leased != 1 {
 		t.Errorf("%+v", c)
 	}
-	if got := g.wait(60); len(got) != 1 || got[0].to != 6 {
+	if got := g.Wait(60); len(got) != 1 || got[0].to != 6 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -213,7 +213,7 @@ func TestDedup(t *testing.T) {
 	put := queue.Request{Kind: queue.Put, Queue: []byte("q"), Key: []byte("k")}
 	id := g.do(1, put)[0].ID
 	g.do(1, queue.Request{Kind: queue.Lease, Queue: []byte("q"), Mode: fb.ModeAtMostOnce})
-	g.restore()
+	g.Restore()
 	if got := g.do(1, put); !got[0].Duplicate || got[0].ID != id {
 		t.Errorf("%+v", got)
 	}
@@ -222,7 +222,7 @@ func TestDedup(t *testing.T) {
 	if got := g.do(1, other); got[0].Duplicate {
 		t.Errorf("another queue knows it: %+v", got)
 	}
-	g.record.Timestamp += 100 * ms // no record has said so yet
+	g.Record.Timestamp += 100 * ms // no record has said so yet
 	if got := g.do(1, put); got[0].Duplicate || got[0].ID == id {
 		t.Errorf("%+v", got)
 	}
@@ -255,7 +255,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	if got := g.lease("many", 0); len(got) != queue.MaxBatch {
 		t.Errorf("%d messages", len(got))
 	}
-	g.ctx.Responses(func(_ wire.SessionID, payload []byte) {
+	g.Ctx.Responses(func(_ wire.SessionID, payload []byte) {
 		if len(payload) > service.MaxResponse {
 			t.Errorf("a response of %d bytes", len(payload))
 		}
@@ -272,22 +272,22 @@ func TestWhatIsDueIsDoneInPieces(t *testing.T) {
 		if i < 100 {
 			q.Payload = long
 		}
-		g.record.Timestamp -= 1 // all at one stamp
+		g.Record.Timestamp -= 1 // all at one stamp
 		g.do(1, q)
 	}
 	for i := range 200 {
 		g.do(1, queue.Request{Kind: queue.Lease, Queue: []byte("q"), Request: uint64(i), WaitMs: 100_000})
 	}
-	g.record.Timestamp += 20_000 * ms
+	g.Record.Timestamp += 20_000 * ms
 	records, sent := 0, 0
 	for {
-		got, more := g.fire()
+		got, more := g.Fire()
 		if !more {
 			break
 		}
 		sent += len(got)
-		if records++; g.ctx.Work() > service.MaxWork/2 {
-			t.Fatalf("%d units of work", g.ctx.Work())
+		if records++; g.Ctx.Work() > service.MaxWork/2 {
+			t.Fatalf("%d units of work", g.Ctx.Work())
 		}
 	}
 	if sent != 200 || records < n/512+3 {
@@ -304,7 +304,7 @@ func TestLateMessagesAreDroppedInPieces(t *testing.T) {
 	for range 1500 {
 		g.do(1, queue.Request{Kind: queue.Put, Queue: []byte("q"), DeadlineMs: 1})
 	}
-	g.wait(10)
+	g.Wait(10)
 	ask := queue.Request{Kind: queue.Lease, Queue: []byte("q"), DropLate: true, WaitMs: 10}
 	if got := g.do(1, ask); got[0].Dropped != 1024 || got[0].Waiting {
 		t.Errorf("%+v", got)
@@ -337,16 +337,16 @@ func TestRefusals(t *testing.T) {
 		{fb.ReasonUnknownQueue, queue.Request{Kind: queue.Delete, Queue: name}},
 	} {
 		g := newRig(t, queue.Options{})
-		before := g.service.Hash()
+		before := g.Service.Hash()
 		if got := g.do(1, c.q); len(got) != 1 || got[0].Reason != c.reason {
 			t.Errorf("%s: %+v", c.reason, got)
 		}
-		if g.service.Hash() != before {
+		if g.Service.Hash() != before {
 			t.Errorf("%s: a refused request changed something", c.reason)
 		}
 	}
 	g := newRig(t, queue.Options{})
-	if got := g.payload(1, []byte("hello")); got[0].Reason != fb.ReasonMalformed {
+	if got := g.Apply(1, []byte("hello")); got[0].Reason != fb.ReasonMalformed {
 		t.Errorf("%+v", got)
 	}
 	id := g.put("q", "x")
@@ -369,13 +369,13 @@ func TestOptionsAreChecked(t *testing.T) {
 func TestMemory(t *testing.T) {
 	g := newRig(t, tiny)
 	g.put("q", fmt.Sprint(slices.Repeat([]int{1}, 200)))
-	if used, limit := g.service.Memory(); used != limit/3 || limit != 8*256 || g.service.Name() != "queue" {
+	if used, limit := g.Service.Memory(); used != limit/3 || limit != 8*256 || g.Service.Name() != "queue" {
 		t.Errorf("%d of %d bytes", used, limit)
 	}
 	for range 4 {
 		g.put("q", "")
 	}
-	if used, limit := g.service.Memory(); used != limit*5/6 {
+	if used, limit := g.Service.Memory(); used != limit*5/6 {
 		t.Errorf("5 messages of 6: %d of %d bytes", used, limit)
 	}
 }
@@ -385,11 +385,11 @@ func TestLeasesEndWhenATimersRecordIsPassedOver(t *testing.T) {
 	g := newRig(t, queue.Options{})
 	g.put("q", "x")
 	g.lease("q", 0)
-	first, _ := g.ctx.Timers().First()
-	g.ctx.Timers().Cancel(first.Service, first.ID)
-	g.wait(queue.DefaultLeaseMs)
+	first, _ := g.Ctx.Timers().First()
+	g.Ctx.Timers().Cancel(first.Service, first.ID)
+	g.Wait(queue.DefaultLeaseMs)
 	g.do(1, queue.Request{Kind: queue.List})
-	g.wait(0)
+	g.Wait(0)
 	if got := g.lease("q", 0); len(got) != 1 {
 		t.Errorf("%+v", got)
 	}

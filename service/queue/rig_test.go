@@ -1,12 +1,12 @@
 package queue_test
 
 import (
-	"bytes"
 	"slices"
 	"testing"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
+	"lockstep/internal/servicetest"
 	"lockstep/service"
 	"lockstep/service/queue"
 	"lockstep/wire"
@@ -14,44 +14,30 @@ import (
 
 const ms = 1_000_000 // ns
 
-type wireSession = wire.SessionID
-
-const session1 wireSession = 1
-
 // sent is a response and who gets it.
 type sent struct {
 	to wire.SessionID
 	queue.Response
 }
 
-// rig is a service with a log: it gives it records, and has its timers fire when they are due.
+// rig is the service with a log.
 type rig struct {
-	t       testing.TB
-	service *queue.Service
-	options queue.Options
-	ctx     *service.Context
-	record  wire.Record
+	*servicetest.Rig[sent]
 	builder *flatbuffers.Builder
-	got     []sent
-	collect func(session wire.SessionID, payload []byte)
-	discard bool // responses, and what Check says
 }
 
 func newRig(t testing.TB, o queue.Options) *rig {
-	s, err := queue.New(o)
-	if err != nil {
-		t.Fatal(err)
+	kind := servicetest.Kind[sent]{
+		Number: service.Queue,
+		New:    func() (servicetest.Service, error) { return queue.New(o) },
+		Read: func(to wire.SessionID, payload []byte) (sent, bool) {
+			var r queue.Response
+			ok := queue.DecodeResponse(payload, &r)
+			return sent{to, tidy(r)}, ok
+		},
+		Refused: func(x sent) bool { return x.Kind == queue.Refused },
 	}
-	g := &rig{t: t, service: s, options: o, ctx: service.NewContext(), builder: flatbuffers.NewBuilder(1024)}
-	g.record.Timestamp = 1_000_000_000_000
-	g.collect = func(session wire.SessionID, payload []byte) {
-		var r queue.Response
-		if !queue.DecodeResponse(bytes.Clone(payload), &r) {
-			g.t.Fatalf("a response of %d bytes that is none", len(payload))
-		}
-		g.got = append(g.got, sent{session, tidy(r)})
-	}
-	return g
+	return &rig{Rig: servicetest.New(t, kind), builder: flatbuffers.NewBuilder(1024)}
 }
 
 // tidy makes nil what is empty, so that responses can be compared.
@@ -78,125 +64,7 @@ func some(b []byte) []byte {
 	return b
 }
 
-// next begins a record.
-func (g *rig) next(session wire.SessionID) {
-	g.record.Sequence++
-	g.record.Timestamp++
-	g.record.Session, g.record.Service = session, service.Queue
-	g.ctx.Begin(&g.record)
-}
-
 // do applies a request, and returns what it caused.
 func (g *rig) do(session wire.SessionID, q queue.Request) []sent {
-	return g.payload(session, queue.EncodeRequest(g.builder, &q))
-}
-
-func (g *rig) payload(session wire.SessionID, payload []byte) []sent {
-	g.next(session)
-	if g.discard {
-		g.service.Apply(g.ctx, &g.record, payload)
-		return nil
-	}
-	before := g.service.Hash()
-	refusal := bytes.Clone(g.service.Check(g.ctx, &g.record, payload))
-	if g.service.Hash() != before {
-		g.t.Fatal("Check changed the hash")
-	}
-	g.service.Apply(g.ctx, &g.record, payload)
-	got := g.responses()
-	g.ctx.Responses(func(_ wire.SessionID, first []byte) {
-		if refusal != nil && !bytes.Equal(refusal, first) {
-			g.t.Fatalf("Check says %x, Apply %x", refusal, first)
-		}
-	})
-	if (got[0].Kind == queue.Refused) != (refusal != nil) {
-		g.t.Fatalf("Check says %x, Apply %+v", refusal, got[0])
-	}
-	return got
-}
-
-func (g *rig) responses() []sent {
-	g.got = g.got[:0]
-	if g.discard {
-		return nil
-	}
-	g.ctx.Responses(g.collect)
-	return g.got
-}
-
-// end has a session end.
-func (g *rig) end(session wire.SessionID) {
-	g.next(session)
-	g.service.OnSession(g.ctx, session, false)
-}
-
-// fire has the first timer fire if it is due. It reports false when there was none.
-func (g *rig) fire() ([]sent, bool) {
-	first, ok := g.ctx.Timers().First()
-	if !ok || first.Deadline > g.record.Timestamp {
-		return nil, false
-	}
-	g.ctx.Timers().Cancel(first.Service, first.ID)
-	g.next(0)
-	g.service.OnTimer(g.ctx, first.ID, first.Deadline)
-	return g.responses(), true
-}
-
-// wait lets time pass and everything fire that falls due, each at once.
-func (g *rig) wait(forMs uint64) (all []sent) {
-	until := g.record.Timestamp + forMs*ms
-	for {
-		first, ok := g.ctx.Timers().First()
-		if !ok || first.Deadline > until {
-			break
-		}
-		g.record.Timestamp = max(g.record.Timestamp, first.Deadline)
-		got, _ := g.fire()
-		all = append(all, slices.Clone(got)...)
-	}
-	g.record.Timestamp = max(g.record.Timestamp, until)
-	return all
-}
-
-// timer is when the driver's timer is set; 0: it is not.
-func (g *rig) timer() uint64 {
-	first, _ := g.ctx.Timers().First()
-	return first.Deadline
-}
-
-// snapshot is the service's state as bytes.
-func (g *rig) snapshot() []byte {
-	var b bytes.Buffer
-	if err := g.service.Snapshot(&b); err != nil {
-		g.t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// tellApart holds that states with one hash are one state, as far as snapshots tell.
-func (g *rig) tellApart(states map[uint64][]byte) {
-	now, hash := g.snapshot(), g.service.Hash()
-	if before, seen := states[hash]; seen && !bytes.Equal(before, now) {
-		g.t.Fatalf("two states have hash %x:\n%x\n%x", hash, before, now)
-	}
-	states[hash] = now
-}
-
-// restore goes on with another service, restored from a snapshot of this one.
-func (g *rig) restore() {
-	before := g.snapshot()
-	s, err := queue.New(g.options)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	if err := s.Restore(bytes.NewReader(before)); err != nil {
-		g.t.Fatal(err)
-	}
-	if s.Hash() != g.service.Hash() {
-		g.t.Fatalf("hash %x after restoring, %x before", s.Hash(), g.service.Hash())
-	}
-	g.service = s
-	if !bytes.Equal(g.snapshot(), before) {
-		g.t.Fatal("a restored service writes another snapshot")
-	}
+	return g.Apply(session, queue.EncodeRequest(g.builder, &q))
 }

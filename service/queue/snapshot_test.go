@@ -2,14 +2,12 @@ package queue_test
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"testing"
 
 	"pgregory.net/rapid"
 
-	"lockstep/service"
 	"lockstep/service/queue"
+	"lockstep/wire"
 )
 
 // full is a rig with some of everything.
@@ -30,58 +28,14 @@ func full(t testing.TB) *rig {
 // A state has one snapshot, however it came about, and a snapshot one state: nothing else restores.
 func TestDamagedSnapshotsAreRefused(t *testing.T) {
 	g := full(t)
-	good := g.snapshot()
-	restore := func(b []byte) (*queue.Service, error) {
-		s, err := queue.New(tiny)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s, s.Restore(bytes.NewReader(b))
-	}
-	if s, err := restore(good); err != nil || s.Hash() != g.service.Hash() {
-		t.Fatalf("the good one: %v", err)
-	}
-	for n := range good {
-		if _, err := restore(good[:n]); !errors.Is(err, queue.ErrSnapshot) {
-			t.Fatalf("%d of %d bytes: %v", n, len(good), err)
-		}
-	}
-	if _, err := restore(append(bytes.Clone(good), 0)); !errors.Is(err, queue.ErrSnapshot) {
-		t.Errorf("a byte more: %v", err)
-	}
-	for n := range good {
-		for _, flip := range []byte{1, 0x80, 0xff} {
-			bad := bytes.Clone(good)
-			bad[n] ^= flip
-			if _, err := restore(bad); !errors.Is(err, queue.ErrSnapshot) {
-				t.Fatalf("byte %d of %d is %x: %v", n, len(good), bad[n], err)
-			}
-		}
-	}
 	other, err := queue.New(queue.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Restore(bytes.NewReader(good)); !errors.Is(err, service.ErrUnsuited) {
-		t.Errorf("other options: %v", err)
-	}
+	g.RefusesDamage(queue.ErrSnapshot, other)
 }
 
-// failing is a writer that fails after some bytes.
-type failing struct{ left int }
-
-func (f *failing) Write(p []byte) (int, error) {
-	if f.left -= len(p); f.left < 0 {
-		return 0, io.ErrClosedPipe
-	}
-	return len(p), nil
-}
-
-func TestSnapshotSaysWhatItsWriterSays(t *testing.T) {
-	if err := full(t).service.Snapshot(&failing{}); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("%v", err)
-	}
-}
+func TestSnapshotSaysWhatItsWriterSays(t *testing.T) { full(t).SaysWhatItsWriterSays() }
 
 // Two services that are asked the same from a state on that one has restored say the same, and stay in the same state.
 func TestARestoredServiceGoesOnAsTheOther(t *testing.T) {
@@ -90,47 +44,32 @@ func TestARestoredServiceGoesOnAsTheOther(t *testing.T) {
 		m := &model{limits: tiny}
 		step := func(q queue.Request, session, passes uint64) {
 			for _, g := range []*rig{one, two} {
-				g.do(session1+wireSession(session), q)
-				g.wait(passes)
+				g.do(1+wire.SessionID(session), q)
+				g.Wait(passes)
 			}
-			m.number = one.record.Sequence
+			m.number = one.Record.Sequence
 		}
 		for range rapid.IntRange(1, 30).Draw(r, "steps") {
 			q := drawRequest(r, m)
 			if rapid.IntRange(0, 4).Draw(r, "restore") == 0 {
-				two.restore()
+				two.Restore()
 			}
 			session := rapid.Uint64Range(0, 2).Draw(r, "session")
 			if rapid.IntRange(0, 9).Draw(r, "end") == 0 {
-				one.end(session1 + wireSession(session))
-				two.end(session1 + wireSession(session))
+				one.End(1 + wire.SessionID(session))
+				two.End(1 + wire.SessionID(session))
 			}
 			step(q, session, rapid.Uint64Range(0, 30).Draw(r, "ms"))
-			if one.service.Hash() != two.service.Hash() || !bytes.Equal(one.snapshot(), two.snapshot()) {
-				r.Fatalf("they differ after %+v", q)
-			}
-			if a, b := one.timer(), two.timer(); a != b {
-				r.Fatalf("their timers differ: %v, %v", a, b)
+			if what := one.Differs(two.Rig); what != "" {
+				r.Fatalf("%s differ after %+v", what, q)
 			}
 		}
 	})
 }
 
 func FuzzRestore(f *testing.F) {
-	f.Add(full(f).snapshot())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := queue.New(tiny)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Restore(bytes.NewReader(b)) != nil {
-			return
-		}
-		var again bytes.Buffer
-		if err := s.Snapshot(&again); err != nil || !bytes.Equal(again.Bytes(), b) {
-			t.Fatalf("%v: %x was restored, and is written as %x", err, b, again.Bytes())
-		}
-	})
+	f.Add(full(f).Snapshot())
+	f.Fuzz(func(t *testing.T, b []byte) { newRig(t, tiny).RestoresOnlyWhatItWrites(b) })
 }
 
 func FuzzRequest(f *testing.F) {
@@ -142,8 +81,8 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		g := full(t)
-		g.payload(3, b)
-		g.restore()
+		g.Apply(3, b)
+		g.Restore()
 		var r queue.Response
 		queue.DecodeResponse(b, &r)
 	})

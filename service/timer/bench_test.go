@@ -23,7 +23,7 @@ func newTicker(t testing.TB) *ticker {
 	for session := range wire.SessionID(4) {
 		k.subscribe(session, "timers.", true)
 	}
-	k.discard = true
+	k.Discard = true
 	return k
 }
 
@@ -44,9 +44,9 @@ func (k *ticker) step() {
 	if k.n%50 == 0 {
 		k.do(1, timer.Request{Kind: timer.List, Name: []byte("timers.")})
 	}
-	k.record.Timestamp += ms
+	k.Record.Timestamp += ms
 	for more := true; more; {
-		_, more = k.fire()
+		_, more = k.Fire()
 	}
 }
 
@@ -80,14 +80,14 @@ func BenchmarkStartCancel(b *testing.B) {
 func BenchmarkFire(b *testing.B) {
 	k := &ticker{rig: newRig(b, timer.Options{})}
 	k.subscribe(1, "", true)
-	k.discard = true
+	k.Discard = true
 	for i := range 1000 {
 		k.do(1, timer.Request{Kind: timer.Start, Name: fmt.Appendf(nil, "%05d", i), IntervalMs: 1000,
 			AfterMs: uint64(i) + 1, Kept: true})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		k.record.Timestamp += ms
-		k.fire()
+		k.Record.Timestamp += ms
+		k.Fire()
 	}
 }

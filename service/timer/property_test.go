@@ -28,40 +28,40 @@ func TestItAnswersAsTheModelDoes(t *testing.T) {
 			case 0:
 				session := wire.SessionID(rapid.Uint64Range(1, 3).Draw(r, "session"))
 				what = fmt.Sprintf("session %d ends", session)
-				g.end(session)
+				g.End(session)
 				m.end(session)
 			case 1:
-				g.restore()
+				g.Restore()
 			case 2, 3, 4:
-				g.record.Timestamp += rapid.Uint64Range(0, 60).Draw(r, "ms") * ms
+				g.Record.Timestamp += rapid.Uint64Range(0, 60).Draw(r, "ms") * ms
 				what = "time passes"
 				for more := true; more; {
 					var some []sent
-					some, more = g.fire()
+					some, more = g.Fire()
 					got = append(got, some...)
 				}
-				m.number, m.now = g.record.Sequence, g.record.Timestamp
+				m.number, m.now = g.Record.Sequence, g.Record.Timestamp
 				want = m.due()
 			default:
 				q := drawRequest(r, g)
 				session := wire.SessionID(rapid.Uint64Range(1, 3).Draw(r, "session"))
 				what = fmt.Sprintf("session %d: %+v", session, q)
 				got = g.do(session, q)
-				m.number, m.now = g.record.Sequence, g.record.Timestamp
+				m.number, m.now = g.Record.Sequence, g.Record.Timestamp
 				want = m.apply(session, q)
 			}
 			if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 				r.Fatalf("step %d: %s\n got %+v\nwant %+v", step, what, got, want)
 			}
-			before := g.service.Hash()
+			before := g.Service.Hash()
 			q := timer.Request{Kind: timer.List}
 			if got, want := g.do(1, q), m.apply(1, q); !reflect.DeepEqual(got, want) {
 				r.Fatalf("step %d: %s: afterwards\n got %+v\nwant %+v", step, what, got, want)
 			}
-			if g.service.Hash() != before {
+			if g.Service.Hash() != before {
 				r.Fatal("looking changed the hash")
 			}
-			g.tellApart(states)
+			g.TellApart(states)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func drawRequest(r *rapid.T, g *rig) timer.Request {
 	case timer.Start:
 		switch rapid.IntRange(0, 3).Draw(r, "when") {
 		case 0:
-			q.At = g.record.Timestamp + 50*ms - rapid.Uint64Range(0, 100*ms).Draw(r, "at")
+			q.At = g.Record.Timestamp + 50*ms - rapid.Uint64Range(0, 100*ms).Draw(r, "at")
 		case 1:
 			q.At, q.AfterMs = rapid.SampledFrom([]uint64{0, 1, 9e18}).Draw(r, "at"), short.Draw(r, "after")
 		default:

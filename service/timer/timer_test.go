@@ -20,11 +20,11 @@ var (
 
 // start starts a timer and returns when it is due.
 func (g *rig) start(session wire.SessionID, q timer.Request) uint64 {
-	g.t.Helper()
+	g.T.Helper()
 	q.Kind = timer.Start
 	got := g.do(session, q)
 	if got[0].Kind != timer.Started {
-		g.t.Fatalf("start: %+v", got)
+		g.T.Fatalf("start: %+v", got)
 	}
 	return got[0].Due
 }
@@ -37,15 +37,15 @@ func (g *rig) subscribe(session wire.SessionID, name string, prefix bool) {
 func TestOneShot(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	due := g.start(7, timer.Request{Name: []byte("a"), AfterMs: 10, Payload: []byte("x")})
-	if got := g.wait(9); len(got) != 0 {
+	if got := g.Wait(9); len(got) != 0 {
 		t.Fatalf("early: %+v", got)
 	}
-	got := g.wait(100)
+	got := g.Wait(100)
 	if len(got) != 1 || got[0].to != 7 || got[0].Due != due || got[0].Number != 1 || !got[0].Last ||
 		string(got[0].Payload) != "x" {
 		t.Errorf("%+v", got)
 	}
-	if g.timer() != 0 {
+	if g.Timer() != 0 {
 		t.Error("a timer is still set")
 	}
 }
@@ -55,8 +55,8 @@ func TestPeriodicDoesNotDrift(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	first := g.start(1, timer.Request{Name: []byte("a"), IntervalMs: 10, Count: 1000})
 	for n := uint64(1); n <= 1000; n++ {
-		g.record.Timestamp = first + (n-1)*10*ms + n%7*ms
-		got, ok := g.fire()
+		g.Record.Timestamp = first + (n-1)*10*ms + n%7*ms
+		got, ok := g.Fire()
 		if !ok || got[0].Number != n || got[0].Due != first+(n-1)*10*ms || got[0].Last != (n == 1000) {
 			t.Fatalf("%d: %+v", n, got)
 		}
@@ -67,16 +67,16 @@ func TestPeriodicDoesNotDrift(t *testing.T) {
 func TestSkippedPeriods(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	first := g.start(1, timer.Request{Name: []byte("a"), IntervalMs: 10, Count: 8})
-	g.record.Timestamp = first + 45*ms
-	got, _ := g.fire()
+	g.Record.Timestamp = first + 45*ms
+	got, _ := g.Fire()
 	if got[0].Number != 5 || got[0].Skipped != 4 || got[0].Due != first+40*ms {
 		t.Errorf("%+v", got)
 	}
-	if _, more := g.fire(); more {
+	if _, more := g.Fire(); more {
 		t.Error("it is made up for")
 	}
-	g.record.Timestamp += 1000 * ms
-	if got, _ := g.fire(); got[0].Number != 8 || got[0].Skipped != 2 || !got[0].Last {
+	g.Record.Timestamp += 1000 * ms
+	if got, _ := g.Fire(); got[0].Number != 8 || got[0].Skipped != 2 || !got[0].Last {
 		t.Errorf("%+v", got)
 	}
 }
@@ -84,14 +84,14 @@ func TestSkippedPeriods(t *testing.T) {
 // A timer at a stamp that has been begins with the next of its periods.
 func TestAtAStampThatHasBeen(t *testing.T) {
 	g := newRig(t, timer.Options{})
-	past := g.record.Timestamp - 95*ms
+	past := g.Record.Timestamp - 95*ms
 	if due := g.start(1, timer.Request{Name: []byte("a"), At: past, IntervalMs: 10}); due != past+100*ms {
 		t.Errorf("due %d ms behind", (due-past)/ms)
 	}
-	if due := g.start(1, timer.Request{Name: []byte("b"), At: past}); due != g.record.Timestamp {
+	if due := g.start(1, timer.Request{Name: []byte("b"), At: past}); due != g.Record.Timestamp {
 		t.Errorf("due %d", due)
 	}
-	if got := g.wait(0); len(got) != 1 || string(got[0].Name) != "b" {
+	if got := g.Wait(0); len(got) != 1 || string(got[0].Name) != "b" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -106,7 +106,7 @@ func TestSubscribers(t *testing.T) {
 	g.subscribe(9, "jobs.a", false)
 	g.start(9, timer.Request{Name: []byte("jobs.a")})
 	to := func() (list []wire.SessionID) {
-		for _, x := range g.wait(1) {
+		for _, x := range g.Wait(1) {
 			list = append(list, x.to)
 		}
 		return list
@@ -115,7 +115,7 @@ func TestSubscribers(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	g.do(5, timer.Request{Kind: timer.Subscribe, Name: []byte("jobs."), Prefix: true, Off: true})
-	g.end(3)
+	g.End(3)
 	g.start(1, timer.Request{Name: []byte("jobs.a"), Kept: true})
 	if got := to(); fmt.Sprint(got) != fmt.Sprint([]wire.SessionID{5, 9}) {
 		t.Errorf("%v", got)
@@ -129,17 +129,17 @@ func TestSessionsEnd(t *testing.T) {
 		g.start(wire.SessionID(1+i%2), timer.Request{Name: fmt.Append(nil, "t", i), AfterMs: 10 + uint64(i)})
 	}
 	g.start(1, timer.Request{Name: []byte("kept"), AfterMs: 50, Kept: true})
-	g.end(1)
-	if used, limit := g.service.Memory(); used != 5001 || limit != 20_000 || g.service.Name() != "timer" {
+	g.End(1)
+	if used, limit := g.Service.Memory(); used != 5001 || limit != 20_000 || g.Service.Name() != "timer" {
 		t.Errorf("%d of %d timers", used, limit)
 	}
-	g.restore()
-	for _, x := range g.wait(20_000) {
+	g.Restore()
+	for _, x := range g.Wait(20_000) {
 		if x.to != 2 {
 			t.Fatalf("%+v", x)
 		}
 	}
-	if used, _ := g.service.Memory(); used != 0 {
+	if used, _ := g.Service.Memory(); used != 0 {
 		t.Errorf("%d timers", used)
 	}
 }
@@ -148,14 +148,14 @@ func TestSessionsEnd(t *testing.T) {
 func TestReplace(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	g.start(1, timer.Request{Name: []byte("a"), AfterMs: 10})
-	id := g.record.Sequence
+	id := g.Record.Sequence
 	if got := g.do(2, timer.Request{Kind: timer.Start, Name: []byte("a")}); got[0].Reason != fb.ReasonExists ||
 		got[0].ID != id {
 		t.Errorf("%+v", got)
 	}
 	g.start(2, timer.Request{Name: []byte("a"), AfterMs: 20, Replace: true})
-	g.end(1)
-	if got := g.wait(100); len(got) != 1 || got[0].to != 2 {
+	g.End(1)
+	if got := g.Wait(100); len(got) != 1 || got[0].to != 2 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -168,19 +168,19 @@ func TestWhatIsDueIsDoneInPieces(t *testing.T) {
 	}
 	payload := make([]byte, timer.MaxPayload)
 	for i := range 300 {
-		g.start(1, timer.Request{Name: fmt.Append(nil, "t", i), At: g.record.Timestamp + 10_000*ms, Payload: payload,
+		g.start(1, timer.Request{Name: fmt.Append(nil, "t", i), At: g.Record.Timestamp + 10_000*ms, Payload: payload,
 			Kept: true})
 	}
-	g.record.Timestamp += 20_000 * ms
+	g.Record.Timestamp += 20_000 * ms
 	sent, records := 0, 0
 	for {
-		got, more := g.fire()
+		got, more := g.Fire()
 		if !more {
 			break
 		}
 		sent += len(got)
-		if records++; g.ctx.Work() > service.MaxWork/2 {
-			t.Fatalf("%d units of work", g.ctx.Work())
+		if records++; g.Ctx.Work() > service.MaxWork/2 {
+			t.Fatalf("%d units of work", g.Ctx.Work())
 		}
 	}
 	if sent != 300*256 || records < 64 {
@@ -210,16 +210,16 @@ func TestRefusals(t *testing.T) {
 		{fb.ReasonBadCount, timer.Request{Kind: timer.List, Max: 65}},
 	} {
 		g := newRig(t, timer.Options{})
-		before := g.service.Hash()
+		before := g.Service.Hash()
 		if got := g.do(1, c.q); len(got) != 1 || got[0].Reason != c.reason {
 			t.Errorf("%s: %+v", c.reason, got)
 		}
-		if g.service.Hash() != before {
+		if g.Service.Hash() != before {
 			t.Errorf("%s: a refused request changed something", c.reason)
 		}
 	}
 	g := newRig(t, timer.Options{})
-	if got := g.payload(1, []byte("hello")); got[0].Reason != fb.ReasonMalformed {
+	if got := g.Apply(1, []byte("hello")); got[0].Reason != fb.ReasonMalformed {
 		t.Errorf("%+v", got)
 	}
 }
@@ -230,7 +230,7 @@ func TestFiringsAreBounded(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	start := func(name string, intervalMs uint64, want fb.Reason) {
 		t.Helper()
-		g.restore() // counts them anew
+		g.Restore() // counts them anew
 		got := g.do(1, timer.Request{Kind: timer.Start, Name: []byte(name), AfterMs: 1000, IntervalMs: intervalMs, Kept: true,
 			Replace: true})
 		if got[0].Reason != want {
@@ -248,10 +248,10 @@ func TestFiringsAreBounded(t *testing.T) {
 	start("once", 0, fb.ReasonNone)
 	start("slow", 6, fb.ReasonTooManyFirings)
 	start("slow", 7, fb.ReasonNone)
-	g.wait(5) // counts is over
+	g.Wait(5) // counts is over
 	start("third", 3, fb.ReasonNone)
 	start("day", 86_400_000, fb.ReasonTooManyFirings)
-	g.end(2)
+	g.End(2)
 	start("half", 2, fb.ReasonNone)
 	g.do(1, timer.Request{Kind: timer.Cancel, Name: []byte("fast7")})
 	start("again", 1, fb.ReasonNone)
@@ -271,11 +271,11 @@ func TestOptionsAreChecked(t *testing.T) {
 func TestTimersFireWhenARecordIsPassedOver(t *testing.T) {
 	g := newRig(t, timer.Options{})
 	g.start(7, timer.Request{Name: []byte("a"), AfterMs: 10})
-	first, _ := g.ctx.Timers().First()
-	g.ctx.Timers().Cancel(first.Service, first.ID)
-	g.wait(20)
+	first, _ := g.Ctx.Timers().First()
+	g.Ctx.Timers().Cancel(first.Service, first.ID)
+	g.Wait(20)
 	g.do(1, timer.Request{Kind: timer.List})
-	if got := g.wait(0); len(got) != 1 || got[0].Kind != timer.Fired {
+	if got := g.Wait(0); len(got) != 1 || got[0].Kind != timer.Fired {
 		t.Errorf("%+v", got)
 	}
 }
