@@ -1,6 +1,7 @@
 package bookmodel
 
 import (
+	"fmt"
 	"slices"
 
 	"lockstep/service/orderbook/match"
@@ -10,6 +11,12 @@ import (
 type uncross struct {
 	price  uint32
 	volume uint64 // still to be executed
+
+	found   bool
+	upwards bool   // bids have been gone through downwards
+	at      uint32 // price that was looked at last
+	surplus uint64 // of the best price so far
+	calls   int
 }
 
 // auctioned returns the orders of one side that take part in an auction's end at a price, in the order in which they
@@ -109,7 +116,10 @@ func (m *Model) SetState(_ uint64, id match.Instrument, s match.State) match.Rea
 func (m *Model) change(i *instrument) bool {
 	if i.next == match.Continuous || i.next == match.Closed {
 		if i.uncross == nil {
-			m.beginUncross(i)
+			i.uncross = &uncross{at: match.MaxPrice + 1}
+		}
+		if !i.uncross.found && !m.seek(i) {
+			return false
 		}
 		if !m.pairs(i) || !m.auctionOver(i) {
 			return false
@@ -129,13 +139,101 @@ func (m *Model) change(i *instrument) bool {
 	return true
 }
 
-// beginUncross fixes price and volume.
-func (m *Model) beginUncross(i *instrument) {
-	price, volume := m.equilibrium(i)
-	i.uncross = &uncross{price, volume}
-	if volume > 0 {
-		m.public(i.ID, match.Event{Kind: match.EventUncrossed, Price: price, Quantity: volume})
+// prices are those at which orders of the instrument rest on a side, ascending.
+func (m *Model) prices(i *instrument, side match.Side) (list []uint32) {
+	for _, o := range m.orders {
+		if o.Instrument == i.ID && o.place == resting && o.Side == side {
+			list = append(list, o.Price)
+		}
 	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// waits says whether market orders of a side wait.
+func (m *Model) waits(i *instrument, side match.Side) bool {
+	return slices.ContainsFunc(m.orders, func(o *order) bool {
+		return o.Instrument == i.ID && o.Side == side && o.place == awaiting
+	})
+}
+
+// seek finds price and volume, price by price; it says whether that is all. What one call finds must be what is found
+// when everything is looked at.
+func (m *Model) seek(i *instrument) bool {
+	u := i.uncross
+	if i.state == match.Continuous {
+		u.found = true
+	}
+	u.calls++
+	for !u.found {
+		if !u.upwards && !m.downwards(i) || u.upwards && !m.upwards(i) {
+			return false
+		}
+	}
+	if u.calls == 1 {
+		price, volume := m.equilibrium(i)
+		if volume != u.volume || volume > 0 && price != u.price {
+			panic(fmt.Sprintf("the model finds %d at %d price by price, %d at %d otherwise", u.volume, u.price, volume, price))
+		}
+	}
+	if u.volume > 0 {
+		m.public(i.ID, match.Event{Kind: match.EventUncrossed, Price: u.price, Quantity: u.volume})
+	}
+	return true
+}
+
+// downwards goes through the bids at which something can execute.
+func (m *Model) downwards(i *instrument) bool {
+	u, floor := i.uncross, uint32(match.MaxPrice+1)
+	if m.waits(i, match.Sell) {
+		floor = 1
+	} else if asks := m.prices(i, match.Sell); len(asks) > 0 {
+		floor = asks[0]
+	}
+	bids := m.prices(i, match.Buy)
+	slices.Reverse(bids)
+	for _, p := range bids {
+		if p >= u.at || p < floor {
+			continue
+		}
+		if !m.spend() {
+			return false
+		}
+		u.at = p
+	}
+	u.upwards, u.at = true, min(u.at, floor)-1
+	return true
+}
+
+// upwards judges each price by the orders that are there now, up to one beyond which it can only be worse.
+func (m *Model) upwards(i *instrument) bool {
+	u, ref := i.uncross, i.reference()
+	list := append(m.prices(i, match.Buy), m.prices(i, match.Sell)...)
+	if ref > 0 && i.trades(ref) {
+		list = append(list, ref)
+	}
+	slices.Sort(list)
+	for _, p := range slices.Compact(list) {
+		if p <= u.at {
+			continue
+		}
+		if !m.spend() {
+			return false
+		}
+		u.at = p
+		buy, sell := total(m.auctioned(i, match.Buy, p)), total(m.auctioned(i, match.Sell, p))
+		v, s := min(buy, sell), max(buy, sell)-min(buy, sell)
+		nearer := ref > 0 && max(p, ref)-min(p, ref) < max(u.price, ref)-min(u.price, ref)
+		switch {
+		case v > 0 && (v > u.volume || v == u.volume && (s < u.surplus || s == u.surplus && nearer)):
+			u.price, u.volume, u.surplus = p, v, s
+		case sell >= buy && (v < u.volume || s > u.surplus):
+			u.found = true
+			return true
+		}
+	}
+	u.found = true
+	return true
 }
 
 // pairs executes the first buy and the first sell until the volume is done. Where so much was cancelled meanwhile that the
@@ -144,7 +242,10 @@ func (m *Model) pairs(i *instrument) bool {
 	for i.uncross.volume > 0 {
 		buys, sells := m.auctioned(i, match.Buy, i.uncross.price), m.auctioned(i, match.Sell, i.uncross.price)
 		if len(buys) == 0 || len(sells) == 0 {
-			m.beginUncross(i)
+			i.uncross = &uncross{at: match.MaxPrice + 1}
+			if !m.seek(i) {
+				return false
+			}
 			continue
 		}
 		if !m.spend() {

@@ -38,7 +38,7 @@ func (m *Model) Hash() uint64 {
 			d.add(uint64(b))
 		}
 		if i.uncross != nil {
-			d.add(uint64(i.uncross.price), i.uncross.volume)
+			d.add(uint64(i.uncross.price), i.uncross.volume, uint64(i.uncross.at), number(i.uncross.upwards))
 		}
 		for _, o := range i.elected {
 			d.add(o.number)

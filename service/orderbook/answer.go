@@ -7,11 +7,11 @@ import (
 	"lockstep/wire"
 )
 
-// flush answers with what the engine has done: each private event to whom it is for, then the public ones, in one
+// flush counts what the engine has done, and answers with it: each private event to whom it is for, then the public ones, in one
 // response to each subscriber that wants any.
 func (b *Book) flush(ctx *service.Context) {
 	events := b.engine.Events()
-	ctx.Count(1 + len(events))
+	ctx.Count(1 + len(events) + b.engine.Work())
 	public := 0
 	account, session := match.Account(0), wire.SessionID(0)
 	for i := range events {
@@ -111,7 +111,7 @@ func (b *Book) Check(ctx *service.Context, r *wire.Record, payload []byte) []byt
 	if i, ok := b.parties.bySession.get(uint64(r.Session)); ok && b.parties.list[i].bound {
 		account = b.parties.list[i].account
 	}
-	reason, clientOrder := match.None, match.ClientOrder(0)
+	before, reason, clientOrder := b.engine.Work(), match.None, match.ClientOrder(0)
 	switch q.Command {
 	case NewOrder:
 		q.New.Account, clientOrder = account, q.New.ClientOrder
@@ -145,6 +145,7 @@ func (b *Book) Check(ctx *service.Context, r *wire.Record, payload []byte) []byt
 	default:
 		reason = match.Malformed
 	}
+	ctx.Count(b.engine.Work() - before)
 	if reason == match.None {
 		return nil
 	}

@@ -277,3 +277,77 @@ func TestTheMostThatOneRecordCausesFits(t *testing.T) {
 	}
 	t.Logf("%d private reports, %d subscribers, %d bytes, %d units of work", private, subscribers, size, r.ctx.Work())
 }
+
+// TestNoRecordIsWorkForTooLong: what costs most, with options as large as they can be and every subscriber there may be. More
+// than MaxWork would panic; the engine's part of it alone is counted too.
+func TestNoRecordIsWorkForTooLong(t *testing.T) {
+	const most, all = 3500, 1 << 14
+	command := func(q orderbook.Request) func(r *rig) { return func(r *rig) { r.send(4, q) } }
+	state := func(s match.State) func(r *rig) {
+		return command(orderbook.Request{Command: orderbook.SetState, State: s})
+	}
+	many := func(count int, side match.Side, change func(i int, n *match.New)) func(r *rig) {
+		return func(r *rig) {
+			for i := range count {
+				q := limit(match.ClientOrder(i), side, 100, 2)
+				change(i, &q.New)
+				r.send(wire.SessionID(20+int(side)*10+i/most), q)
+			}
+		}
+	}
+	icebergs := func(_ int, n *match.New) { n.Display = 1 }
+	apart := func(i int, n *match.New) { n.Price, n.TIF = uint32(1000+i), match.GTC }
+	crossing := func(i int, n *match.New) { n.Price, n.TIF, n.Display = uint32(5000-i), match.Day, 1 }
+	stops := func(_ int, n *match.New) { n.Type, n.Price, n.Stop = match.Stop, 0, 100 }
+	whole := limit(1, match.Buy, 100, most)
+	whole.New.TIF = match.FOK
+	for name, x := range map[string]struct {
+		work  int // at least
+		steps []func(r *rig)
+	}{
+		"fill or kill": {2*most + 4*most, []func(*rig){many(most, match.Sell, icebergs), command(whole)}},
+		"stops that join": {4096, []func(*rig){many(4500, match.Buy, stops), many(1, match.Sell, func(int, *match.New) {}),
+			command(limit(1, match.Buy, 100, 1))}},
+		"the price of an uncross": {most, []func(*rig){state(match.Auction), many(2*most, match.Sell, apart),
+			many(2*most, match.Buy, crossing), state(match.Continuous)}},
+		"an uncross": {3 * most, []func(*rig){state(match.Auction), many(most+100, match.Sell, icebergs),
+			many(most+100, match.Buy, icebergs), state(match.Closed)}},
+		"a logout": {2 * most, []func(*rig){many(most, match.Buy, apart), func(r *rig) { r.session(30, false) }}},
+		"switching off": {2 * most, []func(*rig){many(2*most, match.Buy, apart),
+			command(orderbook.Request{Command: orderbook.Kill})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, orderbook.Options{Instruments: all, MaxInstruments: all, MaxFills: most, MaxOpen: most})
+			for session := range wire.SessionID(orderbook.MaxSubscribers) {
+				r.send(session+100, orderbook.Request{Command: orderbook.Subscribe})
+			}
+			for _, step := range x.steps {
+				step(r)
+			}
+			if work := r.ctx.Work(); work < x.work || work > service.MaxWork*3/4 {
+				t.Errorf("%d units of work, of %d at most; these are %d at least", work, service.MaxWork, x.work)
+			} else {
+				t.Logf("%d units of work", work)
+			}
+			r.due() // all that goes on; it would panic too
+		})
+	}
+}
+
+// A fill-or-kill order that is checked in a transaction costs what it looks at, as it does when it comes in.
+func TestACheckCountsWhatItLooksAt(t *testing.T) {
+	r := newRig(t, orderbook.Options{})
+	for i := range match.ClientOrder(50) {
+		r.send(1, limit(i, match.Sell, 100, 1))
+	}
+	q := limit(99, match.Buy, 100, 60)
+	q.New.TIF = match.FOK
+	r.record.Service = service.Transaction
+	r.ctx.BeginCheck(&r.record)
+	if r.book.Check(r.ctx, &r.record, orderbook.EncodeRequest(r.builder, &q)) == nil {
+		t.Fatal("it could be had")
+	}
+	if work := r.ctx.Work(); work != 50 {
+		t.Errorf("%d units of work for 50 orders", work)
+	}
+}

@@ -48,17 +48,17 @@ func (e *Engine) setAll(s State) Reason {
 	return None
 }
 
-// start finds what an instrument does first on its way to another state. Only what trades or closes has to uncross.
+// start finds what an instrument does first on its way to another state. Only what trades or closes has to uncross, and
+// what traded until now is not crossed.
 func (e *Engine) start(in *instrument) {
-	if in.target == Auction || in.target == Halted {
+	switch {
+	case in.target == Auction || in.target == Halted:
 		e.arrive(in)
-		return
-	}
-	in.phase = clearing
-	if price, volume := e.clearingPrice(in); volume != 0 {
-		in.phase, in.price, in.volume = uncross, price, volume
-		v := e.publish(EventUncrossed, in.d.ID)
-		v.Price, v.Quantity = price, volume
+	case in.state == Continuous:
+		in.phase = clearing
+	default:
+		in.phase, in.at = summing, MaxPrice+1
+		in.buy = e.shelf.levels[in.waitingQueue(Buy)].total
 	}
 }
 
@@ -75,69 +75,6 @@ func (e *Engine) arrive(in *instrument) {
 	e.publish(EventState, in.d.ID).State = in.state
 }
 
-// clearingPrice finds the price of an uncross: that of the greatest volume, then of the least imbalance, then nearest to
-// ref, then the lowest. It goes through all prices of the book once, upwards.
-func (e *Engine) clearingPrice(in *instrument) (price uint32, volume uint64) {
-	s := &e.shelf
-	buy, sell := s.levels[in.waitingQueue(Buy)].total, s.levels[in.waitingQueue(Sell)].total
-	bid, ask := s.lowest(&in.ladders[bids]), s.lowest(&in.ladders[asks])
-	if !e.crossed(in, buy, sell) {
-		return 0, 0
-	}
-	for q := bid; q != 0; q = s.after(&in.ladders[bids], s.levels[q].price) {
-		buy += s.levels[q].total
-	}
-	ref := in.ref()
-	extra := ref
-	if ref < in.d.Low || ref > in.d.High {
-		extra = 0
-	}
-	var imbalance uint64
-	var distance uint32
-	for bid != 0 || ask != 0 || extra != 0 {
-		p := uint32(MaxPrice + 1)
-		if bid != 0 {
-			p = s.levels[bid].price
-		}
-		if ask != 0 {
-			p = min(p, s.levels[ask].price)
-		}
-		if extra != 0 {
-			p = min(p, extra)
-		}
-		if p == extra {
-			extra = 0
-		}
-		if ask != 0 && s.levels[ask].price == p {
-			sell += s.levels[ask].total
-			ask = s.after(&in.ladders[asks], p)
-		}
-		v, i, d := min(buy, sell), max(buy, sell)-min(buy, sell), max(p, ref)-min(p, ref)
-		if ref == 0 {
-			d = 0
-		}
-		if v > volume || v == volume && (i < imbalance || i == imbalance && d < distance) {
-			price, volume, imbalance, distance = p, v, i, d
-		}
-		if bid != 0 && s.levels[bid].price == p {
-			buy -= s.levels[bid].total
-			bid = s.after(&in.ladders[bids], p)
-		}
-	}
-	return price, volume
-}
-
-// crossed tells whether anything could execute in an uncross.
-func (e *Engine) crossed(in *instrument, buy, sell uint64) bool {
-	switch {
-	case buy != 0 || sell != 0:
-		return true
-	case in.top[0] == 0 || in.top[1] == 0:
-		return false
-	}
-	return e.shelf.levels[in.top[0]].price >= e.shelf.levels[in.top[1]].price
-}
-
 // first is the order of a side that is next in an uncross, 0 if there is none.
 func (e *Engine) first(in *instrument, s Side) uint32 {
 	if i := e.shelf.levels[in.waitingQueue(s)].head; i != 0 {
@@ -150,12 +87,13 @@ func (e *Engine) first(in *instrument, s Side) uint32 {
 	return e.shelf.levels[queue].head
 }
 
-// spend takes one of what a call may execute and cancel; it reports false when there is none left.
+// spend takes one of what a call may execute, cancel and look at to find a price; it reports false when there is none left.
 func (e *Engine) spend() bool {
 	if e.looks >= e.options.MaxFills {
 		return false
 	}
 	e.looks++
+	e.work++
 	return true
 }
 
@@ -165,7 +103,7 @@ func (e *Engine) uncrossSome(in *instrument) bool {
 	for in.volume > 0 {
 		buy, sell := e.first(in, Buy), e.first(in, Sell)
 		if buy == 0 || sell == 0 {
-			in.phase, in.volume = starting, 0
+			in.phase, in.price, in.volume = starting, 0, 0
 			return true
 		}
 		if !e.spend() {

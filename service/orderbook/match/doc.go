@@ -18,8 +18,8 @@
 // Orders lie in one array of two cache lines each, made at the start, and refer to one another by index. A ladder has its
 // prices in four steps of bitmaps of 64, of which only what is in use is there, and knows its best. Entering, executing and
 // cancelling take a few steps whatever the size of the book, and allocate nothing; only nodes of ladders are made while a
-// book spreads to prices as far apart as it never had them. Work that could be long (an auction's end, elections, the end
-// of the day, switching all off) stops after a bounded part, and Continue goes on.
+// book spreads to prices as far apart as it never had them. Work that could be long (an auction's price and its end, elections, the
+// end of the day, switching all off) stops after a bounded part, and Continue goes on.
 //
 // # Thread ownership
 //
@@ -33,8 +33,7 @@
 //
 // # Limits
 //
-// Those of Options. They change what is answered: the same on every node. To find an auction's price all prices of the
-// instrument are looked at once, in one call.
+// Those of Options. They change what is answered: the same on every node. Engine.Work says how much a call has done.
 //
 // The table is keyed by client order ids, which clients choose, with a hash that is public: a client could choose ids that
 // collide and make its own look-ups slow.

@@ -22,24 +22,30 @@ const (
 	clearing       // cancel the market orders that wait
 	closing        // cancel the Day orders
 	electing       // elect stops
+	summing        // find the price of the uncross: sum the bids
+	pricing        // and look at the prices
 )
 
 // instrument is one that may be traded.
 type instrument struct {
-	ladders  [numLadders]ladder
-	top      [2]uint32 // level of the best bid, of the best ask, 0: none
-	open     [2]list   // Day orders, others
-	d        Definition
-	state    State // 0: not defined
-	phase    phase
-	target   State  // what it becomes when it has been uncrossed and cleared
-	price    uint32 // of the uncross
-	volume   uint64 // that is still to execute in the uncross
-	last     uint32 // trade price
-	nextBusy uint32 // in the list of those with work pending
-	ticket   uint64 // of when it joined that list
-	base     uint64 // hash of the definition
-	hash     uint64
+	ladders   [numLadders]ladder
+	top       [2]uint32 // level of the best bid, of the best ask, 0: none
+	open      [2]list   // Day orders, others
+	d         Definition
+	state     State // 0: not defined
+	phase     phase
+	target    State  // what it becomes when it has been uncrossed and cleared
+	price     uint32 // of the uncross; while it is searched the best so far
+	at        uint32 // price that the search looked at last
+	volume    uint64 // that is still to execute in the uncross; while the price is searched that of the best so far
+	buy       uint64 // while it is searched, see price.go: these two follow from the book
+	sell      uint64
+	imbalance uint64 // of the best so far
+	last      uint32 // trade price
+	nextBusy  uint32 // in the list of those with work pending
+	ticket    uint64 // of when it joined that list
+	base      uint64 // hash of the definition
+	hash      uint64
 }
 
 // Engine is the matching engine: see Book for what its methods do.
@@ -64,6 +70,8 @@ type Engine struct {
 
 	// Of the call that is under way.
 	looks, elections, joined int
+
+	work uint32 // since Reset
 }
 
 var _ Book = (*Engine)(nil)
@@ -104,6 +112,11 @@ func (e *Engine) clear() {
 
 // Open is how many orders are open, and how many accounts known.
 func (e *Engine) Open() (orders, accounts int) { return e.orders.used, e.accounts.used }
+
+// Work is what calls have done since Reset that events do not tell of: a unit for each resting order that was looked at, in
+// previews too, each price that the search for that of an uncross looked at, each order canceled by what goes on in parts
+// and each stop that joined the elected.
+func (e *Engine) Work() int { return int(e.work) }
 
 // NextNumber is the number that the next public event gets.
 func (e *Engine) NextNumber() uint64 { return e.published + 1 }
@@ -156,7 +169,8 @@ func (e *Engine) settleInstrument(in *instrument) {
 	e.sum -= in.hash
 	in.hash = mix(in.base, uint64(in.state)<<48|uint64(in.phase)<<40|uint64(in.target)<<32|uint64(in.last))
 	if in.phase != idle {
-		in.hash = mix(mix(mix(in.hash, uint64(in.price)), in.volume), in.ticket)
+		in.hash = mix(mix(mix(in.hash, uint64(in.at)<<32|uint64(in.price)), in.volume), in.ticket)
+		in.hash = mix(in.hash, in.imbalance)
 	}
 	e.sum += in.hash
 }

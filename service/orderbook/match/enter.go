@@ -89,10 +89,19 @@ func (e *Engine) drop(i uint32, r CancelReason) {
 // glimpse is an iceberg in a preview: what it does not show yet.
 type glimpse struct{ hidden, display uint64 }
 
-// preview returns how much of an order would execute at once. It changes nothing. Of each price it looks at what is
-// shown, and then, round after round, at the icebergs that show anew.
+// preview returns how much of an order would execute at once. It changes nothing but the work.
 func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side, bound uint32, quantity uint64) uint64 {
-	left, looks := quantity, 0
+	would, looks := e.foresee(in, account, self, s, bound, quantity)
+	e.work += uint32(looks)
+	return would
+}
+
+// foresee is preview, and says how many orders it looked at. Of each price it looks at what is shown, and then, round after
+// round, at the icebergs that show anew.
+func (e *Engine) foresee(
+	in *instrument, account uint32, self SelfMatch, s Side, bound uint32, quantity uint64,
+) (would uint64, looks int) {
+	left := quantity
 	for queue := in.best(s); queue != 0; queue = e.further(in, s, e.shelf.levels[queue].price) {
 		if !meets(s, bound, e.shelf.levels[queue].price) {
 			break
@@ -102,17 +111,17 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 			r, display := &e.orders.at[i], e.orders.rest[i].display
 			i = e.orders.rest[i].next
 			if looks == e.options.MaxFills {
-				return quantity - left
+				return quantity - left, looks
 			}
 			looks++
 			if r.account == account && self != Allow {
 				if self != CancelOldest {
-					return quantity - left
+					return quantity - left, looks
 				}
 				continue
 			}
 			if r.shown >= left {
-				return quantity
+				return quantity, looks
 			}
 			left -= r.shown
 			if r.left > r.shown {
@@ -123,12 +132,12 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 			again := hidden[:0]
 			for _, h := range hidden {
 				if looks == e.options.MaxFills {
-					return quantity - left
+					return quantity - left, looks
 				}
 				looks++
 				shown := min(h.hidden, h.display)
 				if shown >= left {
-					return quantity
+					return quantity, looks
 				}
 				left -= shown
 				if h.hidden > shown {
@@ -138,7 +147,7 @@ func (e *Engine) preview(in *instrument, account uint32, self SelfMatch, s Side,
 			hidden = again
 		}
 	}
-	return quantity - left
+	return quantity - left, looks
 }
 
 // match executes an order that is nowhere against what it meets. It returns why what is left is to be canceled, 0 if
@@ -180,6 +189,7 @@ func (e *Engine) match(in *instrument, i uint32, bound uint32) CancelReason {
 		}
 	}
 	e.looks += looks
+	e.work += uint32(looks)
 	if in.last != last {
 		e.settleInstrument(in)
 	}

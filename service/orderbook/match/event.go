@@ -3,8 +3,8 @@ package match
 // Events are those since Reset. They are good until the next call.
 func (e *Engine) Events() []Event { return e.events }
 
-// Reset forgets the events.
-func (e *Engine) Reset() { e.events = e.events[:0] }
+// Reset forgets the events, and the work.
+func (e *Engine) Reset() { e.events, e.work = e.events[:0], 0 }
 
 // tell appends an event that is zero but for its kind.
 func (e *Engine) tell(k Kind) *Event {

@@ -166,6 +166,8 @@ func TestUncrossBeginsAgain(t *testing.T) {
 	enter(4, match.Sell, 98, 47)
 	e.Reset()
 	e.SetState(2, 1, match.Continuous)
+	for ; len(e.Events()) == 0; e.Continue(2) {
+	}
 	e.Cancel(&match.Cancel{Account: 2})
 	for e.Pending() {
 		e.Continue(3)

@@ -17,6 +17,10 @@ func (e *Engine) run(in *instrument) (done bool) {
 		switch in.phase {
 		case starting:
 			e.start(in)
+		case summing:
+			done = e.sumSome(in)
+		case pricing:
+			done = e.priceSome(in)
 		case uncross:
 			done = e.uncrossSome(in)
 		case clearing:

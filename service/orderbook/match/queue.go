@@ -172,6 +172,9 @@ func (e *Engine) shrink(i uint32, left, shown uint64) {
 	o := &e.orders.at[i]
 	l := &e.shelf.levels[o.level]
 	less := o.shown - shown
+	if e.busy.head != 0 {
+		e.uncount(o, o.left-left)
+	}
 	l.total -= o.left - left
 	l.shown -= less
 	o.left, o.shown = left, shown
@@ -185,6 +188,9 @@ func (e *Engine) shrink(i uint32, left, shown uint64) {
 func (e *Engine) cancelWhole(i uint32, r CancelReason) {
 	o := &e.orders.at[i]
 	shows, left := o.place == resting, o.left
+	if e.busy.head != 0 {
+		e.uncount(o, left)
+	}
 	e.part(i)
 	o.left = 0
 	e.canceled(o, left, r)

@@ -99,10 +99,11 @@ func (e *Engine) readInstrument(g *glass, all []uint32) []uint32 {
 	}
 	d.MaxQuantity, x.volume, x.ticket = g.u64(), g.u64(), g.u64()
 	d.ID = Instrument(g.u32())
-	for _, v := range [...]*uint32{&d.Low, &d.High, &d.Collar, &d.Reference, &x.last, &x.price} {
+	for _, v := range [...]*uint32{&d.Low, &d.High, &d.Collar, &d.Reference, &x.last, &x.price, &x.at} {
 		*v = g.u32()
 	}
 	d.State, x.state, x.phase, x.target = State(g.u8()), State(g.u8()), phase(g.u8()), State(g.u8())
+	x.imbalance = g.u64()
 	g.done()
 	g.must(e.usable(d) && x.state >= Closed && x.state <= Halted, "instrument %+v in state %d", *d, x.state)
 	if g.err != nil {
@@ -144,7 +145,9 @@ func (e *Engine) lastDefined() uint32 {
 func (in *instrument) consistent() bool {
 	trades := in.target == Continuous || in.target == Closed
 	changing := in.target >= Closed && in.target <= Halted && in.target != in.state
-	if (in.ticket != 0) != (in.phase != idle) || in.phase != uncross && in.volume != 0 {
+	priced := in.price >= in.d.Low && in.price <= in.d.High
+	if (in.ticket != 0) != (in.phase != idle) || in.phase != uncross && in.phase != pricing && in.volume != 0 ||
+		in.phase != pricing && in.imbalance != 0 || !in.searching() && in.at != 0 {
 		return false
 	}
 	switch in.phase {
@@ -153,9 +156,15 @@ func (in *instrument) consistent() bool {
 	case starting:
 		return changing && in.price == 0
 	case uncross:
-		return changing && trades && in.volume != 0 && in.price >= in.d.Low && in.price <= in.d.High && in.state != Continuous
+		return changing && trades && in.volume != 0 && priced && in.state != Continuous
+	case summing:
+		return changing && trades && in.state != Continuous && in.price == 0 && in.at >= 1 && in.at <= MaxPrice+1
+	case pricing:
+		none := in.price == 0 && in.volume == 0 && in.imbalance == 0
+		return changing && trades && in.state != Continuous && in.at <= MaxPrice &&
+			(none || priced && in.volume != 0 && in.price <= in.at)
 	case clearing:
-		return changing && trades && (in.price == 0 || in.price >= in.d.Low && in.price <= in.d.High)
+		return changing && trades && (in.price == 0 || priced)
 	case closing:
 		return in.state == Closed && in.target == 0 && in.price == 0
 	case electing:
@@ -280,6 +289,7 @@ func (e *Engine) relateInstruments(g *glass) {
 		if in.phase != idle {
 			pending = append(pending, uint32(id))
 		}
+		e.recount(in)
 		bid, ask := in.top[0], in.top[1]
 		if bid != 0 && ask != 0 && in.state != Auction && in.state != Halted {
 			g.must(e.shelf.levels[bid].price < e.shelf.levels[ask].price, "instrument %d is crossed", id)

@@ -134,12 +134,13 @@ func writeInstrument(p *pen, in *instrument) {
 	p.u64(d.MaxQuantity)
 	p.u64(in.volume)
 	p.u64(in.ticket)
-	for _, v := range [...]uint32{uint32(d.ID), d.Low, d.High, d.Collar, d.Reference, in.last, in.price} {
+	for _, v := range [...]uint32{uint32(d.ID), d.Low, d.High, d.Collar, d.Reference, in.last, in.price, in.at} {
 		p.u32(v)
 	}
 	for _, v := range [...]uint8{uint8(d.State), uint8(in.state), uint8(in.phase), uint8(in.target)} {
 		p.u8(v)
 	}
+	p.u64(in.imbalance)
 	p.done(instrumentBytes)
 }
 

@@ -37,6 +37,7 @@ func (e *Engine) gather(in *instrument) bool {
 				return false
 			}
 			e.joined++
+			e.work++
 			i := e.shelf.levels[queue].head
 			e.part(i)
 			e.join(i, elected, in.electedQueue())

@@ -136,7 +136,7 @@ type Options struct {
 	MaxOrders      int    // open at once, all instruments together; default 131072, at most 2^22
 	MaxAccounts    int    // known at once; default 16384, at most 2^20
 	MaxOpen        uint32 // open orders of an account that has no limit of its own; default 1024, at most the constant
-	MaxFills       int    // resting orders looked at for one order that comes in; default 1024, at most 3500
+	MaxFills       int    // looked at for one order, or by an auction's end in one call; default 1024, at most 3500
 	MaxElections   int    // stops elected in one call; default 256, at most 256
 }
 
