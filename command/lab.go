@@ -99,10 +99,12 @@ next. Without --dir the nodes' directories are temporary and go with the lab.`,
 func labUp(ctx context.Context, w io.Writer, runtime string, o lab.Options) error {
 	if r, err := lab.Attach(runtime); err == nil {
 		s, err := r.State(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			return fmt.Errorf("%w: %d nodes since %s, in %s", lab.ErrUp, len(s.Nodes), s.Since.Format(time.DateTime), s.Dir)
+		case !errors.Is(err, lab.ErrNoLab):
 			return err
 		}
-		return fmt.Errorf("%w: %d nodes since %s, in %s", lab.ErrUp, len(s.Nodes), s.Since.Format(time.DateTime), s.Dir)
 	}
 	o.Log = w
 	done := progress(os.Stderr, "bringing up the lab")

@@ -24,7 +24,7 @@ func Hold(ctx context.Context, runtime string, o Options, ready func()) (err err
 	if err := makeRuntime(runtime); err != nil {
 		return err
 	}
-	lock, err := lockRuntime(runtime)
+	lock, err := awaitLock(ctx, runtime)
 	if err != nil {
 		return err
 	}
@@ -45,6 +45,16 @@ func Hold(ctx context.Context, runtime string, o Options, ready func()) (err err
 		err = hold(ctx, runtime, l, ready)
 	}
 	return errors.Join(err, removeLeft(runtime))
+}
+
+// awaitLock is lockRuntime, and waits a while for a holder that is about to be gone: one that was killed keeps its lock a little
+// longer than it answers.
+func awaitLock(ctx context.Context, runtime string) (lock *os.File, err error) {
+	for end := time.Now().Add(time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if lock, err = lockRuntime(runtime); !errors.Is(err, ErrUp) || time.Now().After(end) || ctx.Err() != nil {
+			return lock, err
+		}
+	}
 }
 
 // hold serves a lab that is up, and takes it down.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -299,4 +300,45 @@ func eventually(t *testing.T, what string, condition func() bool) {
 			t.Fatalf("in vain: %s", what)
 		}
 	}
+}
+
+// A holder that was killed can be reached until its sockets are closed: then there is no lab.
+func TestAHolderThatEndsWhileItIsAskedIsNoLab(t *testing.T) {
+	runtime := runtimeDir(t)
+	listener, err := net.Listen("unix", filepath.Join(runtime, socketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	r, err := Attach(runtime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.State(t.Context()); !errors.Is(err, ErrNoLab) {
+		t.Errorf("%v, want %v", err, ErrNoLab)
+	}
+}
+
+// Its lock goes last.
+func TestANewHolderWaitsForTheLockOfOneThatEnds(t *testing.T) {
+	runtime := runtimeDir(t)
+	ending, err := lockRuntime(runtime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { _ = ending.Close() })
+	lock, err := awaitLock(t.Context(), runtime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = lock.Close()
 }

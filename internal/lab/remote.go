@@ -85,8 +85,12 @@ func (r *Remote) ask(ctx context.Context, method, path string, into any) error {
 		return err
 	}
 	response, err := r.client.Do(request)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil || errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("lab: the holder does not answer: %w", err)
+	default: // a process that was killed closes its sockets a little after it can no longer be seen
+		return fmt.Errorf("%w: its holder has just ended: %w", ErrNoLab, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
