@@ -1,6 +1,7 @@
 package match
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -10,7 +11,7 @@ import (
 )
 
 // The flow of the benchmarks: 45 % new orders that rest, 35 % cancels and 10 % replaces, 10 % orders that execute;
-// 16 instruments, 64 accounts, about 100,000 orders at rest. Three of four cancels and replaces are of one of the last
+// 16 instruments, 64 accounts, 10,000 or 100,000 orders at rest, about. Three of four cancels and replaces are of one of the last
 // 4096 orders if any of them is open, the fourth of any.
 const (
 	flowInstruments = 16
@@ -33,7 +34,7 @@ type step struct {
 }
 
 // flow makes steps, by playing them to an engine to know what is open; the first fill of them only fill the book.
-func flow(t testing.TB, n int) (steps []step, fill int) {
+func flow(t testing.TB, n, rest int) (steps []step, fill int) {
 	e, err := NewEngine(Options{MaxOpen: MaxOpen})
 	if err != nil {
 		t.Fatal(err)
@@ -103,14 +104,14 @@ func flow(t testing.TB, n int) (steps []step, fill int) {
 		}
 		return s
 	}
-	for len(live) < flowResting {
+	for len(live) < rest {
 		play(rests())
 	}
 	fill = len(steps)
 	for len(steps) < fill+n {
 		what := rng.IntN(100)
 		switch {
-		case what < 45 && len(live) < flowResting+2000 || len(live) < flowResting-2000:
+		case what < 45 && len(live) < rest+2000 || len(live) < rest-2000:
 			play(rests())
 		case what < 80:
 			s := some()
@@ -155,24 +156,36 @@ func (s *step) apply(e *Engine) {
 
 const flowSteps = 1 << 20
 
+// bySize has a benchmark for each of some numbers of orders at rest.
+func bySize(b *testing.B, bench func(b *testing.B, steps []step, fill int)) {
+	for _, rest := range []int{10_000, flowResting} {
+		b.Run(fmt.Sprintf("resting=%d", rest), func(b *testing.B) {
+			steps, fill := flow(b, flowSteps, rest)
+			bench(b, steps, fill)
+		})
+	}
+}
+
 func BenchmarkEngine(b *testing.B) {
-	steps, fill := flow(b, flowSteps)
-	var e *Engine
-	benchmark(b, steps, fill, func() { e = filled(b, steps[:fill]) }, func(s *step) {
-		s.apply(e)
-		e.Reset()
+	bySize(b, func(b *testing.B, steps []step, fill int) {
+		var e *Engine
+		benchmark(b, steps, fill, func() { e = filled(b, steps[:fill]) }, func(s *step) {
+			s.apply(e)
+			e.Reset()
+		})
 	})
 }
 
 func BenchmarkNaive(b *testing.B) {
-	steps, fill := flow(b, flowSteps)
-	var n *naive
-	benchmark(b, steps, fill, func() {
-		n = newNaive()
-		for i := range steps[:fill] {
-			n.apply(&steps[i])
-		}
-	}, func(s *step) { n.apply(s) })
+	bySize(b, func(b *testing.B, steps []step, fill int) {
+		var n *naive
+		benchmark(b, steps, fill, func() {
+			n = newNaive()
+			for i := range steps[:fill] {
+				n.apply(&steps[i])
+			}
+		}, func(s *step) { n.apply(s) })
+	})
 }
 
 // stretch is how many operations are timed at once.
@@ -240,7 +253,7 @@ func filled(b testing.TB, steps []step) *Engine {
 
 // The flow's orders, executions, cancels and replaces: nothing of it allocates.
 func TestFlowDoesNotAllocate(t *testing.T) {
-	steps, fill := flow(t, 60_000)
+	steps, fill := flow(t, 60_000, flowResting)
 	e := filled(t, steps[:fill+30_000])
 	at := fill + 30_000
 	if n := testing.AllocsPerRun(25_000, func() {
