@@ -13,7 +13,8 @@ import (
 	"lockstep/wire"
 )
 
-// followPast is how many of the last records Follow remembers, to find its way back when the log is cut.
+// followPast is how many of the last records Follow remembers at least, shown or not, to find its way back when the log
+// is cut.
 const followPast = 4096
 
 // follower shows a log while it grows.
@@ -77,9 +78,27 @@ func (f *follower) start(last uint64) error {
 	} else {
 		err = f.reader.SeekSequence(end.Sequence + 1 - min(last, end.Sequence))
 	}
-	f.remember(f.reader.Chain())
+	if err == nil {
+		err = f.lookBack(f.reader.Chain())
+	}
 	f.generation, _ = f.reader.Generation()
 	return err
+}
+
+// lookBack comes to where showing begins once more, from some records before: the log may be cut further back than what
+// is shown first.
+func (f *follower) lookBack(begin wire.Chain) error {
+	if err := f.reader.SeekSequence(begin.Sequence + 1 - min(followPast, begin.Sequence)); err != nil {
+		return err
+	}
+	f.remember(f.reader.Chain())
+	for f.reader.Position() < begin.Position {
+		if _, _, err := f.reader.Next(); err != nil {
+			return nil // cut or dropped meanwhile: showing begins where the log ended, and the next look tells
+		}
+		f.remember(f.reader.Chain())
+	}
+	return nil
 }
 
 func (f *follower) remember(c wire.Chain) {

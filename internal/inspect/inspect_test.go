@@ -333,9 +333,9 @@ func cutLog(t *testing.T, fs vfs.FS, at wire.Chain, more int) {
 	live.Close()
 }
 
-// TestFollowGoesBackWhenTheLogIsCut: within a segment and over several.
+// TestFollowGoesBackWhenTheLogIsCut: within a segment and over several, to before what was shown first and behind it.
 func TestFollowGoesBackWhenTheLogIsCut(t *testing.T) {
-	for _, back := range []int{5, 3000} {
+	for _, back := range []int{5, 3000, 4050} {
 		t.Run(fmt.Sprint(back), func(t *testing.T) {
 			fs := vfs.NewMem()
 			l := newLog(t, fs, 20_000)
@@ -360,7 +360,7 @@ func TestFollowGoesBackWhenTheLogIsCut(t *testing.T) {
 	f.want(t, l.Chain.Sequence-99, l.Chain.Sequence)
 	cutLog(t, fs, chainAt(t, fs, l.Chain.Sequence-5000), 1)
 	if err := <-f.ended; !errors.Is(err, ErrCut) {
-		t.Errorf("cut further back than was shown: %v", err)
+		t.Errorf("cut further back than is remembered: %v", err)
 	}
 }
 
