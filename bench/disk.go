@@ -188,14 +188,20 @@ func Fio(ctx context.Context, p *JournalPlan, scenario, pattern string, block, s
 
 func (r *JournalRow) setFio(text []byte) error {
 	var out fioOutput
-	if err := json.Unmarshal(text, &out); err != nil || len(out.Jobs) != 1 {
+	err := json.Unmarshal(text, &out)
+	if err == nil && len(out.Jobs) != 1 {
+		err = fmt.Errorf("%d jobs, not 1", len(out.Jobs))
+	}
+	if err != nil {
 		return fmt.Errorf("bench: what fio says is not understood: %w: %.200s", err, text)
 	}
 	w, s := &out.Jobs[0].Write, &out.Jobs[0].Sync.LatNs // syncs of their own there are without direct I/O only
-	us := func(q string) float64 { return round((w.ClatNs.Percentile[q] + s.Percentile[q]) / 1e3) }
 	r.Bytes, r.Writes, r.MBPerSec, r.PerSec = w.Bytes, w.Total, round(w.BW/1e6), round(w.IOPS)
-	r.P50Us, r.P99Us = us("50.000000"), us("99.000000")
 	r.MinUs, r.MaxUs = round((w.ClatNs.Min+s.Min)/1e3), round((w.ClatNs.Max+s.Max)/1e3)
+	us := func(q string) float64 { // fio's percentiles are bounds of its buckets: they can lie outside of what it measured
+		return min(max(round((w.ClatNs.Percentile[q]+s.Percentile[q])/1e3), r.MinUs), r.MaxUs)
+	}
+	r.P50Us, r.P99Us = us("50.000000"), us("99.000000")
 	return nil
 }
 
