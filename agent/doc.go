@@ -6,7 +6,8 @@
 // Runner drives an agent on an operating system thread of its own; Composite makes one agent of several, which then
 // share a thread; Invoker drives one inline, for tests and the simulator. What a thread does after a cycle without
 // work is its idle strategy: spin, yield or park. Time is read here, once a cycle, and handed on as nowNs: no other
-// package reads a clock.
+// package reads a clock. Stamps of what happens within a cycle come from Clock.StampNs (package tsc), which costs a few
+// nanoseconds.
 //
 //	Runner: locked thread, CPU, bounded pin
 //	  loop: nowNs = clock.NowNs()

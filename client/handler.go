@@ -14,6 +14,9 @@ type Ack struct {
 	Sequence  uint64 // number of its record, from 1
 	Position  wire.Position
 	Timestamp uint64 // ns since the Unix epoch
+	// Stages are where the message's time went on the leader, if Options.Stages asked and the leader knows: see
+	// Stages.Known. What is left of the round trip the leader cannot see.
+	Stages wire.Stages
 }
 
 // Response is something that a service answered.

@@ -117,7 +117,7 @@ func (c *Client) handOut(a *wire.Answer, level wire.Level) {
 	c.stats.Acks++
 	c.handler.OnAck(Ack{
 		Level: level, Code: a.Code, Term: c.term, Correlation: a.Correlation,
-		Sequence: a.Sequence, Position: a.Position, Timestamp: a.Timestamp,
+		Sequence: a.Sequence, Position: a.Position, Timestamp: a.Timestamp, Stages: a.Stages,
 	})
 }
 

@@ -143,7 +143,7 @@ func (c *Client) dueAgain(m *message) bool {
 // put packs the message at the cursor, or what fits of one in fragments, and says whether that is all of it; if not, the
 // datagram is full.
 func (c *Client) put(b []byte, m *message) (n int, all bool) {
-	head := wire.Message{Correlation: c.cursor, Kind: m.kind, Levels: m.waiting, Service: m.service}
+	head := wire.Message{Correlation: c.cursor, Kind: m.kind, Levels: m.waiting, Service: m.service, Stages: c.o.Stages}
 	payload := c.window.payload(m)
 	if len(payload) <= c.whole {
 		n = wire.PutMessage(b, &head, payload)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,7 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tLOG\tLOG_MIB\tSNAPSHOTS\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
 	}
 	silent, alarms := 0, ""
+	var led []node.Status
 	for _, control := range controls {
 		s, err := node.FetchStatus(ctx, control)
 		switch {
@@ -72,6 +74,9 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 			for _, alarm := range s.Alarms() {
 				alarms += fmt.Sprintf("ALARM node %d: %s\n", s.Node, alarm)
 			}
+			if s.Leader == s.Node && len(s.Stages) > 0 {
+				led = append(led, s)
+			}
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -80,10 +85,27 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 	if _, err := io.WriteString(w, alarms); err != nil {
 		return err
 	}
+	for i := range led {
+		if err := showStages(w, &led[i]); err != nil {
+			return err
+		}
+	}
 	if silent > 0 {
 		return fmt.Errorf("%d of %d nodes do not answer", silent, len(controls))
 	}
 	return nil
+}
+
+// showStages shows how long messages took from stage to stage on their leader, since it started.
+func showStages(w io.Writer, s *node.Status) error {
+	fmt.Fprintf(w, "\nmessages on node %d, microseconds from the stage before, within 12.5 %% (%s):\n", s.Node, s.Stamps)
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "STAGE\tCOUNT\tP50\tP90\tP99\tMAX\t")
+	us := func(ns uint64) string { return strconv.FormatFloat(float64(ns)/1e3, 'f', 2, 64) }
+	for _, x := range s.Stages {
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t\n", x.Stage, x.Count, us(x.P50), us(x.P90), us(x.P99), us(x.Max))
+	}
+	return table.Flush()
 }
 
 // snapshots is how many snapshots a node holds and where the newest verified one is; while it fetches one, how far that is.

@@ -19,7 +19,7 @@ import (
 const countersFile = "counters"
 
 // counterSlots bounds how many counters a node has.
-const counterSlots = 1024
+const counterSlots = 3072
 
 // memoryFolders are where a tmpfs is looked for, the best place first.
 var memoryFolders = []string{"/dev/shm", "/run"}

@@ -45,6 +45,8 @@ type Machine struct {
 	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes
 	// Node.Agents. Counters are then in memory.
 	Inline bool
+	// Unstamped leaves out when messages reached which stage: what is measured against it is what stamping costs.
+	Unstamped bool
 	// Limits, where they are not zero, stand in for the build's: a simulator's small worlds are to reach them. They
 	// change outputs: the same on every node of a cluster.
 	Limits MachineLimits
@@ -69,6 +71,14 @@ type MachineLimits struct {
 // Real is the machine that this process runs on.
 func Real() Machine {
 	return Machine{FS: vfs.Real{}, Clock: agent.System{}, Random: rand.Reader}
+}
+
+// stampNs is the clock that stages are stamped with; nil: they are not.
+func (m *Machine) stampNs() func() int64 {
+	if m.Unstamped {
+		return nil
+	}
+	return m.Clock.StampNs
 }
 
 // bits64 draws 64 bits, not 0.

@@ -257,17 +257,3 @@ func TestMessagesDoNotAllocate(t *testing.T) {
 		})
 	}
 }
-
-// BenchmarkPipeline is a round trip through three nodes on one thread, no kernel network: CPU cost, not latency.
-func BenchmarkPipeline(b *testing.B) {
-	c := newCluster(b, 3, "replicated", b.TempDir())
-	c.until("a session", 100_000, 50_000, func() bool { return c.client.Connected() })
-	payload := bytes.Repeat([]byte{7}, 200)
-	for range 100 {
-		c.roundTrip(wire.LevelApplied, payload)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		c.roundTrip(wire.LevelApplied, payload)
-	}
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lockstep/agent/tsc"
 	"lockstep/internal/counters"
 	"lockstep/replica"
 	"lockstep/tuning"
@@ -55,6 +56,8 @@ type Status struct {
 	Installed   uint64            `json:"installed,omitempty"` // another node's snapshot that this run began at
 	DiskWrite   Latency           `json:"disk_write"`
 	DiskSync    Latency           `json:"disk_sync"`
+	Stages      []StageStatus     `json:"stages,omitempty"` // of messages that this node led
+	Stamps      string            `json:"stamps"`           // the clock that they are stamped with
 	Layout      string            `json:"layout"`
 	Idle        string            `json:"idle"`
 	Dropped     map[string]uint64 `json:"dropped"`
@@ -124,6 +127,7 @@ func (n *Node) Status() Status {
 		s.Followers = n.followers()
 	}
 
+	s.Stages, s.Stamps = n.stageStatus(), tsc.Describe()
 	n.addDisk(&s)
 	n.addServices(&s)
 	if n.gauge("lockstep_recovering") == 1 {

@@ -67,7 +67,7 @@ func (n *Node) coreTransport() (transport.Transport, agent.Agent, error) {
 		return n.transport, nil, nil
 	}
 	core, net, err := transport.NewRelay(n.transport, transport.RelayOptions{
-		Counters: n.counters, WakeCore: n.parkers.core.WakeIfParked, WakeNetwork: n.parkers.net.WakeIfParked})
+		Counters: n.counters, StampNs: n.machine.stampNs(), WakeCore: n.parkers.core.WakeIfParked, WakeNetwork: n.parkers.net.WakeIfParked})
 	if err != nil {
 		return nil, nil, fmt.Errorf("node: %w", err)
 	}
@@ -97,7 +97,7 @@ func (n *Node) makeDriver(commands *ringbuf.SPSC[service.Command], egress *ringb
 		Fresh: n.newServices, Skips: n.recovered.Skips, OnHalt: n.onHalt,
 		Limits: n.serviceLimits(), Version: n.version(),
 		Sink: n.keeper, Base: n.openBase, OnAbort: func(_ wire.Position, err error) { n.logf("%v", err) },
-		Counters: n.counters,
+		Counters: n.counters, StampNs: n.machine.stampNs(),
 	})
 	if err != nil {
 		return n.unusable(err)
@@ -175,7 +175,7 @@ func (n *Node) makeReplica(t transport.Transport, commands *ringbuf.SPSC[service
 		Redirector: sequencer.NewRedirector(id, sender),
 		Services: &services{progress: &n.progress, driver: n.driver, commands: commands,
 			wake: n.parkers.service.WakeIfParked},
-		WallNs: n.machine.Clock.WallNs, Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
+		WallNs: n.machine.Clock.WallNs, StampNs: n.machine.stampNs(), Counters: n.counters, ChainAt: n.chainAt, Log: n.logf, Recovering: n.onRecovering,
 		DiskHungNs: n.config.Journal.HungMs * 1e6, ClockSkewNs: n.config.Election.ClockSkewMs * 1e6,
 	}
 	o.Group, _ = transport.ParseAddr(n.config.Cluster.Group)
@@ -196,8 +196,9 @@ func (n *Node) makeSequencer(id sequencer.Identity, t transport.Transport, sende
 		Identity: id, Ring: n.ring, Sender: sender, MaxPayload: t.MaxPayload(), Egress: egress, Commands: commands,
 		Services: n.known, Progress: &n.progress, MaxMessage: wire.MaxMessage, WallNs: n.machine.Clock.WallNs,
 		Random: rand.New(rand.NewChaCha8([32]byte(secret[:32]))), Counters: n.counters,
-		Limits: n.machine.Limits.Sequencer,
+		Limits: n.machine.Limits.Sequencer, StampNs: n.machine.stampNs(),
 	}
+	o.Rule, _ = n.config.Rule()
 	o.Limits.Window = uint32(n.config.Limits.Window)
 	o.Limits.AdmitPerS = cmp.Or(o.Limits.AdmitPerS, n.config.Limits.AdmitPerS)
 	o.Limits.MessagesPerS = cmp.Or(o.Limits.MessagesPerS, n.config.Limits.MessagesPerS)
@@ -354,6 +355,7 @@ func (n *Node) start() error {
 	runtime.GOMAXPROCS(hot + 2)
 	n.logf("layout %s, idle %s (%s), %d processors for Go", n.config.Threads.Layout, n.idle, n.idleWhy, hot+2)
 	n.lockMemory()
+	n.keepStamps()
 	for i := len(n.threads) - 1; i >= 0; i-- {
 		if err := n.threads[i].runner.Start(); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 
 	"lockstep/internal/counters"
@@ -25,6 +26,10 @@ type Leading interface {
 	AppendSnapshot(nowNs int64, x wire.SnapshotRecord) bool
 	// Resign ends leadership. What was appended and not published is discarded.
 	Resign() wire.Chain
+	// Arrived says when the client datagrams from here on had arrived, by the clock of AgentOptions.StampNs; Sent, that what
+	// was published has been handed to the transmit side. Neither changes anything but what is known of stages.
+	Arrived(stampNs int64)
+	Sent()
 	// OnClient takes one client datagram.
 	OnClient(nowNs int64, h *wire.Header, body []byte, from transport.Addr)
 	// OnProgress tells how far a majority holds, has synced, and has committed the log.
@@ -102,6 +107,7 @@ type AgentOptions struct {
 	Redirector Redirector
 	Services   Services
 	WallNs     func() int64
+	StampNs    func() int64 // a clock that is cheap to read within a cycle; nil: nothing is stamped
 	Counters   *counters.File
 	ChainAt    func(wire.Position) (wire.Chain, error) // from the journal; cold, blocks
 	Log        func(format string, args ...any)        // role changes and the like; never on the hot path
@@ -207,6 +213,9 @@ func (a *Agent) DoWork(nowNs int64) (int, error) {
 	}
 	a.publishAppended()
 	a.o.Sender.Flush()
+	if a.leading {
+		a.o.Leading.Sent()
+	}
 	a.demandSync()
 	a.tellProgress()
 	if nowNs-a.statusAtNs >= 1e6 {
@@ -269,12 +278,21 @@ func (t *Tail) OnClose() error { return nil }
 // receive takes one batch from the transport.
 func (a *Agent) receive() int {
 	n := a.o.Transport.Receive(a.rx)
+	if n == 0 {
+		return 0
+	}
+	stampNs := int64(0) // of the batch, for datagrams that have none of their own
+	if a.leading && a.o.StampNs != nil {
+		stampNs = a.o.StampNs()
+	}
 	for i := range n {
-		a.onDatagram(&a.rx[i])
+		rx := &a.rx[i]
+		if a.leading {
+			a.o.Leading.Arrived(cmp.Or(rx.AtNs, stampNs))
+		}
+		a.onDatagram(rx)
 	}
-	if n > 0 {
-		a.o.Transport.Release()
-	}
+	a.o.Transport.Release()
 	return n
 }
 

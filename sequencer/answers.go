@@ -7,16 +7,18 @@ const answersRoom = wire.DatagramHeaderSize + wire.AnswersHeaderSize
 
 // acknowledge packs the acknowledgement of a message at a level.
 func (s *Sequencer) acknowledge(x *session, correlation uint64, e *entry, level wire.Level) {
-	s.pack(x, &wire.Answer{
+	a := wire.Answer{
 		Kind: wire.AnswerAck, Level: level, Code: e.code,
 		Correlation: correlation, Sequence: e.sequence, Position: e.position, Timestamp: e.timestamp,
-	}, nil)
+	}
+	s.pack(x, &a, nil, e)
 }
 
 // pack puts an answer into the client's datagram, sending the one before when it is full. It reports false, and
 // counts, when the transmit side has no room for that. An answer to a client whose address is not proven goes
-// nowhere: it will ask again when it resumes.
-func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
+// nowhere: it will ask again when it resumes. about is the message that it is about, if stages may have been asked for of
+// that; else nil.
+func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte, about *entry) bool {
 	if !x.proven {
 		return true
 	}
@@ -24,6 +26,7 @@ func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
 		s.meters.acksLost.Inc()
 		return false
 	}
+	s.leave(a, about)
 	n := wire.PutAnswer(x.out[x.staged:], a, payload)
 	if n == 0 {
 		if !s.sendAnswers(x) {
@@ -34,6 +37,7 @@ func (s *Sequencer) pack(x *session, a *wire.Answer, payload []byte) bool {
 		n = wire.PutAnswer(x.out[x.staged:], a, payload)
 	}
 	x.staged += n
+	x.timed = x.timed || a.Timed
 	return true
 }
 
@@ -92,6 +96,9 @@ func (s *Sequencer) sendAnswers(x *session) bool {
 	}
 	head := wire.Answers{Session: x.id, Committed: x.committed}
 	head.Put(x.out[wire.DatagramHeaderSize:])
+	if x.timed {
+		s.fill(x)
+	}
 	copy(b, x.out[:x.staged])
 	s.send(wire.DatagramAnswers, b, x.staged-wire.DatagramHeaderSize, x.addr)
 	s.meters.datagrams.Inc()
@@ -102,6 +109,10 @@ func (s *Sequencer) sendAnswers(x *session) bool {
 
 // flush hands over every datagram begun. What finds no room stays for the next cycle.
 func (s *Sequencer) flush() {
+	if len(s.dirty) > 0 {
+		s.noteApplied()
+		s.beginFlush()
+	}
 	left := s.dirty[:0]
 	for _, slot := range s.dirty {
 		x := &s.table.slots[slot]
@@ -115,6 +126,7 @@ func (s *Sequencer) flush() {
 		}
 	}
 	s.dirty = left
+	s.endFlush()
 }
 
 // owe notes that a client is to be told what is committed, soon.

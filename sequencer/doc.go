@@ -30,11 +30,20 @@
 // CONNECT and PROVE are looked at at a rate only, PROVE first: clients that come all at once, as after a change of leader,
 // are told to come later, and do not hold up those that are there.
 //
+// # Stages
+//
+// Every message is stamped from receipt to answer: when the transport had it, when it was taken, sequenced, sent to the followers,
+// replicated, durable, applied by the service, and answered. Clocks are read once a batch, and a mark (how many messages, since
+// when) stands for all of it, in a ring for each stage; a histogram for each counts the time from the stage before, a
+// batch at once. An answer to a client that asks has room for the stages of its message, which are looked up when it leaves. Nothing of
+// this is in the log, and nothing depends on it.
+//
 // # Thread ownership
 //
 // One thread, the one that runs the replica's agent, calls everything. Within one duty cycle it calls, in this order:
 // OnClient for every client datagram; Publish; OnProgress when a majority got further; DoWork; then it flushes the
-// Sender. Lead, AppendTerm, AppendConfig and Resign are called between cycles of that thread.
+// Sender. Arrived is called before OnClient where the batch changes, and Sent after the records published were handed to the
+// Sender's transport. Lead, AppendTerm, AppendConfig and Resign are called between cycles of that thread.
 //
 // # Memory ordering
 //

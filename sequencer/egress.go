@@ -139,7 +139,7 @@ func (s *Sequencer) closed(x *session, e *service.Egress) bool {
 	code := e.Code.Ending()
 	x.applied, x.responses = max(x.applied, e.Correlation), max(x.responses, e.Response)
 	a := wire.Answer{Kind: wire.AnswerClosed, Code: code, Correlation: x.applied, Response: x.responses}
-	if !s.pack(x, &a, nil) {
+	if !s.pack(x, &a, nil, nil) {
 		return false
 	}
 	s.meters.refuse(code)
@@ -169,11 +169,16 @@ func (s *Sequencer) response(x *session, e *service.Egress, payload []byte) bool
 	if e.Last {
 		a.Level = wire.LevelApplied
 	}
-	if answersRoom+wire.AnswerSize(len(payload)) > s.o.MaxPayload {
+	size := answersRoom + wire.AnswerSize(len(payload))
+	var about *entry
+	if e.Last && e.Correlation != 0 && size+wire.StagesSize <= s.o.MaxPayload {
+		about = x.entry(e.Correlation)
+	}
+	if size > s.o.MaxPayload {
 		if !s.packParts(x, &a, payload) {
 			return false
 		}
-	} else if !s.pack(x, &a, payload) {
+	} else if !s.pack(x, &a, payload, about) {
 		return false
 	}
 	s.given(x, e.Response)
@@ -194,13 +199,14 @@ func (s *Sequencer) applied(x *session, e *service.Egress) bool {
 		Kind: wire.AnswerAck, Level: wire.LevelApplied, Code: code, Service: e.Service,
 		Correlation: e.Correlation, Sequence: known.sequence, Position: known.position, Timestamp: known.timestamp,
 	}
-	refused := final(code)
+	refused, about := final(code), known
 	if refused {
+		about = nil
 		a.Kind, a.Level = wire.AnswerRefused, wire.LevelNone
 	}
 	told := refused && known.code == code // when it was sequenced
 	wanted := refused || known.levels.Has(wire.LevelApplied)
-	if wanted && !told && !s.pack(x, &a, nil) {
+	if wanted && !told && !s.pack(x, &a, nil, about) {
 		return false
 	}
 	known.silent, known.code = true, code

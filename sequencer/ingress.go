@@ -49,6 +49,7 @@ func (s *Sequencer) onSession(h *wire.Header, body []byte, from transport.Addr) 
 	s.hear(x, m.Received)
 	switch h.Kind {
 	case wire.DatagramMessages:
+		s.stages.take()
 		s.onMessages(x, body[wire.MessagesHeaderSize:])
 	case wire.DatagramKeepalive:
 		s.begin(x) // an answer is owed, if only with what is committed
@@ -173,6 +174,9 @@ func (s *Sequencer) put(x *session, m *wire.Message, to uint16, payload []byte, 
 	*e = entry{
 		position: r.Position, end: end, sequence: r.Sequence, timestamp: r.Timestamp, levels: m.Levels, code: code,
 	}
+	if m.Stages {
+		e.asked = asked(s.acks.tail)
+	}
 	x.next++
 	x.rateNs = max(x.rateNs, s.nowNs) + s.rate.everyNs
 	x.logged = x.received
@@ -234,7 +238,7 @@ func (s *Sequencer) repeat(x *session, m *wire.Message, payload []byte) {
 	case m.Correlation > x.applied:
 		if s.obstacle != wire.RefusalNone {
 			s.meters.refuse(s.obstacle)
-			s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: m.Correlation, Code: s.obstacle}, nil)
+			s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: m.Correlation, Code: s.obstacle}, nil, nil)
 		}
 		return // its answer is to come
 	case final(e.code):
@@ -285,7 +289,7 @@ func (s *Sequencer) reached(level wire.Level, end wire.Position) bool {
 func (s *Sequencer) busy(x *session, code wire.Refusal) {
 	x.busy, x.why, x.busyNs = true, code, s.nowNs
 	s.meters.refuse(code)
-	s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: x.next, Code: code}, nil)
+	s.pack(x, &wire.Answer{Kind: wire.AnswerBusy, Correlation: x.next, Code: code}, nil, nil)
 }
 
 // gap asks for what is missing, once in a while: if it was too recently, later. What follows a message that was told
@@ -324,7 +328,7 @@ func (s *Sequencer) ask(x *session) {
 	x.gapNs = s.nowNs
 	s.meters.gaps.Inc()
 	there := wire.Position(s.missing(x).have)
-	s.pack(x, &wire.Answer{Kind: wire.AnswerGap, Correlation: x.next, Position: there}, nil)
+	s.pack(x, &wire.Answer{Kind: wire.AnswerGap, Correlation: x.next, Position: there}, nil, nil)
 }
 
 // askAgain asks for what was found missing too soon after the last time, if it still is: the client may have nothing else
@@ -348,7 +352,7 @@ func (s *Sequencer) askAgain() {
 // refuse tells that a message is refused for good.
 func (s *Sequencer) refuse(x *session, correlation uint64, code wire.Refusal) {
 	s.meters.refuse(code)
-	s.pack(x, &wire.Answer{Kind: wire.AnswerRefused, Correlation: correlation, Code: code}, nil)
+	s.pack(x, &wire.Answer{Kind: wire.AnswerRefused, Correlation: correlation, Code: code}, nil, nil)
 }
 
 // replay asks the service driver for all responses that the client does not have, once in a while.

@@ -1,8 +1,6 @@
 package sequencer
 
 import (
-	"fmt"
-
 	"lockstep/internal/counters"
 	"lockstep/wire"
 )
@@ -20,16 +18,10 @@ type meters struct {
 	dropped                            [wire.NumDrops]*counters.Counter
 }
 
-// numMeters is how many there are at most.
-const numMeters = 26 + wire.NumRefusals + wire.NumDrops
+// numMeters is how many counters a sequencer has at most.
+const numMeters = 26 + wire.NumRefusals + wire.NumDrops + wire.NumStages*counters.HistogramSlots
 
-func newMeters(f *counters.File) (meters, error) {
-	if f == nil {
-		var err error
-		if f, err = counters.Create("", numMeters); err != nil {
-			return meters{}, fmt.Errorf("sequencer: counters: %w", err)
-		}
-	}
+func newMeters(f *counters.File) meters {
 	m := meters{
 		messages: f.Counter("lockstep_sequencer_messages_total", "Client messages sequenced"),
 		repeats:  f.Counter("lockstep_sequencer_repeats_total", "Client messages that had been sequenced before"),
@@ -63,7 +55,7 @@ func newMeters(f *counters.File) (meters, error) {
 		m.dropped[d] = f.Counter(`lockstep_client_datagrams_dropped_total{reason="`+d.String()+`"}`,
 			"Client datagrams dropped by the leader, by reason")
 	}
-	return m, nil
+	return m
 }
 
 // refuse counts a refusal.

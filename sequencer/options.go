@@ -39,10 +39,13 @@ type Options struct {
 	Progress   *service.Progress              // of the driver: says whether apply has halted; nil: it never has
 	MaxMessage uint32                         // longest client message, bytes; a quarter of the ring bounds it further
 	WallNs     func() int64                   // the wall clock, for stamps; asked once a second
-	Key        [16]byte                       // secret of this process, for the nonces of challenges
-	Random     *rand.Rand                     // for session ids: seeded so that nobody can guess them
-	Limits     Limits
-	Counters   *counters.File // nil: not visible from outside
+	// StampNs is a clock that is cheap to read within a cycle, for the stages of messages. nil: none are known.
+	StampNs  func() int64
+	Rule     wire.CommitRule // what commits a message, for the stages; zero: durable
+	Key      [16]byte        // secret of this process, for the nonces of challenges
+	Random   *rand.Rand      // for session ids: seeded so that nobody can guess them
+	Limits   Limits
+	Counters *counters.File // nil: not visible from outside
 }
 
 // Limits bound what clients can have. Zero fields take the default.

@@ -45,6 +45,7 @@ func (s *Sequencer) OnProgress(nowNs int64, replicated, durable, commit wire.Pos
 	s.replicated = max(s.replicated, replicated)
 	s.durable = max(s.durable, durable)
 	s.log.commit = max(s.log.commit, commit)
+	s.noteProgress()
 	q := &s.acks
 	for ; q.replicated < q.tail; q.replicated++ {
 		a := &q.slots[q.replicated&q.mask]

@@ -1,6 +1,9 @@
 package sequencer
 
 import (
+	"fmt"
+
+	"lockstep/internal/counters"
 	"lockstep/internal/simbug"
 	"lockstep/service"
 	"lockstep/wire"
@@ -17,6 +20,7 @@ type Sequencer struct {
 	usual      uint64 // bytes of responses that one message has caused of late, in any session
 	rate       bucket // what a session's messages have to pass; its state is in each session
 	acks       acks
+	stages     stages
 	assemblies assemblies
 	timers     *service.Timers // pending, as far as the service has said
 	meters     meters
@@ -52,9 +56,11 @@ func New(o Options) (*Sequencer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	m, err := newMeters(o.Counters)
-	if err != nil {
-		return nil, err
+	if o.Counters == nil {
+		var err error
+		if o.Counters, err = counters.Create("", numMeters); err != nil {
+			return nil, fmt.Errorf("sequencer: counters: %w", err)
+		}
 	}
 	o.MaxMessage = min(o.MaxMessage, uint32(longestAdmitted(o.Ring)))
 	return &Sequencer{
@@ -66,9 +72,10 @@ func New(o Options) (*Sequencer, error) {
 		admission:  newAdmission(o.Limits.AdmitPerS),
 		rate:       newBucket(max(1, o.Limits.MessagesPerS), max(1, o.Limits.MessagesPerS/10)),
 		acks:       newAcks(o.Limits.Acks),
+		stages:     newStages(o.StampNs, o.Counters),
 		assemblies: newAssemblies(o.Limits.Assemblies, int(o.MaxMessage)),
 		timers:     service.NewTimers(o.Limits.Timers),
-		meters:     m,
+		meters:     newMeters(o.Counters),
 		dirty:      make([]int32, 0, o.Limits.Sessions),
 		owed:       make([]int32, 0, o.Limits.Sessions),
 		asking:     make([]int32, 0, o.Limits.Sessions),
@@ -108,6 +115,7 @@ func (s *Sequencer) forget() {
 		s.ended.reset()
 	}
 	s.acks.reset()
+	s.stages.reset()
 	s.assemblies.reset()
 	s.timers.Reset()
 	s.meters.sessions.Set(0)
@@ -154,7 +162,11 @@ func (s *Sequencer) AppendSnapshot(nowNs int64, x wire.SnapshotRecord) bool {
 }
 
 // Publish makes what was appended visible to the readers of the ring and returns the end of the log.
-func (s *Sequencer) Publish() wire.Chain { return s.log.Publish() }
+func (s *Sequencer) Publish() wire.Chain {
+	chain := s.log.Publish()
+	s.stages.sequenced(s.acks.tail)
+	return chain
+}
 
 // Chain is the end of the log as appended, published or not.
 func (s *Sequencer) Chain() wire.Chain { return s.log.chain }

@@ -35,6 +35,7 @@ type session struct {
 	listed bool         // in Sequencer.dirty
 	owing  bool         // in Sequencer.owed
 	asking bool         // in Sequencer.asking
+	timed  bool         // something packed has room for stages
 	slot   int32
 	window uint32
 	addr   transport.Addr
@@ -81,6 +82,7 @@ type entry struct {
 	levels    wire.Levels  // asked for
 	silent    bool         // applied, without a response
 	code      wire.Refusal // refused for good, or voided
+	asked     uint32       // its stages were asked for: its number in the log's order, see asked; 0: they were not
 }
 
 // entry returns what is known of a message that was sequenced: nil when an earlier leader did that, or it is further
@@ -227,7 +229,7 @@ func (t *table) unpack(x *session) {
 	if x.out != nil {
 		t.rooms = append(t.rooms, x.out)
 	}
-	x.out, x.staged = nil, 0
+	x.out, x.staged, x.timed = nil, 0, false
 }
 
 // reset forgets every session.

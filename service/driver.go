@@ -43,7 +43,10 @@ type Options struct {
 	// Base opens the newest snapshot at or below a position, for the driver to begin from; nil and no error: it begins
 	// at position 0. NewDriver calls it with no limit (the highest position); the driver's thread when it starts over.
 	// nil: the log is here from position 0 on.
-	Base     func(limit wire.Position) (io.ReadCloser, error)
+	Base func(limit wire.Position) (io.ReadCloser, error)
+	// StampNs tells the ingress of a leader when records were applied: Progress.AppliedAt. It changes no output. nil: it is
+	// not told.
+	StampNs  func() int64
 	Limits   Limits         // change outputs: the same on every node
 	Version  uint32         // the highest behaviour version that this build has; 0: Version
 	Batch    int            // records applied in one DoWork at most; 0: 256
@@ -135,6 +138,7 @@ type Driver struct {
 	ahead   ahead
 	quiet   wire.Position // records below were applied before, in this run: nobody is told of them again
 	written int           // egress messages, in this DoWork
+	stamped wire.Position // up to here a leader's ingress knows when it was applied
 	done    wire.Position // end of the last record whose outputs are all written
 	leading
 }
@@ -292,10 +296,14 @@ func (d *Driver) applyRecords(commit wire.Position) (applied int, err error) {
 // publish makes egress messages and the applied position visible. While outputs of the last record wait for room,
 // that record does not count as applied.
 func (d *Driver) publish() {
-	d.egress.Publish()
 	if d.stageSent() {
 		d.done = max(d.done, d.chain.Position)
 	}
+	if d.live && d.o.StampNs != nil && d.done > d.stamped {
+		d.stamped = d.done
+		d.progress.stamped.set(d.done, uint64(d.o.StampNs()))
+	}
+	d.egress.Publish()
 	d.progress.setApplied(d.done)
 }
 

@@ -49,6 +49,7 @@ type Progress struct {
 
 	snapshot report
 	verified report
+	stamped  report
 }
 
 // SetCommit publishes the end of what is committed and held here. The bytes are in the ring, or on disk, before.
@@ -59,6 +60,14 @@ func (p *Progress) Commit() wire.Position { return wire.Position(p.commit.value.
 
 // Applied is the end of the last record whose effects are complete and, on a leader, written to the egress ring.
 func (p *Progress) Applied() wire.Position { return wire.Position(p.applied.value.Load()) }
+
+// AppliedAt returns up to where the service of a leader has applied the log, and since when, by the clock of Options.StampNs:
+// stored before the egress messages of those records can be read. By then it may tell of later ones. Both are 0 before the
+// first.
+func (p *Progress) AppliedAt() (end wire.Position, stampNs int64) {
+	end, at := p.stamped.get()
+	return end, int64(at)
+}
 
 // Halted tells whether apply has halted, and at which record.
 func (p *Progress) Halted() (at wire.Position, halted bool) {

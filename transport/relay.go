@@ -23,11 +23,14 @@ type RelayOptions struct {
 	// it published frames or made room that the network thread waits for. They must be cheap when nobody is
 	// parked. nil: nobody parks.
 	WakeCore, WakeNetwork func()
+	// StampNs is the clock that the receiver stamps with: read once a batch on the network thread. nil: it does not say
+	// when datagrams arrived.
+	StampNs func() int64
 	// Counters is where the core thread counts that no empty frame was there; nil counts nowhere.
 	Counters *counters.File
 }
 
-const relayHeader = 16 // in front of each received datagram in the ring: both end points, then padding
+const relayHeader = 24 // in front of each received datagram in the ring: both end points, padding, when it arrived
 
 // relay is what the two ends share. Received datagrams are copied through a byte ring, so that the network thread
 // can receive on while the core thread reads. Transmit frames are the transport's own: empty ones wait in a ring for
@@ -78,6 +81,7 @@ func NewRelay(t Transport, o RelayOptions) (*RelayCore, *RelayNetwork, error) {
 	}
 	network := &RelayNetwork{
 		relay: r, transport: t, frames: make([]Frame, o.Frames), rx: make([]Received, o.Batch),
+		stampNs: o.StampNs,
 	}
 	return core, network, nil
 }
@@ -109,7 +113,8 @@ func (c *RelayCore) Receive(rx []Received) int {
 		if m == nil {
 			break
 		}
-		rx[n] = Received{Payload: m[relayHeader:], From: getAddr(m), To: getAddr(m[6:])}
+		rx[n] = Received{Payload: m[relayHeader:], From: getAddr(m), To: getAddr(m[6:]),
+			AtNs: int64(binary.LittleEndian.Uint64(m[16:]))}
 		n++
 	}
 	c.holds = c.holds || n > 0
@@ -193,6 +198,8 @@ type RelayNetwork struct {
 	rx        []Received // the last Receive: [taken, got) did not fit into the ring yet
 	taken     int
 	got       int
+	atNs      int64        // when that was
+	stampNs   func() int64 // nil: it is not known
 }
 
 // Name is the agent's name.
@@ -252,6 +259,9 @@ func (n *RelayNetwork) receive() int {
 		if n.got == 0 {
 			return 0
 		}
+		if n.stampNs != nil {
+			n.atNs = n.stampNs()
+		}
 	}
 	count := n.pass()
 	if n.taken < n.got {
@@ -278,6 +288,10 @@ func (n *RelayNetwork) pass() int {
 		}
 		putAddr(m, d.From)
 		putAddr(m[6:], d.To)
+		if d.AtNs == 0 {
+			d.AtNs = n.atNs
+		}
+		binary.LittleEndian.PutUint64(m[16:], uint64(d.AtNs))
 		copy(m[relayHeader:], d.Payload)
 		n.relay.received.Commit()
 		n.taken++

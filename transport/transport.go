@@ -46,6 +46,10 @@ type Received struct {
 	Payload []byte
 	From    Addr
 	To      Addr // where it was sent: our own end point, or the group
+	// AtNs is when it arrived, by the clock that the receiver stamps with (agent.Clock's StampNs); 0: the transport does not
+	// say, and the receiver takes the instant at which Receive returned. A transport that knows better, as by the
+	// network interface's own stamps, says so here.
+	AtNs int64
 }
 
 // Frame is an empty buffer to be filled and sent. It belongs to the caller between Acquire and Submit.

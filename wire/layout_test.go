@@ -45,6 +45,7 @@ var fixed = map[string]struct {
 	"MessagesHeader": {new(fb.MessagesHeader), MessagesHeaderSize},
 	"MessageHeader":  {new(fb.MessageHeader), MessageHeaderSize},
 	"FragmentHeader": {new(fb.FragmentHeader), FragmentHeaderSize},
+	"Stages":         {new(fb.Stages), StagesSize},
 	"AnswersHeader":  {new(fb.AnswersHeader), AnswersHeaderSize},
 	"AnswerHeader":   {new(fb.AnswerHeader), AnswerHeaderSize},
 }

@@ -93,6 +93,7 @@ type Message struct {
 	Kind        MessageKind
 	Levels      Levels // acknowledgements asked for
 	Service     uint16
+	Stages      bool     // the client wants Stages with every answer at a level
 	Fragment    Fragment // of a MessageFragment; zero else
 }
 
@@ -118,7 +119,11 @@ func PutMessage(b []byte, m *Message, payload []byte) int {
 	w.MutateKind(uint8(m.Kind))
 	w.MutateLevels(uint8(m.Levels))
 	w.MutateService(m.Service)
-	w.MutateReserved(0)
+	flags := uint16(0)
+	if m.Stages {
+		flags = wantsStages
+	}
+	w.MutateFlags(flags)
 	if head != MessageHeaderSize {
 		m.Fragment.put(b[MessageHeaderSize:])
 	}
@@ -146,7 +151,9 @@ func NextMessage(b []byte, m *Message) (payload, rest []byte, ok bool) {
 	m.Kind = MessageKind(w.Kind())
 	m.Levels = Levels(w.Levels())
 	m.Service = w.Service()
-	if !m.Levels.Valid() || m.Correlation == 0 || w.Reserved() != 0 || !zero(b[length:n]) {
+	flags := w.Flags()
+	m.Stages = flags&wantsStages != 0
+	if !m.Levels.Valid() || m.Correlation == 0 || flags&^wantsStages != 0 || !zero(b[length:n]) {
 		return nil, b, false
 	}
 	payload, m.Fragment = b[MessageHeaderSize:length:length], Fragment{}
@@ -205,7 +212,9 @@ type Answer struct {
 	Level       Level   // of an acknowledgement
 	Code        Refusal // RefusalNone when none
 	Service     uint16
+	Timed       bool     // of AnswerAck and AnswerResponse: Stages follow the header
 	Fragment    Fragment // of an AnswerFragment; zero else
+	Stages      Stages   // if Timed; zero else
 }
 
 // AnswerSize is how many bytes of a datagram an answer with so long a payload takes, padding included.
@@ -214,9 +223,12 @@ func AnswerSize(payload int) int { return (AnswerHeaderSize + payload + 7) &^ 7 
 // PutAnswer packs an answer into the start of b and returns how many bytes it takes there, padding included; 0 when
 // it does not fit. The payload of an AnswerFragment is the fragment's bytes.
 func PutAnswer(b []byte, a *Answer, payload []byte) int {
-	head := AnswerHeaderSize
-	if a.Kind == AnswerFragment {
+	head, level := AnswerHeaderSize, uint8(a.Level)
+	switch {
+	case a.Kind == AnswerFragment:
 		head += FragmentHeaderSize
+	case a.Timed:
+		head, level = head+StagesSize, level|stagesFollow
 	}
 	length := head + len(payload)
 	n := (length + 7) &^ 7
@@ -232,11 +244,14 @@ func PutAnswer(b []byte, a *Answer, payload []byte) int {
 	w.MutateResponse(a.Response)
 	w.MutateLength(uint16(length))
 	w.MutateKind(uint8(a.Kind))
-	w.MutateLevel(uint8(a.Level))
+	w.MutateLevel(level)
 	w.MutateCode(uint16(a.Code))
 	w.MutateService(a.Service)
-	if head != AnswerHeaderSize {
+	switch head {
+	case AnswerHeaderSize + FragmentHeaderSize:
 		a.Fragment.put(b[AnswerHeaderSize:])
+	case AnswerHeaderSize + StagesSize:
+		a.Stages.Put(b[AnswerHeaderSize:])
 	}
 	copy(b[head:length], payload)
 	clear(b[length:n])
@@ -262,14 +277,21 @@ func NextAnswer(b []byte, a *Answer) (payload, rest []byte, ok bool) {
 	a.Timestamp = w.Timestamp()
 	a.Response = w.Response()
 	a.Kind = AnswerKind(w.Kind())
-	a.Level = Level(w.Level())
+	a.Level, a.Timed = Level(w.Level()&^stagesFollow), w.Level()&stagesFollow != 0
 	a.Code = Refusal(w.Code())
 	a.Service = w.Service()
 	if a.Kind == 0 || a.Kind >= numAnswerKinds || a.Level >= NumLevels || !zero(b[length:n]) {
 		return nil, b, false
 	}
-	payload, a.Fragment, ok = b[AnswerHeaderSize:length:length], Fragment{}, true
-	if a.Kind == AnswerFragment {
+	payload, a.Fragment, a.Stages, ok = b[AnswerHeaderSize:length:length], Fragment{}, Stages{}, true
+	switch {
+	case a.Timed && a.Kind != AnswerAck && a.Kind != AnswerResponse:
+		ok = false
+	case a.Timed:
+		if ok = a.Stages.Decode(payload); ok {
+			payload = payload[StagesSize:]
+		}
+	case a.Kind == AnswerFragment:
 		payload, ok = a.Fragment.next(payload)
 	}
 	if !ok {

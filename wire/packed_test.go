@@ -11,6 +11,7 @@ func drawMessage(t *rapid.T) (Message, []byte) {
 	m := Message{
 		Correlation: rapid.Uint64Min(1).Draw(t, "correlation"), Kind: MessageData,
 		Levels: Levels(rapid.Uint8().Draw(t, "levels")) & levelsMask, Service: rapid.Uint16().Draw(t, "service"),
+		Stages: rapid.Bool().Draw(t, "stages"),
 	}
 	if rapid.Bool().Draw(t, "void") {
 		m.Kind = MessageVoid
@@ -41,6 +42,12 @@ func drawAnswer(t *rapid.T) (Answer, []byte) {
 	payload := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
 	if len(payload) > 0 && rapid.Bool().Draw(t, "fragment") {
 		a.Kind, a.Fragment = AnswerFragment, drawFragment(t, len(payload))
+	}
+	if a.Timed = (a.Kind == AnswerAck || a.Kind == AnswerResponse) && rapid.Bool().Draw(t, "timed"); a.Timed {
+		a.Stages.TotalNs = rapid.Uint64().Draw(t, "total")
+		for i := range a.Stages.AtNs {
+			a.Stages.AtNs[i] = rapid.Uint32().Draw(t, "stage")
+		}
 	}
 	return a, payload
 }
@@ -106,7 +113,8 @@ func TestMalformedMessages(t *testing.T) {
 		"void with data": func(b []byte) []byte { b[10] = byte(MessageVoid); return b },
 		"level none":     func(b []byte) []byte { b[11] |= 1; return b },
 		"level unknown":  func(b []byte) []byte { b[11] |= 64; return b },
-		"reserved":       func(b []byte) []byte { b[15] = 1; return b },
+		"flag unknown":   func(b []byte) []byte { b[14] = 2; return b },
+		"flags unknown":  func(b []byte) []byte { b[15] = 1; return b },
 	} {
 		b := change(bytes.Clone(good))
 		if _, rest, ok := NextMessage(b, &m); ok || len(rest) != len(b) {
@@ -128,6 +136,14 @@ func TestMalformedAnswers(t *testing.T) {
 		"kind 0":        func(b []byte) []byte { b[42] = 0; return b },
 		"kind unknown":  func(b []byte) []byte { b[42] = 8; return b },
 		"level unknown": func(b []byte) []byte { b[43] = 6; return b },
+		"no stages":     func(b []byte) []byte { b[43] |= 128; return b },
+		"busy, timed": func(b []byte) []byte {
+			b = make([]byte, 96)
+			x := Answer{Correlation: 1, Kind: AnswerAck, Level: LevelDurable, Timed: true}
+			PutAnswer(b, &x, nil)
+			b[42] = byte(AnswerBusy)
+			return b
+		},
 	} {
 		b := change(bytes.Clone(good))
 		if _, rest, ok := NextAnswer(b, &a); ok || len(rest) != len(b) {

@@ -238,8 +238,32 @@ static void check_layout(void) {
     }
 }
 
+// check_stages: a leader's times in an answer are passed over, whether they were asked for or not.
+static void check_stages(void) {
+  for (size_t payload = 0; payload < 20; payload++) {
+    uint8_t b[WIRE_ANSWER + WIRE_STAGES + 24] = {0};
+    size_t length = WIRE_ANSWER + WIRE_STAGES + payload, at = 0;
+    put_le(b, 7, 8);
+    put_le(b + 32, 1, 8);
+    put_le(b + 40, length, 2);
+    b[42] = ANSWER_RESPONSE;
+    b[43] = LS_APPLIED | STAGES_FOLLOW;
+    memset(b + WIRE_ANSWER, 0xa5, WIRE_STAGES);
+    memset(b + WIRE_ANSWER + WIRE_STAGES, 0x11, payload);
+    wire_answer x;
+    MUST(wire_next_answer(b, wire_padded(length), &at, &x) && at == wire_padded(length));
+    MUST(x.level == LS_APPLIED && x.length == payload && (payload == 0 || x.payload[0] == 0x11));
+    b[42] = ANSWER_GAP; // which has no times
+    MUST((at = 0, !wire_next_answer(b, wire_padded(length), &at, &x)));
+    b[42] = ANSWER_RESPONSE;
+    put_le(b + 40, WIRE_ANSWER + WIRE_STAGES - 1, 2); // too short for them
+    MUST((at = 0, !wire_next_answer(b, wire_padded(length), &at, &x)));
+  }
+}
+
 int main(void) {
   check_layout();
+  check_stages();
   check_session();
   return 0;
 }

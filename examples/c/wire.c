@@ -177,6 +177,12 @@ bool wire_next_answer(const uint8_t *b, size_t n, size_t *at, wire_answer *x) {
       .payload = a + WIRE_ANSWER,
       .length = length - WIRE_ANSWER,
   };
+  if (x->level & STAGES_FOLLOW) { // times of the leader's, which this client does not ask for
+    if ((x->kind != ANSWER_ACK && x->kind != ANSWER_RESPONSE) || x->length < WIRE_STAGES) return false;
+    x->level &= (uint8_t)~STAGES_FOLLOW;
+    x->payload += WIRE_STAGES;
+    x->length -= WIRE_STAGES;
+  }
   if (x->kind == ANSWER_FRAGMENT) {
     if (x->length < WIRE_FRAGMENT) return false;
     x->total = get32(x->payload);

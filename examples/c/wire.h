@@ -18,7 +18,10 @@ enum {
   WIRE_FRAGMENT = 8,
   WIRE_ANSWERS = 16,
   WIRE_ANSWER = 48,
+  WIRE_STAGES = 32,
 };
+
+enum { STAGES_FOLLOW = 128 }; // in an answer's level
 
 enum {
   KIND_CONNECT = 32,

@@ -31,5 +31,5 @@
 // # Limits
 //
 // Names of up to 160 bytes and help of up to 320 (cut), errors of up to 232 bytes (cut), 64 distinct errors. Histograms
-// hold 4 us to 34 s within 12.5 per cent, in HistogramSlots counters each.
+// hold 128 ns to 34 s within 12.5 per cent, in HistogramSlots counters each.
 package counters

@@ -1,8 +1,8 @@
 package counters
 
 import (
-	"fmt"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -10,7 +10,7 @@ import (
 // histogramParts equal parts, so a value is known within 12.5 per cent. What is shorter goes into the first bucket, what
 // is longer than 2^histogramHigh into the last.
 const (
-	histogramLow   = 12 // 4.1 us
+	histogramLow   = 7  // 128 ns
 	histogramHigh  = 35 // 34 s
 	histogramParts = 8
 	partBits       = 3
@@ -33,7 +33,7 @@ type Histogram struct {
 func (f *File) Histogram(name, help string) *Histogram {
 	h := &Histogram{name: name, help: help}
 	for i := range h.buckets {
-		h.buckets[i] = f.Counter(fmt.Sprintf("%s_bucket{le_ns=\"%d\"}", name, bucketEnd(i)), help)
+		h.buckets[i] = f.Counter(name+"_bucket{le_ns=\""+strconv.FormatUint(bucketEnd(i), 10)+"\"}", help)
 	}
 	h.sum = f.Counter(name+"_sum_ns", help)
 	h.longest = f.Counter(name+"_max_ns", help)
@@ -60,10 +60,13 @@ func HistogramOf(name string) (histogram string, ok bool) {
 }
 
 // Observe counts a duration. The one thread that observes.
-func (h *Histogram) Observe(ns int64) {
+func (h *Histogram) Observe(ns int64) { h.ObserveMany(ns, 1) }
+
+// ObserveMany counts a duration that n things had in common, at the cost of one.
+func (h *Histogram) ObserveMany(ns int64, n uint64) {
 	v := uint64(max(0, ns))
-	h.buckets[bucketOf(v)].Inc()
-	h.sum.Add(v)
+	h.buckets[bucketOf(v)].Add(n)
+	h.sum.Add(v * n)
 	if v > h.longest.Load() {
 		h.longest.Set(v)
 	}

@@ -64,6 +64,23 @@ func TestQuantilesOfAHistogram(t *testing.T) {
 	})
 }
 
+// TestManyAtOnceCountAsOneByOne: what a batch has in common is counted as if each had been.
+func TestManyAtOnceCountAsOneByOne(t *testing.T) {
+	f := create(t, "", 2*HistogramSlots)
+	many, each := f.Histogram("lockstep_many_seconds", ""), f.Histogram("lockstep_each_seconds", "")
+	for _, ns := range []int64{-5, 0, 127, 128, 300, 5_000, 7e9} {
+		many.ObserveMany(ns, 20)
+		for range 20 {
+			each.Observe(ns)
+		}
+	}
+	a, b := many.Snapshot(), each.Snapshot()
+	a.Name, b.Name = "", ""
+	if a != b {
+		t.Errorf("many at once %+v, one by one %+v", a, b)
+	}
+}
+
 func TestObservingDoesNotAllocate(t *testing.T) {
 	h := create(t, "", HistogramSlots).Histogram("lockstep_test_seconds", "")
 	v := int64(1)

@@ -24,7 +24,8 @@ var edges = map[string][]string{
 	"internal/vfs":      {},
 	"internal/btree":    {},
 	"internal/blocks":   {},
-	"agent":             {"internal/counters", "ringbuf"},
+	"agent":             {"internal/counters", "agent/tsc", "ringbuf"},
+	"agent/tsc":         {},
 
 	"xdp":       {"internal/counters"},
 	"transport": {"internal/counters", "agent", "ringbuf", "xdp"},
@@ -54,7 +55,7 @@ var edges = map[string][]string{
 	"service/orderbook/fb":    {},
 
 	"tuning": {"agent"},
-	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
+	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "agent/tsc", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
 		"replica", "sequencer", "service", "service/echo", "service/kv", "service/lock", "service/orderbook", "service/queue",
 		"service/timer", "tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},

@@ -14,6 +14,9 @@ func (c *clock) NowNs() int64 { return c.startNs + c.w.nowNs + c.w.nowNs/1e6*c.d
 // WallNs implements agent.Clock.
 func (c *clock) WallNs() int64 { return c.wallNs + c.NowNs() }
 
+// StampNs implements agent.Clock.
+func (c *clock) StampNs() int64 { return c.NowNs() }
+
 // world converts a time of this clock.
 func (c *clock) world(ns int64) int64 {
 	if ns > 1<<60 {

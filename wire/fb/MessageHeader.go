@@ -54,16 +54,16 @@ func (rcv *MessageHeader) MutateService(n uint16) bool {
 	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(12), n)
 }
 
-func (rcv *MessageHeader) Reserved() uint16 {
+func (rcv *MessageHeader) Flags() uint16 {
 	return rcv._tab.GetUint16(rcv._tab.Pos + flatbuffers.UOffsetT(14))
 }
-func (rcv *MessageHeader) MutateReserved(n uint16) bool {
+func (rcv *MessageHeader) MutateFlags(n uint16) bool {
 	return rcv._tab.MutateUint16(rcv._tab.Pos+flatbuffers.UOffsetT(14), n)
 }
 
-func CreateMessageHeader(builder *flatbuffers.Builder, correlation uint64, length uint16, kind byte, levels byte, service uint16, reserved uint16) flatbuffers.UOffsetT {
+func CreateMessageHeader(builder *flatbuffers.Builder, correlation uint64, length uint16, kind byte, levels byte, service uint16, flags uint16) flatbuffers.UOffsetT {
 	builder.Prep(8, 16)
-	builder.PrependUint16(reserved)
+	builder.PrependUint16(flags)
 	builder.PrependUint16(service)
 	builder.PrependByte(levels)
 	builder.PrependByte(kind)
