@@ -31,6 +31,7 @@ type LoadOptions struct {
 	Warmup  time.Duration
 	Measure time.Duration
 	Drain   time.Duration // how long to wait for the last answers; what is then unanswered is lost
+	Stages  bool          // the client asks where the time of messages goes: Result.Stages says
 	// Next returns the payload of the next message; it may reuse its memory.
 	Next func() []byte
 	// OnSend, if set, is told of every message that was given to the client.
@@ -45,6 +46,7 @@ type Result struct {
 	Duplicated uint64 // acknowledged twice at the level asked for
 	Reordered  uint64 // acknowledged with a position not above the one of the message before
 	Elapsed    time.Duration
+	Stages     *StageTimes // nil unless asked for
 	// Outage is the longest time between two answers.
 	Outage time.Duration
 }
@@ -66,6 +68,7 @@ const flights = 8192
 type flight struct {
 	correlation uint64
 	dueNs       int64
+	sentNs      int64 // given to the client
 	measured    bool
 }
 
@@ -89,13 +92,16 @@ type Load struct {
 func NewLoad(o LoadOptions, clock agent.Clock, idle agent.Idle) *Load {
 	l := &Load{o: o, clock: clock, idle: idle}
 	l.result.Histogram = NewHistogram()
+	if o.Stages {
+		l.result.Stages = NewStageTimes(o.Level)
+	}
 	return l
 }
 
 // OnAck implements client.Handler.
 func (l *Load) OnAck(a client.Ack) {
 	if a.Level == l.o.Level {
-		l.answered(a.Correlation, a.Position)
+		l.answered(&a)
 	}
 }
 
@@ -109,8 +115,8 @@ func (l *Load) OnEvent(e client.Event) {
 	}
 }
 
-func (l *Load) answered(correlation uint64, position wire.Position) {
-	nowNs := l.clock.NowNs()
+func (l *Load) answered(a *client.Ack) {
+	nowNs, correlation, position := l.clock.NowNs(), a.Correlation, a.Position
 	f := &l.flights[correlation%flights]
 	if f.correlation != correlation {
 		if correlation <= l.newest {
@@ -127,6 +133,9 @@ func (l *Load) answered(correlation uint64, position wire.Position) {
 	if f.measured {
 		l.result.Acked++
 		_ = l.result.Histogram.RecordValue(nowNs - f.dueNs)
+		if l.result.Stages != nil {
+			l.result.Stages.Add(a, f.dueNs, f.sentNs, nowNs)
+		}
 		if l.answerNs != 0 {
 			l.result.Outage = max(l.result.Outage, time.Duration(nowNs-l.answerNs))
 		}
@@ -222,7 +231,7 @@ func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {
 	if l.o.OnSend != nil {
 		l.o.OnSend(correlation, nowNs)
 	}
-	l.flights[correlation%flights] = flight{correlation, dueNs, measured}
+	l.flights[correlation%flights] = flight{correlation, dueNs, nowNs, measured}
 	l.open++
 	if measured {
 		l.result.Sent++

@@ -36,6 +36,7 @@ type Plan struct {
 	Warmup  time.Duration
 	Measure time.Duration
 	Window  int
+	Stages  bool // ask where each message's time went, and fail if that does not add up
 }
 
 // Check says what is wrong with a plan.
@@ -60,7 +61,7 @@ func (p *Plan) Check() error {
 // LoadOptions makes the load of a plan.
 func (p *Plan) LoadOptions() LoadOptions {
 	o := LoadOptions{Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst, Warmup: p.Warmup, Measure: p.Measure,
-		Drain: drainLimit}
+		Drain: drainLimit, Stages: p.Stages}
 	if p.Flow == FlowOrders {
 		flow := orderflow.New(orderflow.Options{Seed: flowSeed})
 		o.Service = service.OrderBook
@@ -85,7 +86,9 @@ func Measure(ctx context.Context, t *Target, p *Plan) (Row, error) {
 	}
 	defer tr.Close()
 	load := NewLoad(p.LoadOptions(), clock, idle)
-	c, err := t.Connect(ctx, tr, "bench", uint32(p.Window), load, clock, idle)
+	asking := *t
+	asking.Stages = p.Stages
+	c, err := asking.Connect(ctx, tr, "bench", uint32(p.Window), load, clock, idle)
 	if err != nil {
 		return Row{}, err
 	}
@@ -96,6 +99,12 @@ func Measure(ctx context.Context, t *Target, p *Plan) (Row, error) {
 		return Row{}, err
 	}
 	row := NewRow("rtt", t.Transport, mode, p, result)
+	if result.Stages != nil {
+		if err := result.Stages.Check(); err != nil {
+			return Row{}, err
+		}
+		row.Stages = result.Stages.Rows()
+	}
 	row.StealPct = StealPct(before, ReadCPUTimes())
 	row.MTU = tr.MaxPayload() + 28
 	return row, nil
@@ -123,12 +132,7 @@ func Median(rows []Row) Row {
 		for i := range rows {
 			values[i] = *get(&rows[i])
 		}
-		slices.Sort(values)
-		middle := values[len(values)/2]
-		if len(values)%2 == 0 {
-			middle = (values[len(values)/2-1] + middle) / 2
-		}
-		*get(&m) = math.Round(middle*1000) / 1000
+		*get(&m) = medianOf(values)
 	}
 	for _, get := range []func(*Row) *float64{
 		func(r *Row) *float64 { return &r.MinUs }, func(r *Row) *float64 { return &r.P50Us },
@@ -140,6 +144,13 @@ func Median(rows []Row) Row {
 	} {
 		field(get)
 	}
+	if m.Stages != nil {
+		var rounds [][]StageRow
+		for i := range rows {
+			rounds = append(rounds, rows[i].Stages)
+		}
+		m.Stages = medianStages(rounds)
+	}
 	m.Sent, m.Acked, m.Lost, m.Duplicated, m.Reordered = 0, 0, 0, 0, 0
 	for i := range rows {
 		m.Sent += rows[i].Sent
@@ -149,4 +160,14 @@ func Median(rows []Row) Row {
 		m.Reordered += rows[i].Reordered
 	}
 	return m
+}
+
+// medianOf is the median of values, which it sorts, to a thousandth.
+func medianOf(values []float64) float64 {
+	slices.Sort(values)
+	middle := values[len(values)/2]
+	if len(values)%2 == 0 {
+		middle = (values[len(values)/2-1] + middle) / 2
+	}
+	return math.Round(middle*1000) / 1000
 }

@@ -58,6 +58,7 @@ type Row struct {
 	Revision    string  `json:"revision"`
 	Host        string  `json:"host"`
 
+	Stages []StageRow     `json:"stages,omitempty"`
 	Audit  *FailoverAudit `json:"audit,omitempty"`
 	Memory *MemoryFigures `json:"memory,omitempty"`
 	Storm  *StormFigures  `json:"storm,omitempty"`

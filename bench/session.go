@@ -24,6 +24,7 @@ type Target struct {
 	Group     transport.Addr // multicast group to receive; none for a client
 	Nodes     []transport.Addr
 	Cluster   uint64
+	Stages    bool // ask the leader where the time of messages goes
 
 	open func() (transport.Transport, error) // of a test: instead of the network
 }
@@ -71,7 +72,7 @@ func (t *Target) Connect(ctx context.Context, tr transport.Transport, name strin
 	var seed [8]byte
 	_, _ = crand.Read(seed[:]) // never fails (crypto/rand)
 	c, err := client.New(client.Options{
-		Cluster: t.Cluster, Nodes: t.Nodes, Name: name, Transport: tr, Window: window,
+		Cluster: t.Cluster, Nodes: t.Nodes, Name: name, Transport: tr, Window: window, Stages: t.Stages,
 		Seed: binary.LittleEndian.Uint64(seed[:]) | 1,
 	}, h)
 	if err != nil {

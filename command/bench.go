@@ -41,6 +41,7 @@ type benchFlags struct {
 	warmup    float64
 	rounds    int
 	withFloor bool
+	stages    bool
 	window    int
 	jsonFile  string
 	dir       string
@@ -90,7 +91,7 @@ func (f *benchFlags) plan() (bench.Plan, error) {
 	}
 	p := bench.Plan{
 		Level: level, Loop: bench.Loop(f.loop), Rate: f.rate, Burst: f.burst, Payload: f.payload, Flow: f.flow,
-		Measure: seconds(f.seconds), Warmup: seconds(f.warmup), Window: f.window,
+		Measure: seconds(f.seconds), Warmup: seconds(f.warmup), Window: f.window, Stages: f.stages,
 	}
 	if p.Loop == bench.Closed {
 		p.Rate, p.Burst = 0, 1
@@ -170,6 +171,7 @@ loop: messages are due on a schedule, and a round trip counts from the instant i
 every round is followed by one of the two-hop floor: bare loops forward frames the same way, with no logic at all.`,
 		Example: `  lockstep bench rtt --lab --commit replicated --loop closed --payload 200 --rounds 5 --with-floor
   lockstep bench rtt --lab --loop open --rate 20000 --burst 1 --json rtt.json
+  lockstep bench rtt --lab --commit replicated --dir /dev/shm --stages
   lockstep bench rtt --at 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f3c... --interface eth0`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -181,6 +183,8 @@ every round is followed by one of the two-hop floor: bare loops forward frames t
 		},
 	}
 	f.register(c)
+	c.Flags().BoolVar(&f.stages, "stages", false, "ask the leader where the time of each message went, print a table, and fail if that does not "+
+		"add up to the round trip")
 	return c
 }
 

@@ -197,6 +197,9 @@ func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.
 		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
 		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
 		"--window", strconv.Itoa(p.Window)}
+	if p.Stages {
+		args = append(args, "--stages")
+	}
 	return runChild(ctx, l, append(args, clientFlags(l)...))
 }
 
@@ -361,6 +364,11 @@ func (r *benchRun) emit(row *bench.Row) error {
 		fmt.Fprintf(r.text, "  LOST %d", row.Lost)
 	}
 	fmt.Fprintln(r.text)
+	if row.Stages != nil {
+		if err := bench.PrintStages(r.text, row.Stages); err != nil {
+			return err
+		}
+	}
 	if r.json == nil {
 		return nil
 	}
