@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 
 	"lockstep/agent"
@@ -95,32 +96,49 @@ func (p *JournalPlan) writeDurably(f vfs.File, b []byte, at int64) error {
 	return err
 }
 
-// BareDurable writes what the journal writes for one record after the other: the block that the last one ended in, from
-// its beginning, and the next one when the record reaches it.
-func BareDurable(p *JournalPlan, scenario string, record int) (row JournalRow, err error) {
-	const size = 64 << 20
-	f, name, err := floorFile(p, size)
-	if err != nil {
-		return row, err
-	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(name)) }()
-	row = JournalRow{Scenario: scenario, Pattern: "durable", Payload: p.Payload, Sync: p.syncWords()}
+// diskWriter writes what the journal writes for one record after the other: the block that the last one ended in, from its
+// beginning, and the next one when the record reaches it.
+type diskWriter struct {
+	plan  JournalPlan
+	file  vfs.File
+	name  string
+	times *hdrhistogram.Histogram
+}
+
+// run writes records of so many bytes, header and padding included, for as long as is measured.
+func (w *diskWriter) run(record int, size int, measure time.Duration) error {
 	b := vfs.AlignedBytes(record + 2*vfs.BlockBytes)
-	times, clock := NewHistogram(), agent.System{}
-	begin, at := clock.NowNs(), 0
-	for clock.NowNs()-begin < p.Measure.Nanoseconds() {
+	clock, at := agent.System{}, 0
+	for end := clock.NowNs() + measure.Nanoseconds(); clock.NowNs() < end; {
 		first := at &^ (vfs.BlockBytes - 1)
-		end := (at + record + vfs.BlockBytes - 1) &^ (vfs.BlockBytes - 1)
+		until := (at + record + vfs.BlockBytes - 1) &^ (vfs.BlockBytes - 1)
 		before := clock.NowNs()
-		if err := p.writeDurably(f, b[:end-first], int64(first)); err != nil {
-			return row, err
+		if err := w.plan.writeDurably(w.file, b[:until-first], int64(first)); err != nil {
+			return err
 		}
-		_ = times.RecordValue(clock.NowNs() - before)
+		_ = w.times.RecordValue(clock.NowNs() - before)
 		if at += record; at > size-2*len(b) {
 			at = 0
 		}
 	}
-	row.set(times, times.TotalCount()*int64(record), time.Duration(clock.NowNs()-begin))
+	return nil
+}
+
+// BareDurable writes what the journal writes for one record after the other.
+func BareDurable(p *JournalPlan, scenario string, record int) (row JournalRow, err error) {
+	const size = 64 << 20
+	w := diskWriter{times: NewHistogram()}
+	if w.file, w.name, err = floorFile(p, size); err != nil {
+		return row, err
+	}
+	w.plan = *p
+	defer func() { err = errors.Join(err, w.file.Close(), os.Remove(w.name)) }()
+	row = JournalRow{Scenario: scenario, Pattern: "durable", Payload: p.Payload, Sync: p.syncWords()}
+	begin := time.Now()
+	if err := w.run(record, size, p.Measure); err != nil {
+		return row, err
+	}
+	row.set(w.times, w.times.TotalCount()*int64(record), time.Since(begin))
 	return row, nil
 }
 

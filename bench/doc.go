@@ -5,7 +5,9 @@
 // Load drives a client in a closed loop (one message at a time) or an open loop (messages due on a fixed schedule) and
 // records the round trip to each acknowledgement. In open loop a latency counts from the instant the message was due,
 // so that a stall is charged to every message that fell into it (no coordinated omission). Relay is the two-hop floor:
-// the same datagrams' way over the same topology with no logic in between. Row is one line of output.
+// the same datagrams' way over the same topology with no logic in between, or an echo over one cable; SPSCFloor and DiskFloor are
+// those of two threads and of a disk. StageTimes hold what the leader says of each message's stages against its round trip. Row
+// is one line of output.
 //
 // JournalAppend and JournalDurable measure a node's journal alone, as its threads run it; BareAppend, BareDurable and Fio
 // are the floors of the same disk: the same writes with no journal.

@@ -22,6 +22,7 @@ type RelayRole string
 const (
 	RelayLeader   RelayRole = "leader"
 	RelayFollower RelayRole = "follower"
+	RelayEcho     RelayRole = "echo" // sends every frame back where it came from, at once
 )
 
 const (
@@ -39,9 +40,12 @@ func Relay(ctx context.Context, role RelayRole, t transport.Transport, leader, g
 	for ctx.Err() == nil {
 		n := t.Receive(rx)
 		for i := range n {
-			if role == RelayLeader {
+			switch role {
+			case RelayLeader:
 				r.lead(&rx[i])
-			} else {
+			case RelayEcho:
+				r.forward(rx[i].Payload, len(rx[i].Payload), fromLeader, rx[i].From)
+			default:
 				r.follow(&rx[i])
 			}
 		}
@@ -92,7 +96,7 @@ func (r *relay) follow(d *transport.Received) {
 
 func (r *relay) forward(payload []byte, n int, from uint64, to transport.Addr) {
 	b := r.sender.Next()
-	if b == nil {
+	if b == nil || n < floorHeader {
 		return
 	}
 	copy(b[:n], payload)

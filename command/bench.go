@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,7 +73,7 @@ func (f *benchFlags) register(c *cobra.Command) {
 	flags.Float64Var(&f.seconds, "seconds", 5, "measured time of a round")
 	flags.Float64Var(&f.warmup, "warmup", 1, "seconds before that")
 	flags.IntVar(&f.rounds, "rounds", 1, "rounds; with more than one, a last line has the median of each percentile")
-	flags.BoolVar(&f.withFloor, "with-floor", false, "measure the two-hop floor in turn with every round (needs --lab)")
+	flags.BoolVar(&f.withFloor, "with-floor", false, "measure the floor in turn with every round: two-hop, and the disk's for what waits for it (needs --lab)")
 	flags.IntVar(&f.window, "window", 256, "messages that may be unanswered")
 	flags.StringVar(&f.jsonFile, "json", "", "write one JSON line a series to this file (- for standard output)")
 	flags.StringVar(&f.interfaceName, "interface", "", "without --lab: own interface, for xdp")
@@ -185,64 +184,5 @@ every round is followed by one of the two-hop floor: bare loops forward frames t
 	f.register(c)
 	c.Flags().BoolVar(&f.stages, "stages", false, "ask the leader where the time of each message went, print a table, and fail if that does not "+
 		"add up to the round trip")
-	return c
-}
-
-func benchFloorCommand() *cobra.Command {
-	var f benchFlags
-	c := &cobra.Command{
-		Use:     "floor",
-		Short:   "The two-hop floor of this machine: the least a committed round trip can cost",
-		Example: "  lockstep bench floor --lab --rounds 3 --json floor.json",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			f.useLab = true
-			plan, err := f.plan()
-			if err != nil {
-				return err
-			}
-			return runFloor(c.Context(), &f, plan)
-		},
-	}
-	f.register(c)
-	return c
-}
-
-// benchRelayCommand is one process of the floor; labs start it.
-func benchRelayCommand() *cobra.Command {
-	var f benchFlags
-	var role, leader, group string
-	c := &cobra.Command{
-		Use:    "relay",
-		Hidden: true,
-		Args:   usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			local, err := transport.ParseAddr(f.local)
-			if err != nil {
-				return fmt.Errorf("%w: --local: %w", errUsage, err)
-			}
-			t := bench.Target{Transport: f.lab.Transport, Interface: f.interfaceName, XDPMode: f.lab.XDPMode, Local: local}
-			leaderAddr, err := transport.ParseAddr(leader)
-			if err != nil {
-				return fmt.Errorf("%w: --leader: %w", errUsage, err)
-			}
-			groupAddr, err := transport.ParseAddr(group)
-			if err != nil {
-				return fmt.Errorf("%w: --group: %w", errUsage, err)
-			}
-			for _, s := range f.at {
-				peer, err := transport.ParseAddr(s)
-				if err != nil {
-					return fmt.Errorf("%w: --at: %w", errUsage, err)
-				}
-				t.Nodes = append(t.Nodes, peer)
-			}
-			return runRelay(c.Context(), &t, bench.RelayRole(role), leaderAddr, groupAddr, &f)
-		},
-	}
-	f.register(c)
-	c.Flags().StringVar(&role, "role", "", strings.Join([]string{"client", "leader", "follower"}, ", "))
-	c.Flags().StringVar(&leader, "leader", "", "the leader's address")
-	c.Flags().StringVar(&group, "group", "", "the multicast group")
 	return c
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"lockstep/bench"
 	"lockstep/internal/lab"
 	"lockstep/node"
-	"lockstep/transport"
+	"lockstep/wire"
 )
 
 // tmpfs is where node directories go that are to be in memory.
@@ -136,17 +137,11 @@ func (r *benchRun) column(ctx context.Context, dir string, c *benchColumn, plans
 		return err
 	}
 	if r.flags.withFloor {
-		floor, err := r.floorRound(ctx, &plans[0])
+		floor, err := r.setFloors(ctx, dir, rows, plans)
 		if err != nil {
 			return err
 		}
-		for i := range rows {
-			rows[i].SetFloor(floor.P50Us)
-		}
 		c.floors = append(c.floors, floor)
-		if err := r.emit(&floor); err != nil {
-			return err
-		}
 	}
 	for i := range rows {
 		c.rows[i] = append(c.rows[i], rows[i])
@@ -155,6 +150,39 @@ func (r *benchRun) column(ctx context.Context, dir string, c *benchColumn, plans
 		}
 	}
 	return nil
+}
+
+// setFloors measures the floors of rows that were measured just now: two-hop, and behind it, for those that wait for a disk, that
+// disk with as many writers as there are nodes on it.
+func (r *benchRun) setFloors(ctx context.Context, dir string, rows []bench.Row, plans []bench.Plan) (floor bench.Row, err error) {
+	if floor, err = r.twoHop(ctx, &plans[0]); err == nil {
+		err = r.emit(&floor)
+	}
+	if err != nil {
+		return floor, err
+	}
+	waits := func(p *bench.Plan) bool {
+		return p.Level == wire.LevelDurable || p.Level == wire.LevelApplied && r.flags.lab.Rule != "replicated"
+	}
+	disk := 0.0
+	if slices.ContainsFunc(plans, func(p bench.Plan) bool { return waits(&p) }) {
+		row, err := r.disk(&plans[0], dir, r.flags.lab.Nodes)
+		if err == nil {
+			err = r.emit(&row)
+		}
+		if err != nil {
+			return floor, err
+		}
+		disk = row.P50Us
+	}
+	for i := range rows {
+		if waits(&plans[i]) {
+			rows[i].SetFloor(floor.P50Us + disk)
+		} else {
+			rows[i].SetFloor(floor.P50Us)
+		}
+	}
+	return floor, nil
 }
 
 // round measures every plan once on a new lab.
@@ -249,113 +277,14 @@ func conditions(ctx context.Context, l *lab.Lab, row *bench.Row) {
 	}
 }
 
-// runFloor measures the floor alone.
-func runFloor(ctx context.Context, f *benchFlags, p bench.Plan) error {
-	out, err := f.output()
-	if err != nil {
-		return err
-	}
-	r := &benchRun{flags: f, json: out, text: os.Stdout}
-	if out != nil {
-		defer out.Close()
-	}
-	for range f.rounds {
-		row, err := r.floorRound(ctx, &p)
-		if err != nil {
-			return err
-		}
-		if err := r.emit(&row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// floorRound puts bare loops in the nodes' places and measures them as the plan measures the nodes.
-func (r *benchRun) floorRound(ctx context.Context, p *bench.Plan) (row bench.Row, err error) {
-	o := r.flags.lab
-	o.Bare, o.Log, o.Dir = true, r.text, ""
-	l, err := lab.Up(ctx, o)
-	if err != nil {
-		return row, err
-	}
-	defer func() {
-		if downErr := l.Down(); err == nil {
-			err = downErr
-		}
-	}()
-	var relays []*exec.Cmd
-	defer func() {
-		for _, cmd := range relays {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}()
-	for _, n := range l.Nodes() {
-		role := bench.RelayFollower
-		if n.ID == 1 {
-			role = bench.RelayLeader
-		}
-		cmd := exec.CommandContext(ctx, l.Options.Binary, append(relayFlags(l, role), "--local", n.Data.String())...)
-		if err := l.StartNode(n.ID, cmd); err != nil {
-			return row, err
-		}
-		relays = append(relays, cmd)
-	}
-	args := append(relayFlags(l, "client"), "--payload", strconv.Itoa(p.Payload), "--rate", fmt.Sprint(p.Rate),
-		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
-		"--local", l.ClientAddr(0).String(), "--json", "-")
-	row, err = runChild(ctx, l, args)
-	row.Nodes, row.NIC, row.Revision = o.Nodes, "veth", node.Revision
-	if l.ClientDevice() == "" {
-		row.NIC = "loopback"
-	}
-	return row, err
-}
-
-func relayFlags(l *lab.Lab, role bench.RelayRole) []string {
-	leader := l.Nodes()[0].Data.String()
-	return []string{"bench", "relay", "--role", string(role), "--leader", leader, "--group", l.Group.String(),
-		"--at", l.NodesFlag(), "--transport", l.Options.Transport, "--xdp-mode", l.Options.XDPMode,
-		"--interface", l.ClientDevice()}
-}
-
-// recordOverhead is what a message gains on its way through the log: record header, datagram header, LOG header. The
-// floor's frames carry as much.
-const recordOverhead = 64 + 48 + 48
-
-// runRelay is one process of the floor.
-func runRelay(ctx context.Context, t *bench.Target, role bench.RelayRole, leader, group transport.Addr, f *benchFlags) error {
-	if role != "client" {
-		t.Group = group
-	}
-	tr, mode, err := t.OpenTransport()
-	if err != nil {
-		return err
-	}
-	defer tr.Close()
-	clock, idle := agent.System{}, agent.Yield{}
-	if role != "client" {
-		return bench.Relay(ctx, role, tr, leader, group, idle)
-	}
-	bytes := min(f.payload+recordOverhead, tr.MaxPayload())
-	result, err := bench.FloorLoad(tr, leader, bytes, f.rate, seconds(f.warmup), seconds(f.seconds), clock, idle)
-	if err != nil {
-		return err
-	}
-	p := bench.Plan{Loop: bench.Closed, Rate: f.rate, Burst: 1, Payload: f.payload, Window: 1}
-	if f.rate > 0 {
-		p.Loop = bench.Open
-	}
-	row := bench.NewRow("floor-two-hop", t.Transport, mode, &p, result)
-	row.Level, row.MTU = "", tr.MaxPayload()+28
-	return row.Write(os.Stdout)
-}
-
 // emit prints a row for people, and writes its JSON line.
 func (r *benchRun) emit(row *bench.Row) error {
+	what := row.Level
+	if row.Scenario == floorDisk || row.Scenario == floorDisk+"-median" {
+		what = fmt.Sprintf("%d at once", row.Clients)
+	}
 	fmt.Fprintf(r.text, "%-14s %-3s %-8s %-10s %-6s p50 %8.1f  p90 %8.1f  p99 %8.1f  p99.9 %8.1f  max %9.1f us  %8.0f/s",
-		row.Scenario, row.Transport, row.Mode, row.Level, row.Loop, row.P50Us, row.P90Us, row.P99Us, row.P999Us, row.MaxUs,
+		row.Scenario, row.Transport, row.Mode, what, row.Loop, row.P50Us, row.P90Us, row.P99Us, row.P999Us, row.MaxUs,
 		row.PerSec)
 	if row.RatioP50 > 0 {
 		fmt.Fprintf(r.text, "  %.2f x floor", row.RatioP50)

@@ -177,7 +177,7 @@ func (r *sessionsRun) oneRound(ctx context.Context, rounds [][]bench.Row) error 
 		return err
 	}
 	if r.flags.withFloor {
-		floor, err := r.floorRound(ctx, &r.plan)
+		floor, err := r.twoHop(ctx, &r.plan)
 		if err != nil {
 			return err
 		}

@@ -99,7 +99,8 @@ func (l *Lab) network() error {
 	if testnet.Available() != "" {
 		return l.loopback()
 	}
-	n, err := testnet.New(testnet.Options{Members: l.Options.Nodes + l.Options.Clients, MTU: l.Options.MTU})
+	n, err := testnet.New(testnet.Options{Members: l.Options.Nodes + l.Options.Clients, MTU: l.Options.MTU,
+		Pair: l.Options.Pair})
 	if err != nil {
 		return err
 	}

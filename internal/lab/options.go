@@ -25,6 +25,7 @@ type Options struct {
 	Dir       string // where node directories are made; default: a new temporary directory, removed by Down
 	Binary    string // the lockstep binary; default: this one
 	Bare      bool   // the network only: no node is formatted or started
+	Pair      bool   // one node and one client, joined by one veth pair without the bridge
 	Override  string // TOML appended to every config file: for tests that need other time-outs
 	Log       io.Writer
 }

@@ -84,6 +84,9 @@ func (m *Member) setDrop(state *bool, want bool, hook uint32) error {
 
 // prepare gives the member's port a place for filters, once.
 func (m *Member) prepare() (err error) {
+	if m.port == nil {
+		return errors.New("a pair has nothing in between to drop packets at")
+	}
 	if m.net.dropper == nil {
 		if m.net.dropper, err = newDropper(); err != nil {
 			return err

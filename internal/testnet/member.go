@@ -19,7 +19,7 @@ type Member struct {
 	net  *Net
 	id   int
 	ns   netns.NsHandle
-	port netlink.Link // the bridge's end of its cable
+	port netlink.Link // the bridge's end of its cable; nil in a pair
 
 	prepared  bool // the port can take filters
 	noSend    bool
@@ -31,6 +31,11 @@ func (m *Member) ID() int { return m.id }
 
 // Addr is the member's address, 10.77.0.N for member N.
 func (m *Member) Addr() netip.Addr { return netip.AddrFrom4([4]byte{10, 77, 0, byte(m.id)}) }
+
+// hardware is the address of the member's interface.
+func (m *Member) hardware() net.HardwareAddr {
+	return net.HardwareAddr{0x02, 'L', 'S', 0, 0, byte(m.id)}
+}
 
 // Path names the member's namespace for other processes, as long as this process has the network open: for DoIn, or
 // for nsenter --net=PATH.

@@ -3,7 +3,6 @@ package testnet
 import (
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -27,6 +26,8 @@ const (
 type Options struct {
 	Members int // 1 to MaxMembers
 	MTU     int // of every interface, in bytes of an IP packet; 0 means 1500
+	// Pair joins two members by one cable, without the bridge between them. They cannot be cut off.
+	Pair bool
 }
 
 // Net is a running network. Close takes it away.
@@ -50,6 +51,9 @@ func New(o Options) (*Net, error) {
 		return nil, fmt.Errorf("testnet: %d members with an MTU of %d: want 1 to %d members and an MTU of %d to %d",
 			o.Members, o.MTU, MaxMembers, minMTU, maxMTU)
 	}
+	if o.Pair && o.Members != 2 {
+		return nil, fmt.Errorf("testnet: a pair of %d members: want 2", o.Members)
+	}
 	hub, err := newNamespace()
 	if err != nil {
 		return nil, err
@@ -66,6 +70,9 @@ func (n *Net) build(o Options) (err error) {
 		return fmt.Errorf("testnet: open rtnetlink: %w", err)
 	}
 	_ = within(n.hub, func() error { quietIPv6(); return nil })
+	if o.Pair {
+		return n.addPair(o.MTU)
+	}
 	bridge, err := n.addBridge(o.MTU)
 	if err != nil {
 		return err
@@ -97,6 +104,41 @@ func (n *Net) addBridge(mtu int) (netlink.Link, error) {
 	return bridge, nil
 }
 
+// addPair makes two namespaces and the cable from one to the other.
+func (n *Net) addPair(mtu int) error {
+	for id := 1; id <= 2; id++ {
+		ns, err := newNamespace()
+		if err != nil {
+			return err
+		}
+		_ = within(ns, func() error { quietIPv6(); return nil })
+		n.members = append(n.members, &Member{net: n, id: id, ns: ns})
+	}
+	cable := newCable(DeviceName, mtu, n.members[1])
+	cable.Namespace, cable.HardwareAddr = netlink.NsFd(n.members[0].ns), n.members[0].hardware()
+	if err := n.handle.LinkAdd(cable); err != nil {
+		return fmt.Errorf("testnet: make a veth pair: %w: the kernel needs the veth module", err)
+	}
+	for _, m := range n.members {
+		if err := m.configure(); err != nil {
+			return fmt.Errorf("testnet: member %d: %w", m.id, err)
+		}
+	}
+	return nil
+}
+
+// newCable is a veth pair whose far end is the member's interface.
+func newCable(name string, mtu int, m *Member) *netlink.Veth {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = name, mtu
+	attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
+	cable := netlink.NewVeth(attrs)
+	cable.PeerName, cable.PeerNamespace, cable.PeerMTU = DeviceName, netlink.NsFd(m.ns), uint32(mtu)
+	cable.PeerNumTxQueues, cable.PeerNumRxQueues = 1, 1
+	cable.PeerHardwareAddr = m.hardware()
+	return cable
+}
+
 // addMember makes a namespace and the cable from it to the bridge. A member is returned once there is something to
 // close.
 func (n *Net) addMember(id, mtu int, bridge netlink.Link) (*Member, error) {
@@ -106,13 +148,7 @@ func (n *Net) addMember(id, mtu int, bridge netlink.Link) (*Member, error) {
 	}
 	m := &Member{net: n, id: id, ns: ns}
 	_ = within(ns, func() error { quietIPv6(); return nil })
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = fmt.Sprintf("port%d", id), mtu
-	attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
-	cable := netlink.NewVeth(attrs)
-	cable.PeerName, cable.PeerNamespace, cable.PeerMTU = DeviceName, netlink.NsFd(ns), uint32(mtu)
-	cable.PeerNumTxQueues, cable.PeerNumRxQueues = 1, 1
-	cable.PeerHardwareAddr = net.HardwareAddr{0x02, 'L', 'S', 0, 0, byte(id)}
+	cable := newCable(fmt.Sprintf("port%d", id), mtu, m)
 	if err := n.handle.LinkAdd(cable); err != nil {
 		return m, fmt.Errorf("make a veth pair: %w: the kernel needs the veth module", err)
 	}
@@ -124,7 +160,7 @@ func (n *Net) addMember(id, mtu int, bridge netlink.Link) (*Member, error) {
 		return m, err
 	}
 	if err := n.handle.LinkSetUp(cable); err != nil {
-		return m, fmt.Errorf("bring %s up: %w", attrs.Name, err)
+		return m, fmt.Errorf("bring %s up: %w", cable.Name, err)
 	}
 	return m, nil
 }

@@ -147,6 +147,33 @@ func TestMembersReachEachOther(t *testing.T) {
 	}
 }
 
+// TestAPairIsOneCable: both ends reach each other, with the MTU asked for, and there is nothing in between to cut them at.
+func TestAPairIsOneCable(t *testing.T) {
+	n := newNet(t, Options{Members: 2, MTU: 3000, Pair: true})
+	a, b := listen(t, n.Member(1), ""), listen(t, n.Member(2), "")
+	send(t, a, port(n.Member(2)), "there")
+	expect(t, b, "there")
+	send(t, b, port(n.Member(1)), "back")
+	expect(t, a, "back")
+	for _, m := range n.members {
+		if err := m.Do(func() error {
+			dev, err := net.InterfaceByName(DeviceName)
+			if err == nil && dev.MTU != 3000 {
+				t.Errorf("member %d has an MTU of %d", m.ID(), dev.MTU)
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := n.Member(1).CutReceive(); err == nil {
+		t.Error("a member of a pair can be cut off")
+	}
+	if _, err := New(Options{Members: 3, Pair: true}); err == nil {
+		t.Error("a pair of three is made")
+	}
+}
+
 func TestMulticastReachesAllMembers(t *testing.T) {
 	n := newNet(t, Options{Members: 3})
 	const group = "239.77.0.1"
