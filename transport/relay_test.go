@@ -104,6 +104,38 @@ func TestRelayBetweenThreads(t *testing.T) {
 
 // The ring of received datagrams is small and its reader slow: nothing may be lost on the way, and the network thread
 // has to be told once there is room.
+// TestRelaySaysWhenADatagramArrived: at the network thread, once a batch, unless the transport knows better.
+func TestRelaySaysWhenADatagramArrived(t *testing.T) {
+	n := NewMemory(MemoryOptions{})
+	nowNs := int64(0)
+	core, network := relayed(t, n, 1, RelayOptions{Frames: 16, StampNs: func() int64 { nowNs += 1000; return nowNs }})
+	from, err := n.Join(Addr{IP: [4]byte{10, 77, 0, 2}, Port: 7400})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, rx := NewSender(from, 8), make([]Received, 8)
+	for round := int64(1); round <= 2; round++ {
+		for range 3 {
+			s.Next()
+			s.Commit(10, core.Local())
+		}
+		s.Flush()
+		if _, err := network.DoWork(0); err != nil {
+			t.Fatal(err)
+		}
+		nowNs += 500 // which the core thread does not see
+		if got := core.Receive(rx); got != 3 {
+			t.Fatalf("%d datagrams", got)
+		}
+		for i := range 3 {
+			if want := round*1000 + (round-1)*500; rx[i].AtNs != want || len(rx[i].Payload) != 10 {
+				t.Errorf("datagram %d of batch %d: %d bytes, arrived at %d, want %d", i, round, len(rx[i].Payload), rx[i].AtNs, want)
+			}
+		}
+		core.Release()
+	}
+}
+
 func TestRelayHoldsBackWhatDoesNotFit(t *testing.T) {
 	const count = 100
 	n := NewMemory(MemoryOptions{})
