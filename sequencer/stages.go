@@ -30,6 +30,7 @@ type marks struct {
 	until uint64 // of the newest one
 	// Of the stage before this one: the mark in which the next message to be counted is.
 	before    uint64
+	found     uint64              // the mark that find found last: what is asked for next is near
 	histogram *counters.Histogram // of the time from there; nil: none
 }
 
@@ -41,7 +42,7 @@ func (m *marks) put(until uint64, atNs int64) {
 }
 
 // restart begins at message 0 again.
-func (m *marks) restart() { m.made, m.until, m.before = 0, 0, 0 }
+func (m *marks) restart() { m.made, m.until, m.before, m.found = 0, 0, 0, 0 }
 
 // skip leaves the messages below ordinal out: nothing is known of them.
 func (m *marks) skip(ordinal uint64) { m.until = max(m.until, ordinal) }
@@ -49,9 +50,19 @@ func (m *marks) skip(ordinal uint64) { m.until = max(m.until, ordinal) }
 // oldest is the oldest mark that is remembered.
 func (m *marks) oldest() uint64 { return max(m.made, markSlots) - markSlots }
 
-// find is when a message reached the stage; ok is false when it did not, or that is forgotten.
+// find is when a message reached the stage; ok is false when it did not, or that is forgotten. Messages are asked for in the order
+// of the log as a rule, so that the mark is the one of last time or the next.
 func (m *marks) find(ordinal uint64) (atNs int64, ok bool) {
+	if ordinal >= m.until {
+		return 0, false
+	}
 	low, high := m.oldest(), m.made
+	for _, near := range [2]uint64{m.found, m.found + 1} {
+		if x := &m.slots[near%markSlots]; near >= low && near < high && x.from <= ordinal && ordinal < x.until {
+			m.found = near
+			return x.atNs, true
+		}
+	}
 	for low < high {
 		middle := (low + high) / 2
 		if m.slots[middle%markSlots].until <= ordinal {
@@ -60,9 +71,10 @@ func (m *marks) find(ordinal uint64) (atNs int64, ok bool) {
 			high = middle
 		}
 	}
-	if low == m.made {
+	if low == m.made { // passed over, and no mark behind it yet
 		return 0, false
 	}
+	m.found = low
 	x := &m.slots[low%markSlots]
 	return x.atNs, x.from <= ordinal
 }

@@ -78,6 +78,9 @@ func TestAMessageThatWasPassedOverIsNotKnown(t *testing.T) {
 	m := &s.at[wire.StageDurable]
 	m.put(10, 100)
 	m.skip(20)
+	if _, ok := m.find(15); ok {
+		t.Error("a message that was passed over is found")
+	}
 	m.put(30, 200)
 	for ordinal, want := range map[uint64]string{0: "100 true", 9: "100 true", 10: "200 false", 19: "200 false", 20: "200 true",
 		29: "200 true", 30: "0 false"} {

@@ -137,12 +137,12 @@ func TestMalformedAnswers(t *testing.T) {
 		"kind unknown":  func(b []byte) []byte { b[42] = 8; return b },
 		"level unknown": func(b []byte) []byte { b[43] = 6; return b },
 		"no stages":     func(b []byte) []byte { b[43] |= 128; return b },
-		"busy, timed": func(b []byte) []byte {
-			b = make([]byte, 96)
+		"busy, timed": func([]byte) []byte {
+			timed := make([]byte, 96)
 			x := Answer{Correlation: 1, Kind: AnswerAck, Level: LevelDurable, Timed: true}
-			PutAnswer(b, &x, nil)
-			b[42] = byte(AnswerBusy)
-			return b
+			PutAnswer(timed, &x, nil)
+			timed[42] = byte(AnswerBusy)
+			return timed
 		},
 	} {
 		b := change(bytes.Clone(good))
