@@ -21,10 +21,11 @@ const (
 
 // Parts of a round trip beside the leader's stages.
 const (
-	partWait   = "wait"       // from when the message was due until the client was given it
-	partWire   = "wire"       // of the round trip, what the leader does not see: the way there and back, and the client's own time
-	partLeader = "leader"     // all stages together
-	partAll    = "round trip" // from when the message was due: wait, leader, and wire
+	partWait      = "wait"       // from when the message was due until the client was given it
+	partWire      = "wire"       // of the round trip, what the leader does not see: the way there and back, and the client's own time
+	partLeader    = "leader"     // all stages together
+	partForgotten = "forgotten"  // messages of which the leader knew nothing any more; a count, without times
+	partAll       = "round trip" // from when the message was due: wait, leader, and wire
 )
 
 // StageTimes are where the time of messages went, and whether that adds up, message by message.
@@ -34,10 +35,10 @@ type StageTimes struct {
 	steps                   [wire.NumStages]*hdrhistogram.Histogram
 
 	messages  uint64
+	forgotten uint64 // the leader knew nothing any more: its answer had got lost, and was given again much later
 	unknown   uint64 // stages on the way to the level were missing
 	disorder  uint64 // stages were not in order, or not together what the leader says
 	beyond    uint64 // the leader says that it took longer than the round trip, by more than the tolerance
-	worstNs   int64  // shortest time on the wire; negative: by so much the stages were too long
 	firstText string // what was wrong with the first message with which anything was
 }
 
@@ -68,6 +69,10 @@ func (t *StageTimes) needed(stage wire.Stage) bool {
 // Add takes a message that was due, given to the client and acknowledged at these times of the client's clock.
 func (t *StageTimes) Add(ack *client.Ack, dueNs, sentNs, ackedNs int64) {
 	t.messages++
+	if !ack.Stages.Known() {
+		t.forgotten++
+		return
+	}
 	steps, ok := ack.Stages.Steps()
 	total, sum := int64(ack.Stages.TotalNs), int64(0)
 	for stage, ns := range steps {
@@ -82,17 +87,11 @@ func (t *StageTimes) Add(ack *client.Ack, dueNs, sentNs, ackedNs int64) {
 	roundTrip := ackedNs - sentNs
 	wireNs := roundTrip - total
 	switch tolerance := stageToleranceNs + roundTrip/stageToleranceParts; {
-	case !ack.Stages.Known():
-		t.wrong(&t.unknown, ack, "nothing is known")
-		return
 	case !ok || sum != total:
 		t.wrong(&t.disorder, ack, "its stages %v are not in order, or not %d ns together", ack.Stages.AtNs, total)
 		return
 	case wireNs < -tolerance:
 		t.wrong(&t.beyond, ack, "its leader had it for %d ns of a round trip of %d ns", total, roundTrip)
-	}
-	if t.worstNs = min(t.worstNs, wireNs); t.messages == 1 {
-		t.worstNs = wireNs
 	}
 	for stage, ns := range steps {
 		if ns != wire.NoStep {
@@ -111,8 +110,15 @@ func (t *StageTimes) wrong(count *uint64, ack *client.Ack, format string, args .
 	}
 }
 
-// Check is an error unless every message's stages, with the time on the wire, are its round trip.
+// forgottenPart is the part of all messages of which the leader may know nothing.
+const forgottenPart = 100
+
+// Check is an error unless every message's stages, with the time on the wire, are its round trip, and the leader knew them of all
+// but a hundredth.
 func (t *StageTimes) Check() error {
+	if t.forgotten*forgottenPart > t.messages {
+		return fmt.Errorf("bench: of %d messages the leader knows no stages of %d: more than a %dth", t.messages, t.forgotten, forgottenPart)
+	}
 	if t.unknown+t.disorder+t.beyond == 0 {
 		return nil
 	}
@@ -135,7 +141,11 @@ func (t *StageTimes) Rows() []StageRow {
 			rows = append(rows, StageRow{wire.Stage(i).String(), NewTimes(h)})
 		}
 	}
-	return append(rows, StageRow{partWire, NewTimes(t.wire)}, StageRow{partLeader, NewTimes(t.leader)}, StageRow{partAll, NewTimes(t.all)})
+	rows = append(rows, StageRow{partWire, NewTimes(t.wire)}, StageRow{partLeader, NewTimes(t.leader)}, StageRow{partAll, NewTimes(t.all)})
+	if t.forgotten > 0 {
+		rows = append(rows, StageRow{Stage: partForgotten, Times: Times{Count: int64(t.forgotten)}})
+	}
+	return rows
 }
 
 // PrintStages prints a line a part. Percentiles of parts do not add up to those of the whole; each message's parts do.

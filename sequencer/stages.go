@@ -15,7 +15,7 @@ import (
 // The seam for stamps of the network hardware is transport.Received.AtNs.
 
 // markSlots is how many marks of a stage are remembered: batches, so tens of milliseconds at 10,000 of them a second.
-const markSlots = 512
+const markSlots = 1024
 
 // mark says when the messages from .. until-1 reached a stage.
 type mark struct {
