@@ -31,7 +31,10 @@ type LoadOptions struct {
 	Warmup  time.Duration
 	Measure time.Duration
 	Drain   time.Duration // how long to wait for the last answers; what is then unanswered is lost
-	Stages  bool          // the client asks where the time of messages goes: Result.Stages says
+	// Behind is how far an open loop's schedule may fall behind before nothing more is sent: what was still due is then lost.
+	// 0: one that falls behind for as long as Drain beyond the end is an error.
+	Behind time.Duration
+	Stages bool // the client asks where the time of messages goes: Result.Stages says
 	// Next returns the payload of the next message; it may reuse its memory.
 	Next func() []byte
 	// OnSend, if set, is told of every message that was given to the client.
@@ -205,6 +208,10 @@ func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
 				dueNs = startNs + int64(float64(burst)*intervalNs)
 			}
 		}
+		if l.o.Behind > 0 && nowNs-dueNs > l.o.Behind.Nanoseconds() {
+			l.giveUp(max(0, endNs-max(dueNs, measureNs)))
+			return nil
+		}
 		if nowNs > endNs+l.o.Drain.Nanoseconds() {
 			return fmt.Errorf("bench: at %.0f messages/s the schedule is %v behind: beyond what the cluster takes",
 				l.o.Rate, time.Duration(nowNs-dueNs))
@@ -214,6 +221,9 @@ func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
 		}
 	}
 }
+
+// giveUp counts what was due in the last so many nanoseconds as sent, and so as lost.
+func (l *Load) giveUp(dueNs int64) { l.result.Sent += uint64(l.o.Rate * float64(dueNs) / 1e9) }
 
 // send sends one message; false when the window has no room for it now.
 func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {

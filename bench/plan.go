@@ -37,6 +37,8 @@ type Plan struct {
 	Measure time.Duration
 	Window  int
 	Stages  bool // ask where each message's time went, and fail if that does not add up
+	// Behind: as in LoadOptions.
+	Behind time.Duration
 }
 
 // Check says what is wrong with a plan.
@@ -52,7 +54,7 @@ func (p *Plan) Check() error {
 		return fmt.Errorf("bench: level none is never acknowledged: want one of %v", LevelNames)
 	case p.Payload < 0 || p.Payload > 1300:
 		return fmt.Errorf("bench: payload of %d bytes: want 0 to 1300", p.Payload)
-	case p.Measure <= 0 || p.Warmup < 0 || p.Window < 1 || p.Window > 4096:
+	case p.Measure <= 0 || p.Warmup < 0 || p.Behind < 0 || p.Window < 1 || p.Window > 4096:
 		return fmt.Errorf("bench: want a measured time above 0 and a window of 1 to 4096")
 	}
 	return nil
@@ -61,7 +63,7 @@ func (p *Plan) Check() error {
 // LoadOptions makes the load of a plan.
 func (p *Plan) LoadOptions() LoadOptions {
 	o := LoadOptions{Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst, Warmup: p.Warmup, Measure: p.Measure,
-		Drain: drainLimit, Stages: p.Stages}
+		Drain: drainLimit, Stages: p.Stages, Behind: p.Behind}
 	if p.Flow == FlowOrders {
 		flow := orderflow.New(orderflow.Options{Seed: flowSeed})
 		o.Service = service.OrderBook
@@ -140,6 +142,7 @@ func Median(rows []Row) Row {
 		func(r *Row) *float64 { return &r.P999Us }, func(r *Row) *float64 { return &r.P9999Us },
 		func(r *Row) *float64 { return &r.MaxUs }, func(r *Row) *float64 { return &r.FloorP50Us },
 		func(r *Row) *float64 { return &r.RatioP50 }, func(r *Row) *float64 { return &r.PerSec },
+		func(r *Row) *float64 { return &r.Rate },
 		func(r *Row) *float64 { return &r.StealPct }, func(r *Row) *float64 { return &r.JitterP99Us },
 	} {
 		field(get)

@@ -21,8 +21,8 @@ func benchCommand() *cobra.Command {
 		Short: "Measure round trips as percentiles, beside the floor of the same machine",
 	}
 	group(parent)
-	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchFloorCommand(), benchFailoverCommand(), benchSessionsCommand(),
-		benchJournalCommand(), benchOpeningCommand(), benchRelayCommand())
+	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchThroughputCommand(), benchFloorCommand(), benchFailoverCommand(),
+		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchRelayCommand())
 	return parent
 }
 
@@ -41,6 +41,7 @@ type benchFlags struct {
 	rounds    int
 	withFloor bool
 	stages    bool
+	behind    float64
 	window    int
 	jsonFile  string
 	dir       string
@@ -91,6 +92,7 @@ func (f *benchFlags) plan() (bench.Plan, error) {
 	p := bench.Plan{
 		Level: level, Loop: bench.Loop(f.loop), Rate: f.rate, Burst: f.burst, Payload: f.payload, Flow: f.flow,
 		Measure: seconds(f.seconds), Warmup: seconds(f.warmup), Window: f.window, Stages: f.stages,
+		Behind: seconds(f.behind),
 	}
 	if p.Loop == bench.Closed {
 		p.Rate, p.Burst = 0, 1
@@ -184,5 +186,7 @@ every round is followed by one of the two-hop floor: bare loops forward frames t
 	f.register(c)
 	c.Flags().BoolVar(&f.stages, "stages", false, "ask the leader where the time of each message went, print a table, and fail if that does not "+
 		"add up to the round trip")
+	c.Flags().Float64Var(&f.behind, "behind", 0, "open loop: seconds that the schedule may fall behind before the rest of it counts as lost "+
+		"(0: falling behind is an error)")
 	return c
 }

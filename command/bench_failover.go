@@ -192,7 +192,7 @@ func runFailover(ctx context.Context, f *failoverFlags, plan bench.Plan) (err er
 
 // all does everything in turn.
 func (r *failoverRun) all(ctx context.Context) error {
-	leader, err := r.whole(ctx)
+	leader, err := wholeLab(ctx, r.lab)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (r *failoverRun) all(ctx context.Context) error {
 			return errors.Join(err, r.client.kill())
 		}
 	}
-	leader, err = r.whole(ctx)
+	leader, err = wholeLab(ctx, r.lab)
 	if err != nil {
 		return errors.Join(err, r.client.kill())
 	}

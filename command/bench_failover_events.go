@@ -62,7 +62,7 @@ func (r *failoverRun) calmly(ctx context.Context, scenario, how string) error {
 
 // ready waits until the cluster is whole, and has the sessions send as they are to while something is done to it.
 func (r *failoverRun) ready(ctx context.Context) (leader node.Status, err error) {
-	if leader, err = r.whole(ctx); err != nil {
+	if leader, err = wholeLab(ctx, r.lab); err != nil {
 		return leader, err
 	}
 	if r.f.inFlight > 0 {
@@ -188,35 +188,6 @@ func (r *failoverRun) untilServed(ctx context.Context) (time.Duration, error) {
 		}
 		if err := sleep(ctx, answersAgain); err != nil {
 			return 0, err
-		}
-	}
-}
-
-// whole waits until every node runs, follows one leader, counts, and has applied what that leader had committed.
-func (r *failoverRun) whole(ctx context.Context) (leader node.Status, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, wholeLimit, fmt.Errorf("the cluster is not whole within %v", wholeLimit))
-	defer cancel()
-	for {
-		id, err := r.lab.Leader(ctx)
-		if err != nil {
-			return leader, err
-		}
-		if leader, err = r.lab.AwaitStatus(ctx, id); err != nil {
-			return leader, err
-		}
-		whole := leader.Role == "leader"
-		for _, n := range r.lab.Nodes() {
-			s, err := r.lab.AwaitStatus(ctx, n.ID)
-			if err != nil {
-				return leader, err
-			}
-			whole = whole && s.Recovering == "" && s.Leader == id && s.Term == leader.Term && s.Applied >= leader.Commit
-		}
-		if whole {
-			return leader, nil
-		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return leader, context.Cause(ctx)
 		}
 	}
 }

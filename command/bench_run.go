@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -218,6 +219,26 @@ func (r *benchRun) round(ctx context.Context, dir string, plans []bench.Plan) (r
 	return rows, nil
 }
 
+// onLab makes a cluster for do, with node directories in dir.
+func (r *benchRun) onLab(ctx context.Context, dir string, do func(ctx context.Context, l *lab.Lab) error) (err error) {
+	o := r.flags.lab
+	o.Log = r.text
+	if o.Dir, err = os.MkdirTemp(dir, "lockstep-bench-"); err != nil {
+		return err
+	}
+	l, err := lab.Up(ctx, o)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(o.Dir))
+	}
+	if _, err = l.Leader(ctx); err == nil {
+		err = do(ctx, l)
+	}
+	if err = errors.Join(err, l.Down()); err != nil {
+		return fmt.Errorf("%w (the nodes' output is in %s)", err, o.Dir)
+	}
+	return os.RemoveAll(o.Dir)
+}
+
 // child measures one plan from where the lab's client is, in a process of its own.
 func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.Row, error) {
 	args := []string{"bench", "rtt", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster),
@@ -225,6 +246,9 @@ func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.
 		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
 		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
 		"--window", strconv.Itoa(p.Window)}
+	if p.Behind > 0 {
+		args = append(args, "--behind", fmt.Sprint(p.Behind.Seconds()))
+	}
 	if p.Stages {
 		args = append(args, "--stages")
 	}
@@ -302,4 +326,33 @@ func (r *benchRun) emit(row *bench.Row) error {
 		return nil
 	}
 	return row.Write(r.json)
+}
+
+// wholeLab waits until every node runs, follows one leader, counts, and has applied what that leader had committed.
+func wholeLab(ctx context.Context, l *lab.Lab) (leader node.Status, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, wholeLimit, fmt.Errorf("the cluster is not whole within %v", wholeLimit))
+	defer cancel()
+	for {
+		id, err := l.Leader(ctx)
+		if err != nil {
+			return leader, err
+		}
+		if leader, err = l.AwaitStatus(ctx, id); err != nil {
+			return leader, err
+		}
+		whole := leader.Role == "leader"
+		for _, n := range l.Nodes() {
+			s, err := l.AwaitStatus(ctx, n.ID)
+			if err != nil {
+				return leader, err
+			}
+			whole = whole && s.Recovering == "" && s.Leader == id && s.Term == leader.Term && s.Applied >= leader.Commit
+		}
+		if whole {
+			return leader, nil
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return leader, context.Cause(ctx)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,27 +135,7 @@ func runSessions(ctx context.Context, f *sessionsBenchFlags, plan bench.Plan) er
 	if !f.storm {
 		return nil
 	}
-	return r.onLab(ctx, r.stormIn)
-}
-
-// onLab makes a cluster for do.
-func (r *sessionsRun) onLab(ctx context.Context, do func(ctx context.Context, l *lab.Lab) error) (err error) {
-	o := r.f.lab
-	o.Log = r.text
-	if o.Dir, err = os.MkdirTemp(r.f.dirs()[0], "lockstep-bench-"); err != nil {
-		return err
-	}
-	l, err := lab.Up(ctx, o)
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(o.Dir))
-	}
-	if _, err = l.Leader(ctx); err == nil {
-		err = do(ctx, l)
-	}
-	if err = errors.Join(err, l.Down()); err != nil {
-		return fmt.Errorf("%w (the nodes' output is in %s)", err, o.Dir)
-	}
-	return os.RemoveAll(o.Dir)
+	return r.onLab(ctx, r.f.dirs()[0], r.stormIn)
 }
 
 // oneRound measures every number of sessions on one cluster, and then the floor.
@@ -164,7 +143,7 @@ func (r *sessionsRun) oneRound(ctx context.Context, rounds [][]bench.Row) error 
 	jitter := bench.JitterP99Us(jitterTime, agent.System{}.NowNs)
 	rows := make([]bench.Row, len(r.f.open))
 	r.base = nil
-	err := r.onLab(ctx, func(ctx context.Context, l *lab.Lab) (err error) {
+	err := r.onLab(ctx, r.f.dirs()[0], func(ctx context.Context, l *lab.Lab) (err error) {
 		for i, n := range r.f.open {
 			if rows[i], err = r.beside(ctx, l, n); err != nil {
 				return err
