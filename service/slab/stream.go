@@ -35,6 +35,9 @@ func (w *Writer) Uint8(n uint8) { w.out.WriteByte(n) }
 // Bytes writes bytes as they are.
 func (w *Writer) Bytes(p []byte) { w.out.Write(p) }
 
+// Write implements io.Writer, for parts that write themselves.
+func (w *Writer) Write(p []byte) (int, error) { return w.out.Write(p) }
+
 // Failed says whether a write has failed: what is left to be written can be left out.
 func (w *Writer) Failed() bool {
 	_, err := w.out.Write(nil) // bufio keeps the first error
@@ -81,6 +84,14 @@ func (r *Reader) Bytes(p []byte) []byte {
 		clear(p)
 	}
 	return p
+}
+
+// Read implements io.Reader, for parts that read themselves. Their errors are theirs to keep (Fail).
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.Err != nil {
+		return 0, r.Err
+	}
+	return r.in.Read(p)
 }
 
 // Fail keeps an error, unless there is one already.
