@@ -1,13 +1,13 @@
 package lock
 
 import (
-	"bufio"
-	"encoding/binary"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 
 	"lockstep/service"
+	"lockstep/service/slab"
 	"lockstep/wire"
 )
 
@@ -19,151 +19,129 @@ import (
 //	             | kind u8 | flags u8 (1: keep, 2: ended) | name length u16 | value length u16 | 0 u16 | name | value
 //	subscriptions, as internal/watch writes them
 //	hash u64 (of the table, as Hash has it)
-const (
-	snapshotMagic = 0x31303030_4b434f4c // "LOCK0001"
-	snapshotHead  = 40
-	snapshotOwn   = 28 // of the head, what must be the same
-	holdHead      = 48
-)
+const snapshotMagic = 0x31303030_4b434f4c // "LOCK0001"
 
 // ErrSnapshot says that a snapshot cannot be restored.
 var ErrSnapshot = errors.New("lock: unusable snapshot")
 
-func (t *Table) snapshotHead() (h [snapshotHead]byte) {
-	le, o := binary.LittleEndian, &t.options
-	le.PutUint64(h[0:], snapshotMagic)
-	le.PutUint32(h[8:], uint32(o.MaxHolds))
-	le.PutUint32(h[12:], uint32(o.MaxSession))
-	le.PutUint32(h[16:], uint32(o.MaxWaiting))
-	le.PutUint32(h[20:], uint32(o.MaxAnnounced))
-	le.PutUint32(h[24:], uint32(o.MaxSubscriptions))
-	le.PutUint32(h[28:], uint32(t.all.count))
-	le.PutUint64(h[32:], t.numbers)
-	return h
+// head is what a snapshot must have in common with the table.
+func (t *Table) head() [5]uint32 {
+	o := &t.options
+	return [5]uint32{uint32(o.MaxHolds), uint32(o.MaxSession), uint32(o.MaxWaiting), uint32(o.MaxAnnounced),
+		uint32(o.MaxSubscriptions)}
 }
 
 // Snapshot implements service.Service.
-func (t *Table) Snapshot(w io.Writer) error {
-	out := bufio.NewWriterSize(w, 64<<10) // keeps the first error
-	head := t.snapshotHead()
-	_, err := out.Write(head[:])
-	for i := t.all.head; i != 0 && err == nil; i = t.holds[i].next[ofAll] {
+func (t *Table) Snapshot(to io.Writer) error {
+	w := slab.NewWriter(to)
+	w.Uint64(snapshotMagic)
+	for _, n := range t.head() {
+		w.Uint32(n)
+	}
+	w.Uint32(uint32(t.all.count))
+	w.Uint64(t.numbers)
+	for i := t.all.head; i != 0 && !w.Failed(); i = t.holds[i].next[ofAll] {
 		h := &t.holds[i]
-		b := h.encode(t.locks[h.lock].name)
-		out.Write(b[:])
-		out.Write(t.locks[h.lock].name)
-		_, err = out.Write(h.value)
+		h.write(w, t.locks[h.lock].name)
 	}
-	if err == nil {
-		err = t.watches.Snapshot(out)
-	}
-	binary.LittleEndian.PutUint64(head[:], t.Hash())
-	out.Write(head[:8])
-	if err := errors.Join(err, out.Flush()); err != nil {
+	err := t.watches.Snapshot(w)
+	w.Uint64(t.Hash())
+	if err = cmp.Or(err, w.Flush()); err != nil {
 		return fmt.Errorf("lock: snapshot: %w", err)
 	}
 	return nil
 }
 
-func (h *hold) encode(name []byte) (b [holdHead]byte) {
-	le := binary.LittleEndian
-	le.PutUint64(b[0:], h.number)
-	le.PutUint64(b[8:], h.token)
-	le.PutUint64(b[16:], uint64(h.session))
-	le.PutUint64(b[24:], h.ttl)
-	le.PutUint64(b[32:], h.expires)
-	b[40] = byte(h.kind)
+func (h *hold) write(w *slab.Writer, name []byte) {
+	for _, n := range [...]uint64{h.number, h.token, uint64(h.session), h.ttl, h.expires} {
+		w.Uint64(n)
+	}
+	flags := uint8(0)
 	if h.keep {
-		b[41] |= 1
+		flags |= 1
 	}
 	if h.ended {
-		b[41] |= 2
+		flags |= 2
 	}
-	le.PutUint16(b[42:], uint16(len(name)))
-	le.PutUint16(b[44:], uint16(len(h.value)))
-	return b
+	w.Uint8(uint8(h.kind))
+	w.Uint8(flags)
+	w.Uint16(uint16(len(name)))
+	w.Uint16(uint16(len(h.value)))
+	w.Uint16(0)
+	w.Bytes(name)
+	w.Bytes(h.value)
 }
 
 // Restore implements service.Service.
-func (t *Table) Restore(r io.Reader) error {
-	in := bufio.NewReaderSize(r, 64<<10)
+func (t *Table) Restore(from io.Reader) error {
 	t.clear()
-	var head [snapshotHead]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return fmt.Errorf("%w: its head: %w", ErrSnapshot, err)
-	}
-	le := binary.LittleEndian
-	switch own := t.snapshotHead(); {
-	case string(own[:8]) != string(head[:8]):
+	r := slab.NewReader(from)
+	if magic := r.Uint64(); r.Err == nil && magic != snapshotMagic {
 		return fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
-	case string(own[:snapshotOwn]) != string(head[:snapshotOwn]):
+	}
+	head := [...]uint32{r.Uint32(), r.Uint32(), r.Uint32(), r.Uint32(), r.Uint32()}
+	if r.Err == nil && head != t.head() {
 		return fmt.Errorf("%w: %w: it is not one of a table with these options (%+v)", ErrSnapshot, service.ErrUnsuited,
 			t.options)
 	}
-	count := le.Uint32(head[28:])
-	if count > uint32(t.options.MaxHolds) {
-		return fmt.Errorf("%w: %d holds, of %d at most", ErrSnapshot, count, t.options.MaxHolds)
+	t.readHolds(r)
+	if r.Err == nil {
+		r.Fail(t.watches.Restore(r))
 	}
-	t.numbers = le.Uint64(head[32:])
-	before := uint64(0)
-	for n := range count {
-		number, err := t.restoreHold(in, n, before)
-		if err != nil {
-			return err
-		}
-		before = number
+	if hash := r.Uint64(); r.Err == nil && hash != t.Hash() {
+		r.Fail(fmt.Errorf("hash %016x after restoring, %016x when it was written", t.Hash(), hash))
 	}
-	if before > t.numbers {
-		return fmt.Errorf("%w: a hold has the number %d, of %d given out", ErrSnapshot, before, t.numbers)
-	}
-	if err := t.checkHeld(); err != nil {
-		return err
-	}
-	if err := t.watches.Restore(in); err != nil {
+	if err := r.End(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	if _, err := io.ReadFull(in, head[:8]); err != nil {
-		return fmt.Errorf("%w: its hash: %w", ErrSnapshot, err)
-	}
-	if want := le.Uint64(head[:8]); t.Hash() != want {
-		return fmt.Errorf("%w: hash %016x after restoring, %016x when it was written", ErrSnapshot, t.Hash(), want)
-	}
-	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: it goes on behind its end (%v)", ErrSnapshot, err)
 	}
 	return nil
 }
 
-// restoreHold puts the next hold in, whose number is above the one before, and returns that.
-func (t *Table) restoreHold(r io.Reader, n uint32, before uint64) (number uint64, err error) {
-	var b [holdHead]byte
+func (t *Table) readHolds(r *slab.Reader) {
+	count := r.Uint32()
+	if count > uint32(t.options.MaxHolds) {
+		r.Fail(fmt.Errorf("%d holds, of %d at most", count, t.options.MaxHolds))
+	}
+	t.numbers = r.Uint64()
+	before := uint64(0)
+	for n := uint32(0); n < count && r.Err == nil; n++ {
+		before = t.readHold(r, n, before)
+	}
+	if before > t.numbers {
+		r.Fail(fmt.Errorf("a hold has the number %d, of %d given out", before, t.numbers))
+	}
+	if r.Err == nil {
+		r.Fail(t.checkHeld())
+	}
+}
+
+// readHold puts the next hold in, whose number is above the one before, and returns that.
+func (t *Table) readHold(r *slab.Reader, n uint32, before uint64) (number uint64) {
 	var bytes [MaxName + MaxValue]byte
-	if _, err := io.ReadFull(r, b[:]); err != nil {
-		return 0, fmt.Errorf("%w: hold %d: %w", ErrSnapshot, n, err)
+	x := hold{number: r.Uint64(), token: r.Uint64(), session: wire.SessionID(r.Uint64()), ttl: r.Uint64(),
+		expires: r.Uint64(), kind: kind(r.Uint8())}
+	flags, nameLen, valueLen, rest := r.Uint8(), int(r.Uint16()), int(r.Uint16()), r.Uint16()
+	x.keep, x.ended = flags&1 != 0, flags&2 != 0
+	if r.Err == nil && (nameLen == 0 || nameLen > MaxName || valueLen > MaxValue || flags > 3 || rest != 0) {
+		r.Fail(fmt.Errorf("hold %d has a name of %d bytes, a value of %d, flags %d", n, nameLen, valueLen, flags))
 	}
-	le := binary.LittleEndian
-	x := hold{
-		number: le.Uint64(b[0:]), token: le.Uint64(b[8:]), session: wire.SessionID(le.Uint64(b[16:])),
-		ttl: le.Uint64(b[24:]), expires: le.Uint64(b[32:]), kind: kind(b[40]), keep: b[41]&1 != 0, ended: b[41]&2 != 0,
+	if r.Err != nil {
+		return 0
 	}
-	nameLen, valueLen := int(le.Uint16(b[42:])), int(le.Uint16(b[44:]))
-	if nameLen == 0 || nameLen > MaxName || valueLen > MaxValue || b[41] > 3 || le.Uint16(b[46:]) != 0 {
-		return 0, fmt.Errorf("%w: hold %d has a name of %d bytes, a value of %d, flags %d", ErrSnapshot, n, nameLen,
-			valueLen, b[41])
-	}
-	both := bytes[:nameLen+valueLen]
-	if _, err := io.ReadFull(r, both); err != nil {
-		return 0, fmt.Errorf("%w: hold %d: %w", ErrSnapshot, n, err)
-	}
+	both := r.Bytes(bytes[:nameLen+valueLen])
 	if x.number <= before {
-		return 0, fmt.Errorf("%w: hold %d has the number %d behind %d", ErrSnapshot, n, x.number, before)
+		r.Fail(fmt.Errorf("hold %d has the number %d behind %d", n, x.number, before))
+	}
+	if r.Err != nil {
+		return 0
 	}
 	x.lock = t.lockOf(both[:nameLen])
 	if problem := t.unfit(&x); problem != "" {
-		return 0, fmt.Errorf("%w: hold %d %s", ErrSnapshot, n, problem)
+		r.Fail(fmt.Errorf("hold %d %s", n, problem))
+		return 0
 	}
 	t.add(nil, x, both[nameLen:])
-	return x.number, nil
+	return x.number
 }
 
 // unfit says what is wrong with a hold in a snapshot.
@@ -197,7 +175,7 @@ func (t *Table) unfit(x *hold) string {
 func (t *Table) checkHeld() error {
 	for i := t.all.head; i != 0; i = t.holds[i].next[ofAll] {
 		if h := &t.holds[i]; h.kind == waiter && t.locks[h.lock].holder == 0 {
-			return fmt.Errorf("%w: hold %d waits for a lock that is free", ErrSnapshot, h.number)
+			return fmt.Errorf("hold %d waits for a lock that is free", h.number)
 		}
 	}
 	return nil

@@ -29,6 +29,12 @@ func (w *Writer) Uint32(n uint32) {
 	w.out.Write(w.b[:4])
 }
 
+// Uint16 writes a number of two bytes.
+func (w *Writer) Uint16(n uint16) {
+	binary.LittleEndian.PutUint16(w.b[:], n)
+	w.out.Write(w.b[:2])
+}
+
 // Uint8 writes a byte.
 func (w *Writer) Uint8(n uint8) { w.out.WriteByte(n) }
 
@@ -69,6 +75,12 @@ func (r *Reader) Uint32() uint32 {
 	return binary.LittleEndian.Uint32(r.b[:])
 }
 
+// Uint16 reads a number of two bytes.
+func (r *Reader) Uint16() uint16 {
+	r.Bytes(r.b[:2])
+	return binary.LittleEndian.Uint16(r.b[:])
+}
+
 // Uint8 reads a byte.
 func (r *Reader) Uint8() uint8 {
 	r.Bytes(r.b[:1])
@@ -94,7 +106,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return r.in.Read(p)
 }
 
-// Fail keeps an error, unless there is one already.
+// Fail keeps an error, if it is one and unless there is one already.
 func (r *Reader) Fail(err error) {
 	if r.Err == nil {
 		r.Err = err
