@@ -77,13 +77,12 @@ type Outcome struct {
 
 // DecodeOutcome reads a response of service Transaction; false when it is none.
 func DecodeOutcome(payload []byte, o *Outcome) bool {
-	if !flat.Verify(payload, transactionOutcomeTable) {
+	var t flatbuffers.Table
+	kind, ok := flat.Open(payload, transactionOutcomeTable, &t)
+	if !ok {
 		return false
 	}
-	root := fb.GetRootAsTransactionResponse(payload, 0)
-	var t flatbuffers.Table
-	root.Outcome(&t)
-	if root.OutcomeType() == fb.OutcomeCommitted {
+	if fb.Outcome(kind) == fb.OutcomeCommitted {
 		var c fb.Committed
 		c.Init(t.Bytes, t.Pos)
 		*o = Outcome{Committed: true, Count: int(c.Count())}
@@ -115,11 +114,7 @@ func EncodeOutcome(b *flatbuffers.Builder, o *Outcome) []byte {
 		fb.AbortedAddReason(b, o.Reason)
 		kind, outcome = fb.OutcomeAborted, fb.AbortedEnd(b)
 	}
-	fb.TransactionResponseStart(b)
-	fb.TransactionResponseAddOutcome(b, outcome)
-	fb.TransactionResponseAddOutcomeType(b, kind)
-	b.Finish(fb.TransactionResponseEnd(b))
-	return b.FinishedBytes()
+	return flat.Finish(b, byte(kind), outcome)
 }
 
 // maxRefusal is the longest refusal that finds room in a response, beside the tables around it.

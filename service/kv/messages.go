@@ -157,11 +157,7 @@ func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 		fb.WatchAddOn(b, q.On)
 		command = fb.WatchEnd(b)
 	}
-	fb.RequestStart(b)
-	fb.RequestAddCommand(b, command)
-	fb.RequestAddCommandType(b, q.Command)
-	b.Finish(fb.RequestEnd(b))
-	return b.FinishedBytes()
+	return flat.Finish(b, byte(q.Command), command)
 }
 
 func encodeRange(b *flatbuffers.Builder, q *Request) flatbuffers.UOffsetT {
@@ -178,16 +174,12 @@ func encodeRange(b *flatbuffers.Builder, q *Request) flatbuffers.UOffsetT {
 // DecodeRequest reads a request from anywhere; what it refers to is the payload's. It reports false when that is none.
 func DecodeRequest(payload []byte, q *Request) bool {
 	*q = Request{}
-	if !flat.Verify(payload, requestTable) {
-		return false
-	}
-	var root fb.Request
 	var c flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Command(&c) {
+	kind, ok := flat.Open(payload, requestTable, &c)
+	if !ok {
 		return false
 	}
-	q.Command = root.CommandType()
+	q.Command = Command(kind)
 	switch q.Command {
 	case Get:
 		var t fb.Get
@@ -224,16 +216,12 @@ func DecodeRequest(payload []byte, q *Request) bool {
 // none.
 func DecodeResponse(payload []byte, p *Response) bool {
 	*p = Response{}
-	if !flat.Verify(payload, responseTable) {
-		return false
-	}
-	var root fb.Response
 	var r flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Report(&r) {
+	kind, ok := flat.Open(payload, responseTable, &r)
+	if !ok {
 		return false
 	}
-	p.Report = root.ReportType()
+	p.Report = Report(kind)
 	switch p.Report {
 	case Found:
 		var t fb.Found

@@ -4,6 +4,7 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
 	"lockstep/service/kv/fb"
+	"lockstep/wire/flat"
 )
 
 // The encoders below reset and reuse the builder, so what they return is good until its next use.
@@ -14,13 +15,13 @@ func encodeFound(b *flatbuffers.Builder, value []byte, version uint64) []byte {
 	fb.FoundStart(b)
 	fb.FoundAddVersion(b, version)
 	fb.FoundAddValue(b, v)
-	return finish(b, Found, fb.FoundEnd(b))
+	return flat.Finish(b, byte(Found), fb.FoundEnd(b))
 }
 
 func encodeAbsent(b *flatbuffers.Builder) []byte {
 	b.Reset()
 	fb.AbsentStart(b)
-	return finish(b, Absent, fb.AbsentEnd(b))
+	return flat.Finish(b, byte(Absent), fb.AbsentEnd(b))
 }
 
 func encodeStored(b *flatbuffers.Builder, version, previous uint64) []byte {
@@ -28,14 +29,14 @@ func encodeStored(b *flatbuffers.Builder, version, previous uint64) []byte {
 	fb.StoredStart(b)
 	fb.StoredAddVersion(b, version)
 	fb.StoredAddPrevious(b, previous)
-	return finish(b, Stored, fb.StoredEnd(b))
+	return flat.Finish(b, byte(Stored), fb.StoredEnd(b))
 }
 
 func encodeDeleted(b *flatbuffers.Builder, previous uint64) []byte {
 	b.Reset()
 	fb.DeletedStart(b)
 	fb.DeletedAddPrevious(b, previous)
-	return finish(b, Deleted, fb.DeletedEnd(b))
+	return flat.Finish(b, byte(Deleted), fb.DeletedEnd(b))
 }
 
 func encodeWatching(b *flatbuffers.Builder, on bool, sequence uint64) []byte {
@@ -43,7 +44,7 @@ func encodeWatching(b *flatbuffers.Builder, on bool, sequence uint64) []byte {
 	fb.WatchingStart(b)
 	fb.WatchingAddSequence(b, sequence)
 	fb.WatchingAddOn(b, on)
-	return finish(b, Watching, fb.WatchingEnd(b))
+	return flat.Finish(b, byte(Watching), fb.WatchingEnd(b))
 }
 
 func encodeConflict(b *flatbuffers.Builder, value []byte, version uint64) []byte {
@@ -52,14 +53,14 @@ func encodeConflict(b *flatbuffers.Builder, value []byte, version uint64) []byte
 	fb.ConflictStart(b)
 	fb.ConflictAddVersion(b, version)
 	fb.ConflictAddValue(b, v)
-	return finish(b, Conflict, fb.ConflictEnd(b))
+	return flat.Finish(b, byte(Conflict), fb.ConflictEnd(b))
 }
 
 func encodeRefused(b *flatbuffers.Builder, reason Reason) []byte {
 	b.Reset()
 	fb.RefusedStart(b)
 	fb.RefusedAddReason(b, reason)
-	return finish(b, Refused, fb.RefusedEnd(b))
+	return flat.Finish(b, byte(Refused), fb.RefusedEnd(b))
 }
 
 // encodeChanged encodes what watchers hear of a change; of a value that is left out they hear that.
@@ -76,7 +77,7 @@ func encodeChanged(b *flatbuffers.Builder, e *Entry, deleted, leftOut bool) []by
 	fb.ChangedAddValue(b, value)
 	fb.ChangedAddDeleted(b, deleted)
 	fb.ChangedAddLeftOut(b, leftOut)
-	return finish(b, Changed, fb.ChangedEnd(b))
+	return flat.Finish(b, byte(Changed), fb.ChangedEnd(b))
 }
 
 // appendEntry encodes one entry of a list; endEntries the list of them. The builder was reset before the first.
@@ -102,13 +103,5 @@ func endEntries(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, more bool) 
 	fb.EntriesStart(b)
 	fb.EntriesAddEntries(b, entries)
 	fb.EntriesAddMore(b, more)
-	return finish(b, Entries, fb.EntriesEnd(b))
-}
-
-func finish(b *flatbuffers.Builder, kind Report, report flatbuffers.UOffsetT) []byte {
-	fb.ResponseStart(b)
-	fb.ResponseAddReport(b, report)
-	fb.ResponseAddReportType(b, kind)
-	b.Finish(fb.ResponseEnd(b))
-	return b.FinishedBytes()
+	return flat.Finish(b, byte(Entries), fb.EntriesEnd(b))
 }

@@ -54,12 +54,7 @@ var requestTable = flat.Table{flat.UnionType, flat.Union(
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	b.Reset()
 	name := b.CreateByteVector(q.Name)
-	command := encodeCommand(b, q, name)
-	fb.RequestStart(b)
-	fb.RequestAddCommand(b, command)
-	fb.RequestAddCommandType(b, q.Command)
-	b.Finish(fb.RequestEnd(b))
-	return b.FinishedBytes()
+	return flat.Finish(b, byte(q.Command), encodeCommand(b, q, name))
 }
 
 func encodeCommand(b *flatbuffers.Builder, q *Request, name flatbuffers.UOffsetT) flatbuffers.UOffsetT {
@@ -124,16 +119,12 @@ func encodeCommand(b *flatbuffers.Builder, q *Request, name flatbuffers.UOffsetT
 // DecodeRequest reads a request from anywhere; what it refers to is the payload's. It reports false when that is none.
 func DecodeRequest(payload []byte, q *Request) bool {
 	*q = Request{}
-	if !flat.Verify(payload, requestTable) {
-		return false
-	}
-	var root fb.Request
 	var c flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Command(&c) {
+	kind, ok := flat.Open(payload, requestTable, &c)
+	if !ok {
 		return false
 	}
-	q.Command = root.CommandType()
+	q.Command = Command(kind)
 	switch q.Command {
 	case Acquire:
 		var t fb.Acquire

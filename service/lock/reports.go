@@ -4,6 +4,7 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 
 	"lockstep/service/lock/fb"
+	"lockstep/wire/flat"
 )
 
 // The encoders below reset and reuse the builder, so what they return is good until its next use.
@@ -34,7 +35,7 @@ func encodeGranted(b *flatbuffers.Builder, name []byte, h *hold, waited uint64) 
 	fb.GrantedAddExpires(b, h.expires)
 	fb.GrantedAddWaited(b, waited)
 	fb.GrantedAddName(b, n)
-	return finish(b, Granted, fb.GrantedEnd(b))
+	return flat.Finish(b, byte(Granted), fb.GrantedEnd(b))
 }
 
 func encodeWaiting(b *flatbuffers.Builder, token uint64, ahead int, holder *hold) []byte {
@@ -44,20 +45,20 @@ func encodeWaiting(b *flatbuffers.Builder, token uint64, ahead int, holder *hold
 	fb.WaitingAddToken(b, token)
 	fb.WaitingAddAhead(b, uint32(ahead))
 	fb.WaitingAddHolder(b, h)
-	return finish(b, Waiting, fb.WaitingEnd(b))
+	return flat.Finish(b, byte(Waiting), fb.WaitingEnd(b))
 }
 
 func encodeRenewed(b *flatbuffers.Builder, expires uint64) []byte {
 	b.Reset()
 	fb.RenewedStart(b)
 	fb.RenewedAddExpires(b, expires)
-	return finish(b, Renewed, fb.RenewedEnd(b))
+	return flat.Finish(b, byte(Renewed), fb.RenewedEnd(b))
 }
 
 func encodeDone(b *flatbuffers.Builder) []byte {
 	b.Reset()
 	fb.DoneStart(b)
-	return finish(b, Done, fb.DoneEnd(b))
+	return flat.Finish(b, byte(Done), fb.DoneEnd(b))
 }
 
 func encodeSubscribed(b *flatbuffers.Builder, on bool, sequence uint64) []byte {
@@ -65,7 +66,7 @@ func encodeSubscribed(b *flatbuffers.Builder, on bool, sequence uint64) []byte {
 	fb.SubscribedStart(b)
 	fb.SubscribedAddSequence(b, sequence)
 	fb.SubscribedAddOn(b, on)
-	return finish(b, Subscribed, fb.SubscribedEnd(b))
+	return flat.Finish(b, byte(Subscribed), fb.SubscribedEnd(b))
 }
 
 func encodeRefused(b *flatbuffers.Builder, reason Reason, name []byte, waited uint64, holder *hold) []byte {
@@ -77,7 +78,7 @@ func encodeRefused(b *flatbuffers.Builder, reason Reason, name []byte, waited ui
 	fb.RefusedAddName(b, n)
 	fb.RefusedAddHolder(b, h)
 	fb.RefusedAddReason(b, reason)
-	return finish(b, Refused, fb.RefusedEnd(b))
+	return flat.Finish(b, byte(Refused), fb.RefusedEnd(b))
 }
 
 func encodeChanged(b *flatbuffers.Builder, name []byte, change Change, h *hold, value bool) []byte {
@@ -90,7 +91,7 @@ func encodeChanged(b *flatbuffers.Builder, name []byte, change Change, h *hold, 
 	fb.ChangedAddChange(b, change)
 	fb.ChangedAddAnnouncement(b, h.kind == announcement)
 	fb.ChangedAddLeftOut(b, !value)
-	return finish(b, Changed, fb.ChangedEnd(b))
+	return flat.Finish(b, byte(Changed), fb.ChangedEnd(b))
 }
 
 // encodeState encodes what a name stands for; the announcements listed are in the builder already.
@@ -104,7 +105,7 @@ func encodeState(b *flatbuffers.Builder, l *lock, holder *hold, list []flatbuffe
 	fb.StateAddAnnounced(b, uint32(l.announced.count))
 	fb.StateAddAnnouncements(b, announcements)
 	fb.StateAddMore(b, more)
-	return finish(b, State, fb.StateEnd(b))
+	return flat.Finish(b, byte(State), fb.StateEnd(b))
 }
 
 // encodeName encodes one name of a list, into a builder that was reset before the first.
@@ -125,7 +126,7 @@ func encodeNames(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, more bool)
 	fb.NamesStart(b)
 	fb.NamesAddNames(b, names)
 	fb.NamesAddMore(b, more)
-	return finish(b, Names, fb.NamesEnd(b))
+	return flat.Finish(b, byte(Names), fb.NamesEnd(b))
 }
 
 // endList ends a vector that was begun for the tables of a list.
@@ -134,12 +135,4 @@ func endList(b *flatbuffers.Builder, list []flatbuffers.UOffsetT) flatbuffers.UO
 		b.PrependUOffsetT(list[i])
 	}
 	return b.EndVector(len(list))
-}
-
-func finish(b *flatbuffers.Builder, kind Report, report flatbuffers.UOffsetT) []byte {
-	fb.ResponseStart(b)
-	fb.ResponseAddReport(b, report)
-	fb.ResponseAddReportType(b, kind)
-	b.Finish(fb.ResponseEnd(b))
-	return b.FinishedBytes()
 }

@@ -142,16 +142,12 @@ var (
 // none.
 func DecodeResponse(payload []byte, p *Response) bool {
 	*p = Response{}
-	if !flat.Verify(payload, responseTable) {
-		return false
-	}
-	var root fb.Response
 	var r flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Report(&r) {
+	kind, ok := flat.Open(payload, responseTable, &r)
+	if !ok {
 		return false
 	}
-	p.Report = root.ReportType()
+	p.Report = Report(kind)
 	var h fb.Holder
 	switch p.Report {
 	case Granted:

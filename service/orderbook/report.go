@@ -58,12 +58,7 @@ type Event struct {
 // EncodeEvent encodes an event: what the book answers with. Like EncodeRequest it reuses the builder.
 func EncodeEvent(b *flatbuffers.Builder, e *Event) []byte {
 	b.Reset()
-	at := e.encode(b)
-	fb.OrderEventStart(b)
-	fb.OrderEventAddReport(b, at)
-	fb.OrderEventAddReportType(b, e.Kind)
-	b.Finish(fb.OrderEventEnd(b))
-	return b.FinishedBytes()
+	return flat.Finish(b, byte(e.Kind), e.encode(b))
 }
 
 func (e *Event) encode(b *flatbuffers.Builder) flatbuffers.UOffsetT {
@@ -193,16 +188,15 @@ func encodeLevels(b *flatbuffers.Builder, list []match.Level) flatbuffers.UOffse
 // DecodeEvent reads an OrderEvent from anywhere. It reports false when that is not one.
 func DecodeEvent(payload []byte, e *Event) bool {
 	*e = Event{Market: e.Market[:0], Bids: e.Bids[:0], Asks: e.Asks[:0], Definitions: e.Definitions[:0]}
-	if len(payload) > wire.MaxRecord || !flat.Verify(payload, eventTable) {
+	if len(payload) > wire.MaxRecord {
 		return false
 	}
-	var root fb.OrderEvent
 	var table flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Report(&table) {
+	kind, ok := flat.Open(payload, eventTable, &table)
+	if !ok {
 		return false
 	}
-	e.Kind = root.ReportType()
+	e.Kind = EventKind(kind)
 	switch e.Kind {
 	case Accepted:
 		t := fb.Accepted{}

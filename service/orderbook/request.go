@@ -64,7 +64,7 @@ func (q *Request) ClientOrder() (uint64, bool) {
 // builder has grown nothing is allocated.
 func EncodeRequest(b *flatbuffers.Builder, q *Request) []byte {
 	b.Reset()
-	return finishRequest(b, q.Command, q.encode(b))
+	return flat.Finish(b, byte(q.Command), q.encode(b))
 }
 
 func (q *Request) encode(b *flatbuffers.Builder) flatbuffers.UOffsetT {
@@ -204,29 +204,20 @@ func symbolLength(symbol *[16]byte) int {
 	return n
 }
 
-func finishRequest(b *flatbuffers.Builder, kind Command, command flatbuffers.UOffsetT) []byte {
-	fb.OrderRequestStart(b)
-	fb.OrderRequestAddCommand(b, command)
-	fb.OrderRequestAddCommandType(b, kind)
-	b.Finish(fb.OrderRequestEnd(b))
-	return b.FinishedBytes()
-}
-
 // DecodeRequest reads an OrderRequest from anywhere. It reports false when that is not one. Values are not judged,
 // but that there are at most MaxListed instruments, and each has a symbol of at most 16 printable ASCII characters
 // without a space.
 func DecodeRequest(payload []byte, q *Request) bool {
 	*q = Request{Definitions: q.Definitions[:0]}
-	if len(payload) > wire.MaxRecord || !flat.Verify(payload, requestTable) {
+	if len(payload) > wire.MaxRecord {
 		return false
 	}
-	var root fb.OrderRequest
 	var table flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Command(&table) {
+	kind, ok := flat.Open(payload, requestTable, &table)
+	if !ok {
 		return false
 	}
-	q.Command = root.CommandType()
+	q.Command = Command(kind)
 	switch q.Command {
 	case NewOrder:
 		decodeNew(&table, &q.New)

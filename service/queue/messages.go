@@ -139,16 +139,12 @@ var (
 // DecodeRequest reads a request from anywhere. It reports false when that is not one.
 func DecodeRequest(payload []byte, q *Request) bool {
 	*q = Request{}
-	if !flat.Verify(payload, requestTable) {
-		return false
-	}
-	var root fb.Request
 	var of flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Command(&of) {
+	kind, ok := flat.Open(payload, requestTable, &of)
+	if !ok {
 		return false
 	}
-	q.Kind = root.CommandType()
+	q.Kind = Kind(kind)
 	switch q.Kind {
 	case Put:
 		var t fb.Put
@@ -208,16 +204,12 @@ func decodeManagement(of *flatbuffers.Table, q *Request) {
 // DecodeResponse reads a response from anywhere; it reuses the slices of r. It reports false when that is not one.
 func DecodeResponse(payload []byte, r *Response) bool {
 	*r = Response{Messages: r.Messages[:0], Names: r.Names[:0]}
-	if !flat.Verify(payload, responseTable) {
-		return false
-	}
-	var root fb.Response
 	var of flatbuffers.Table
-	root.Init(payload, flatbuffers.GetUOffsetT(payload))
-	if !root.Report(&of) {
+	kind, ok := flat.Open(payload, responseTable, &of)
+	if !ok {
 		return false
 	}
-	r.Kind = root.ReportType()
+	r.Kind = ReportKind(kind)
 	switch r.Kind {
 	case Stored:
 		var t fb.Stored

@@ -26,6 +26,11 @@
 // PutString, PutBytes and PutTables are for who encodes such tables: what is empty takes no room in a buffer, and is
 // read as empty from a table that leaves it out.
 //
+// Where a table is one union, as Request above is, Open verifies it and leads to the union's value, and Finish makes one:
+//
+//	var of flatbuffers.Table
+//	kind, ok := flat.Open(payload, request, &of)
+//
 // # Thread ownership
 //
 // A Table is written once and read by anybody. Verify keeps nothing. A builder is that of its caller.
