@@ -38,11 +38,7 @@ func TransactionRequest(b *flatbuffers.Builder, parts []Part) []byte {
 		fb.CommandAddPayload(b, payload)
 		commands = append(commands, fb.CommandEnd(b))
 	}
-	fb.TransactionRequestStartCommandsVector(b, len(commands))
-	for i := len(commands) - 1; i >= 0; i-- {
-		b.PrependUOffsetT(commands[i])
-	}
-	vector := b.EndVector(len(commands))
+	vector := flat.PutVector(b, commands)
 	fb.TransactionRequestStart(b)
 	fb.TransactionRequestAddCommands(b, vector)
 	b.Finish(fb.TransactionRequestEnd(b))

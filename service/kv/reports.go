@@ -95,11 +95,7 @@ func appendEntry(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, e *Entry, 
 }
 
 func endEntries(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, more bool) []byte {
-	fb.EntriesStartEntriesVector(b, len(list))
-	for i := len(list) - 1; i >= 0; i-- {
-		b.PrependUOffsetT(list[i])
-	}
-	entries := b.EndVector(len(list))
+	entries := flat.PutVector(b, list)
 	fb.EntriesStart(b)
 	fb.EntriesAddEntries(b, entries)
 	fb.EntriesAddMore(b, more)

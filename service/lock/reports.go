@@ -96,8 +96,7 @@ func encodeChanged(b *flatbuffers.Builder, name []byte, change Change, h *hold, 
 
 // encodeState encodes what a name stands for; the announcements listed are in the builder already.
 func encodeState(b *flatbuffers.Builder, l *lock, holder *hold, list []flatbuffers.UOffsetT, more bool) []byte {
-	fb.StateStartAnnouncementsVector(b, len(list))
-	announcements := endList(b, list)
+	announcements := flat.PutVector(b, list)
 	h := encodeHolder(b, holder, true)
 	fb.StateStart(b)
 	fb.StateAddHolder(b, h)
@@ -121,18 +120,9 @@ func encodeName(b *flatbuffers.Builder, l *lock, holder *hold) flatbuffers.UOffs
 }
 
 func encodeNames(b *flatbuffers.Builder, list []flatbuffers.UOffsetT, more bool) []byte {
-	fb.NamesStartNamesVector(b, len(list))
-	names := endList(b, list)
+	names := flat.PutVector(b, list)
 	fb.NamesStart(b)
 	fb.NamesAddNames(b, names)
 	fb.NamesAddMore(b, more)
 	return flat.Finish(b, byte(Names), fb.NamesEnd(b))
-}
-
-// endList ends a vector that was begun for the tables of a list.
-func endList(b *flatbuffers.Builder, list []flatbuffers.UOffsetT) flatbuffers.UOffsetT {
-	for i := len(list) - 1; i >= 0; i-- {
-		b.PrependUOffsetT(list[i])
-	}
-	return b.EndVector(len(list))
 }

@@ -188,11 +188,7 @@ func encodeDefinitions(b *flatbuffers.Builder, list []match.Definition) flatbuff
 		fb.InstrumentAddState(b, fb.State(d.State))
 		offsets[i] = fb.InstrumentEnd(b)
 	}
-	fb.DefineInstrumentsStartInstrumentsVector(b, len(list))
-	for i := len(list) - 1; i >= 0; i-- {
-		b.PrependUOffsetT(offsets[i])
-	}
-	return b.EndVector(len(list))
+	return flat.PutVector(b, offsets[:len(list)])
 }
 
 // symbolLength is how long a symbol is that is filled up with zeros.

@@ -24,7 +24,7 @@
 // at its default (a union excepted): those are for the service to judge.
 //
 // PutString, PutBytes and PutTables are for who encodes such tables: what is empty takes no room in a buffer, and is
-// read as empty from a table that leaves it out.
+// read as empty from a table that leaves it out. PutVector puts down what is empty, too.
 //
 // Where a table is one union, as Request above is, Open verifies it and leads to the union's value, and Finish makes one:
 //

@@ -24,6 +24,12 @@ func PutTables(b *flatbuffers.Builder, tables []flatbuffers.UOffsetT) flatbuffer
 	if len(tables) == 0 {
 		return 0
 	}
+	return PutVector(b, tables)
+}
+
+// PutVector puts a vector of tables down that the builder has already, also when there are none: for a field that is
+// always there.
+func PutVector(b *flatbuffers.Builder, tables []flatbuffers.UOffsetT) flatbuffers.UOffsetT {
 	b.StartVector(flatbuffers.SizeUOffsetT, len(tables), flatbuffers.SizeUOffsetT)
 	for i := len(tables) - 1; i >= 0; i-- {
 		b.PrependUOffsetT(tables[i])

@@ -58,3 +58,20 @@ func TestFieldsThatArePutDown(t *testing.T) {
 		t.Errorf("%d bytes with three empty fields, %d with none", size, bare)
 	}
 }
+
+// A vector of no tables is there.
+func TestAnEmptyVectorIsThere(t *testing.T) {
+	b := flatbuffers.NewBuilder(64)
+	leaves := PutVector(b, nil)
+	b.StartObject(1)
+	b.PrependUOffsetTSlot(0, leaves, 0)
+	b.Finish(b.EndObject())
+	done := b.FinishedBytes()
+	if !Verify(done, Table{Tables(leafTable)}) {
+		t.Fatalf("%x does not verify", done)
+	}
+	x := flatbuffers.Table{Bytes: done, Pos: flatbuffers.GetUOffsetT(done)}
+	if at := flatbuffers.UOffsetT(x.Offset(4)); at == 0 || x.VectorLen(at) != 0 {
+		t.Error("it is left out")
+	}
+}
