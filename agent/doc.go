@@ -36,6 +36,11 @@
 // scheduler. A panic in it is fatal: the runtime prints the value and the stacks and ends the process, and no
 // deferred function runs. Pin on isolated cores only, with GODEBUG=asyncpreemptoff=1 (see ExecAsyncPreemptOff).
 //
+// # Timers of other threads
+//
+// The Go runtime has a monitor thread. While goroutines block in system calls it wakes up thousands of times a second,
+// on the cores of hot threads: RelaxTimers has the kernel group these wake-ups. Threads of a Runner hold to their timers.
+//
 // # Memory ordering
 //
 // Parker: the parker stores its announcement and then looks at its sources; a waker publishes and then loads the

@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		playPinnedPanic()
 	case "exec":
 		playExec()
+	case "relax":
+		playRelax()
 	default:
 		fmt.Fprintf(os.Stderr, "no part %q\n", part)
 		os.Exit(2)

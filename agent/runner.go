@@ -157,8 +157,9 @@ func (r *Runner) report(err error) {
 	}
 }
 
-// setUp names the thread and gives it its core.
+// setUp names the thread, has it hold to its timers, and gives it its core.
 func (r *Runner) setUp() error {
+	keepTime()
 	if unix.Gettid() != unix.Getpid() { // the main thread's name is the process's
 		name := r.agent.Name()
 		_ = os.WriteFile("/proc/thread-self/comm", []byte(name[:min(len(name), 15)]), 0) // only for who looks on

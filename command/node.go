@@ -33,7 +33,7 @@ hands over, everything is synced and the end is marked clean.`,
 			if err != nil {
 				return err
 			}
-			if err := node.PrepareProcess(&cfg); err != nil {
+			if err := node.PrepareProcess(&cfg, os.Stderr); err != nil {
 				return err
 			}
 			return node.Serve(c.Context(), machine(), cfg, os.Stderr)

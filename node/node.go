@@ -265,12 +265,18 @@ func (n *Node) syncRest(ended <-chan struct{}) {
 }
 
 // PrepareProcess sets what a process can set only for itself, before anything else runs: how many processors Go uses,
-// when it collects garbage, preemption signals (layout dedicated: by executing itself again).
-func PrepareProcess(c *Config) error {
+// when it collects garbage, preemption signals (layout dedicated: by executing itself again), timers of threads that are
+// not the node's own. What can be done without is only told out.
+func PrepareProcess(c *Config, out io.Writer) error {
 	debug.SetGCPercent(400)
 	debug.SetMemoryLimit(4 << 30)
 	if c.Threads.Layout == "dedicated" && len(c.Threads.Cores) > 0 {
-		return withoutPreemption()
+		if err := withoutPreemption(); err != nil {
+			return err
+		}
+	}
+	if err := agent.RelaxTimers(); err != nil {
+		fmt.Fprintf(out, "node %d: the Go runtime will wake up thousands of times a second: %v\n", c.Node, err)
 	}
 	return nil
 }

@@ -83,3 +83,11 @@ func quietIPv6() {
 		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+scope+"/disable_ipv6", []byte("1"), 0)
 	}
 }
+
+// unhookBridge has the bridges of the namespace that the thread is in pass frames on without showing each of them to the
+// packet filter, as a switch does. Kernels without that have nothing to take off.
+func unhookBridge() {
+	for _, protocol := range []string{"ip", "ip6", "arp"} {
+		_ = os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-"+protocol+"tables", []byte("0"), 0)
+	}
+}

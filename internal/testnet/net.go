@@ -98,6 +98,7 @@ func (n *Net) addBridge(mtu int) (netlink.Link, error) {
 	if err := n.handle.LinkAdd(bridge); err != nil {
 		return nil, fmt.Errorf("testnet: make a bridge: %w: the kernel needs the bridge module", err)
 	}
+	_ = within(n.hub, func() error { unhookBridge(); return nil })
 	if err := n.handle.LinkSetUp(bridge); err != nil {
 		return nil, fmt.Errorf("testnet: bring the bridge up: %w", err)
 	}

@@ -57,6 +57,25 @@ func printAddresses() {
 	}
 }
 
+func TestTheBridgeShowsNoFrameToThePacketFilter(t *testing.T) {
+	if reason := Available(); reason != "" {
+		t.Skip(reason)
+	}
+	n, err := New(Options{Members: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	const setting = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	var text []byte
+	if err := within(n.hub, func() (err error) { text, err = os.ReadFile(setting); return err }); err != nil {
+		t.Skip(err) // this kernel has bridges that do not
+	}
+	if got := strings.TrimSpace(string(text)); got != "0" {
+		t.Errorf("%s is %s", setting, got)
+	}
+}
+
 // holdNetwork makes a network with a process in it, says where they are, and waits to be killed.
 func holdNetwork() {
 	n, err := New(Options{Members: 2})
