@@ -60,6 +60,7 @@ func (n *Node) openXDP(local, group transport.Addr) error {
 		Interface: c.Interface, Local: local.AddrPort(), Groups: []netip.AddrPort{group.AddrPort()}, Mode: mode,
 		Queue: c.Queue, Steered: c.Steered, FrameBytes: c.FrameBytes, BusyPollUs: c.BusyPollUs, MulticastTTL: c.MulticastTTL,
 	}
+	config.Notify = func(sentence string) { n.logf("%s", sentence) }
 	for _, peer := range n.config.Cluster.Nodes {
 		if addr, _ := transport.ParseAddr(peer.Data); peer.ID != n.config.Node {
 			config.Peers = append(config.Peers, addr.AddrPort().Addr())

@@ -69,6 +69,9 @@ type Config struct {
 	// BusyPollUs makes the owner's thread run the driver, so many microseconds a call at most; 0 is off. It needs
 	// napi_defer_hard_irqs and gro_flush_timeout on the interface. It does harm on virtual interfaces.
 	BusyPollUs int
+	// Notify, if not nil, is told in a sentence what happened to the NIC and what was done about it, on the background
+	// goroutine.
+	Notify func(sentence string)
 	// Observe, if not nil, is given the statistics about once a second, on the background goroutine.
 	Observe func(*Stats)
 }

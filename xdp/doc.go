@@ -34,15 +34,17 @@
 // pointer.
 //
 // Frames are in two pools that never mix: received ones go fill, rx, app and back to fill; sent ones go free, app, tx,
-// comp and back to free. Each has a mark that says who owns it, checked on every change of hands; Audit counts them all.
+// comp and back to free. Each has a mark that says who owns it, checked on every change of hands; Audit counts them
+// all, about once a second.
 //
 // # Failure behaviour
 //
 // Open says in one sentence what is missing and how to get it: interface, capability, queue, port, mode. After that,
-// bad frames, unknown neighbours, a full ring and a busy driver are counts (Stats), not errors. Err is set when the
-// end point will not work again: the interface is gone or lost our program, its MTU shrank, the kernel lost our frames
-// or gave one back twice. Whoever owns the end point then stops; the kernel detaches the program when the process ends,
-// however it ends.
+// bad frames, unknown neighbours, a full ring and a busy driver are counts (Stats), not errors. A socket whose frames
+// the driver has lost is made anew in the background (rebuild.go): the owner has one meanwhile that leads nowhere.
+// Err is set when the end point will not work again: the interface is gone or lost our program, its MTU shrank, the
+// kernel gave a frame back twice, an audit found one missing, making the socket anew did not help. Whoever owns the
+// end point then stops; the kernel detaches the program when the process ends, however it ends.
 //
 // # Limits
 //

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,10 +25,15 @@ type Endpoint struct {
 	held       []uint32
 	heldN      int
 	datagrams  []Datagram
+	places     []Owner // Audit's: where each frame is
 
 	// Shared.
 	neighbours neighbours
 	counts     counts
+	errands    atomic.Uint32 // what the owner is asked to do; see errand
+	swap       atomic.Pointer[socket]
+	given      atomic.Pointer[socket]
+	unbound    atomic.Bool // the kernel let go of the socket
 	err        atomic.Pointer[error]
 
 	// Cold.
@@ -36,7 +42,12 @@ type Endpoint struct {
 	program     *program
 	reservation *reservation
 	watcher     *watcher
+	namespace   netns.NsHandle
+	fd          int // the socket's, whichever it is
+	zeroCopy    bool
+	budget      int
 	rung        rung
+	former      kernelCounts // of sockets that were given up; under closing
 	reason      string
 	closing     sync.Mutex // Close against Stats
 	closed      bool
@@ -61,6 +72,10 @@ func Open(config Config) (*Endpoint, error) {
 		return nil, fmt.Errorf("xdp: open netlink: %w", err)
 	}
 	e := &Endpoint{config: config}
+	if e.namespace, err = netns.Get(); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("xdp: network namespace of this thread: %w", err)
+	}
 	if err := e.open(h); err != nil {
 		h.Close()
 		e.release()
@@ -95,8 +110,11 @@ func (e *Endpoint) open(h *netlink.Handle) (err error) {
 	if err = e.climb(h); err != nil {
 		return err
 	}
+	e.umem.recall()
+	e.fd, e.zeroCopy, e.budget = e.socket.fd, e.socket.zeroCopy, e.socket.budget
 	e.headers = newHeaders(e.device.mac, e.Local(), c.MulticastTTL)
 	e.held = make([]uint32, c.RxFrames)
+	e.places = make([]Owner, len(e.umem.owner))
 	e.datagrams = make([]Datagram, min(batchMax, c.RxFrames))
 	e.watcher, err = startWatcher(e, h)
 	return err
@@ -110,8 +128,8 @@ func (e *Endpoint) Local() Addr {
 	return Addr{IP: e.config.Local.Addr().As4(), Port: e.config.Local.Port()}
 }
 
-// Fd is a descriptor that is readable while received frames wait.
-func (e *Endpoint) Fd() int { return e.socket.fd }
+// Fd is a descriptor that is readable while received frames wait. It stays the same number when the socket is made anew.
+func (e *Endpoint) Fd() int { return e.fd }
 
 // Err is nil until the end point is broken for good.
 func (e *Endpoint) Err() error {
@@ -124,17 +142,24 @@ func (e *Endpoint) Err() error {
 // fail ends the end point. The first reason stays.
 func (e *Endpoint) fail(err error) { e.err.CompareAndSwap(nil, &err) }
 
+// notify tells whoever wants to know, in a sentence.
+func (e *Endpoint) notify(sentence string) {
+	if e.config.Notify != nil {
+		e.config.Notify(sentence)
+	}
+}
+
 // Mode is the rung that was got: "zero-copy" (native too), "native" or "generic" (both with a copy).
 func (e *Endpoint) Mode() string { return e.rung.name }
 
 // ZeroCopy says whether the NIC reads and writes our memory itself, as the kernel reports it.
-func (e *Endpoint) ZeroCopy() bool { return e.socket.zeroCopy }
+func (e *Endpoint) ZeroCopy() bool { return e.zeroCopy }
 
 // Describe says in one line what was got, and why not something better.
 func (e *Endpoint) Describe() string {
 	return fmt.Sprintf("xdp %s queue %d, %s (%s), driver %s, mtu %d, frames %d+%d of %d bytes, %d frames a call",
 		e.device.name, e.config.Queue, e.rung.name, e.reason, e.device.driver, e.device.mtu,
-		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.socket.budget)
+		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.budget)
 }
 
 // Reachable says whether the Ethernet address of a destination is known now. If not, it is asked for.
@@ -164,12 +189,15 @@ func (e *Endpoint) release() error {
 	if e.program != nil {
 		e.program.close()
 	}
-	if e.socket != nil {
-		e.socket.close()
+	for _, s := range []*socket{e.socket, e.swap.Swap(nil), e.given.Swap(nil)} {
+		if s != nil {
+			s.close()
+		}
 	}
 	if e.reservation != nil {
 		e.reservation.close()
 	}
+	e.namespace.Close()
 	if e.umem == nil {
 		return nil
 	}

@@ -23,5 +23,8 @@ func (r *fillRing) push(addr uint64) bool {
 	return true
 }
 
+// waiting is how many published frames the kernel has not taken.
+func (r *fillRing) waiting() uint32 { return r.next - atomic.LoadUint32(r.consumer) }
+
 // publish shows the kernel all that was pushed.
 func (r *fillRing) publish() { atomic.StoreUint32(r.producer, r.next) }

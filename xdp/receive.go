@@ -9,6 +9,9 @@ var errBroken = errors.New("xdp: the kernel returned a frame that it did not hav
 // Datagram(n-1). Their payloads stay until Release. 0 when nothing has arrived.
 func (e *Endpoint) Receive(most int) int {
 	n := e.socket.rx.available(uint32(min(most, len(e.datagrams), len(e.held)-e.heldN)))
+	if e.errands.Load() != 0 && e.attend(n == 0) {
+		return 0
+	}
 	if n == 0 {
 		e.idle()
 		return 0
@@ -67,7 +70,7 @@ func (e *Endpoint) Release() {
 // idle is what there is to do when nothing arrived: run the driver if it is ours to run, and wake a driver that found
 // the fill ring empty and missed that it was filled since.
 func (e *Endpoint) idle() {
-	if e.config.BusyPollUs > 0 || e.socket.fill.needsWakeup() {
+	if e.socket.busyPolls || e.socket.fill.needsWakeup() {
 		e.wakeRx()
 	}
 }

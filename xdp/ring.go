@@ -20,9 +20,6 @@ type ring struct {
 // needsWakeup says whether the kernel waits for a system call to go on.
 func (r *ring) needsWakeup() bool { return atomic.LoadUint32(r.flags)&unix.XDP_RING_NEED_WAKEUP != 0 }
 
-// queued is how many entries lie in the ring as both sides have published it.
-func (r *ring) queued() uint32 { return atomic.LoadUint32(r.producer) - atomic.LoadUint32(r.consumer) }
-
 func (r *ring) unmap() {
 	if r.memory != nil {
 		unix.Munmap(r.memory)

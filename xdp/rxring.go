@@ -23,6 +23,9 @@ func (r *rxRing) available(want uint32) uint32 {
 	return min(r.limit-r.next, want)
 }
 
+// waiting is how many descriptors the kernel has published that were not read.
+func (r *rxRing) waiting() uint32 { return atomic.LoadUint32(r.producer) - r.next }
+
 // pop reads the next descriptor; one must be available.
 func (r *rxRing) pop() unix.XDPDesc {
 	d := r.entries[r.next&r.mask]

@@ -18,6 +18,8 @@ type socket struct {
 	comp     completionRing
 	budget   int  // frames that the kernel sends in one call in copy mode
 	zeroCopy bool // as the kernel says, once bound
+	// busyPolls says that the driver runs only when the owner's thread makes it.
+	busyPolls bool
 }
 
 // standardBudget is how many frames the kernel sends in one call if it is not told otherwise.
@@ -30,12 +32,9 @@ func fillEntries(u *umem) uint32 { return 2 * u.rxFrames }
 // openSocket makes a socket over u, with rings that hold a whole pool each, and gives the kernel every receive frame:
 // some drivers stall for good if they are bound to an empty fill ring.
 func openSocket(u *umem, busyPollUs int) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	fd, err := rawSocket()
 	if err != nil {
-		if errors.Is(err, syscall.EAFNOSUPPORT) {
-			return nil, fmt.Errorf("xdp: this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use kernel UDP: %w", err)
-		}
-		return nil, permission("open an AF_XDP socket", err)
+		return nil, err
 	}
 	s := &socket{fd: fd, budget: standardBudget}
 	if err := s.setUp(u, busyPollUs); err != nil {
@@ -43,6 +42,17 @@ func openSocket(u *umem, busyPollUs int) (*socket, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func rawSocket() (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	switch {
+	case errors.Is(err, syscall.EAFNOSUPPORT):
+		return -1, fmt.Errorf("xdp: this kernel has no AF_XDP (CONFIG_XDP_SOCKETS): use kernel UDP: %w", err)
+	case err != nil:
+		return -1, permission("open an AF_XDP socket", err)
+	}
+	return fd, nil
 }
 
 func (s *socket) setUp(u *umem, busyPollUs int) error {
@@ -74,10 +84,8 @@ func (s *socket) setUp(u *umem, busyPollUs int) error {
 			return err
 		}
 	}
-	u.reset()
 	for f := uint32(0); f < u.rxFrames; f++ {
-		u.owner[f] = OwnerFill
-		s.fill.push(u.address(f))
+		s.fill.push(u.address(f)) // marked by recall, once the owner takes the socket
 	}
 	s.fill.publish()
 	return nil
@@ -131,6 +139,7 @@ func (s *socket) busyPoll(us int) error {
 			return permission("switch on busy polling", err)
 		}
 	}
+	s.busyPolls = true
 	return nil
 }
 
@@ -180,11 +189,16 @@ func (s *socket) kickRx() syscall.Errno {
 	return errno
 }
 
-func (s *socket) close() {
+// unmap gives the rings back; as long as they are mapped the kernel keeps the socket.
+func (s *socket) unmap() {
 	s.fill.unmap()
 	s.rx.unmap()
 	s.comp.unmap()
 	s.tx.unmap()
+}
+
+func (s *socket) close() {
+	s.unmap()
 	if s.fd >= 0 {
 		unix.Close(s.fd)
 		s.fd = -1

@@ -1,5 +1,7 @@
 package xdp
 
+import "golang.org/x/sys/unix"
+
 // Stats are counts since Open, and a few states. They may be read from any thread.
 type Stats struct {
 	Received    uint64             // datagrams
@@ -12,6 +14,11 @@ type Stats struct {
 	Kicks       uint64             // system calls to send
 	KickErrors  [numKickErrors]uint64
 	RxWakeups   uint64 // system calls to receive
+	Audits      uint64 // times that all frames were accounted for
+	Overdue     uint64 // transmit frames that should have come back long ago, as of the last audit
+	Lost        uint64 // transmit frames that had not come back when the socket was made anew
+	Rebuilds    uint64 // times that the socket was made anew
+	Rebuilding  bool   // it is being made anew now
 
 	// What the kernel counts on the socket (XDP_STATISTICS).
 	RxDropped     uint64 // for another reason, such as too long for a frame
@@ -39,6 +46,11 @@ func (e *Endpoint) Stats() Stats {
 		Full:          c.full.load(),
 		Kicks:         c.kicks.load(),
 		RxWakeups:     c.rxWakeups.load(),
+		Audits:        c.audits.load(),
+		Overdue:       c.overdue.load(),
+		Lost:          c.lost.load(),
+		Rebuilds:      e.watcher.rebuilds.load(),
+		Rebuilding:    e.watcher.rebuilding.load() != 0,
 		LinkUp:        e.watcher.linkUp.Load(),
 		LinkDowns:     e.watcher.linkDowns.load(),
 		Neighbours:    e.neighbours.table.Load().count,
@@ -62,12 +74,27 @@ func (e *Endpoint) kernelStats(s *Stats) {
 		return
 	}
 	s.Decisions = e.program.decisions()
-	k, err := socketStatistics(e.socket.fd)
+	k := e.former
+	k.add(e.fd)
+	s.RxDropped, s.RxInvalid, s.TxInvalid = k.Rx_dropped, k.Rx_invalid_descs, k.Tx_invalid_descs
+	s.RxRingFull, s.RxFillEmpty, s.TxRingEmpty = k.Rx_ring_full, k.Rx_fill_ring_empty_descs, k.Tx_ring_empty_descs
+}
+
+// kernelCounts are what the kernel counts on sockets.
+type kernelCounts struct{ unix.XDPStatistics }
+
+// add adds those of one socket, if it has any.
+func (k *kernelCounts) add(fd int) {
+	s, err := socketStatistics(fd)
 	if err != nil {
 		return
 	}
-	s.RxDropped, s.RxInvalid, s.TxInvalid = k.Rx_dropped, k.Rx_invalid_descs, k.Tx_invalid_descs
-	s.RxRingFull, s.RxFillEmpty, s.TxRingEmpty = k.Rx_ring_full, k.Rx_fill_ring_empty_descs, k.Tx_ring_empty_descs
+	k.Rx_dropped += s.Rx_dropped
+	k.Rx_invalid_descs += s.Rx_invalid_descs
+	k.Tx_invalid_descs += s.Tx_invalid_descs
+	k.Rx_ring_full += s.Rx_ring_full
+	k.Rx_fill_ring_empty_descs += s.Rx_fill_ring_empty_descs
+	k.Tx_ring_empty_descs += s.Tx_ring_empty_descs
 }
 
 // Each calls f for every value, with its name and its help text in metrics.
@@ -78,6 +105,11 @@ func (s *Stats) Each(f func(name, help string, value uint64)) {
 	f("lockstep_xdp_full_total", "Times that fewer transmit frames were free than wanted.", s.Full)
 	f("lockstep_xdp_kicks_total", "System calls to send.", s.Kicks)
 	f("lockstep_xdp_rx_wakeups_total", "System calls to receive.", s.RxWakeups)
+	f("lockstep_xdp_audits_total", "Times that every frame was accounted for.", s.Audits)
+	f("lockstep_xdp_overdue_frames", "Transmit frames that should have come back long ago.", s.Overdue)
+	f("lockstep_xdp_lost_frames_total", "Transmit frames that had not come back when the socket was made anew.", s.Lost)
+	f("lockstep_xdp_rebuilds_total", "Times that the socket was made anew.", s.Rebuilds)
+	f("lockstep_xdp_rebuilding", "1 while the socket is being made anew.", boolean(s.Rebuilding))
 	const unsent = "Datagrams not sent, by reason."
 	f(`lockstep_xdp_unsent_total{reason="no_neighbour"}`, unsent, s.NoNeighbour)
 	f(`lockstep_xdp_unsent_total{reason="too_long"}`, unsent, s.TooLong)
@@ -101,10 +133,13 @@ func (s *Stats) Each(f func(name, help string, value uint64)) {
 	f(`lockstep_xdp_kernel_total{what="tx_ring_empty_descs"}`, kernel, s.TxRingEmpty)
 	f("lockstep_xdp_link_downs_total", "Times that the carrier was lost.", s.LinkDowns)
 	f("lockstep_xdp_netlink_errors_total", "Failed questions to the kernel about neighbours and links.", s.NetlinkErrors)
-	up := uint64(0)
-	if s.LinkUp {
-		up = 1
-	}
-	f("lockstep_xdp_link_up", "1 while the interface has a carrier.", up)
+	f("lockstep_xdp_link_up", "1 while the interface has a carrier.", boolean(s.LinkUp))
 	f("lockstep_xdp_neighbours", "Ethernet addresses known.", uint64(s.Neighbours))
+}
+
+func boolean(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }

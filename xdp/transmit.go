@@ -134,8 +134,10 @@ func (e *Endpoint) kickFailed(errno syscall.Errno) (again bool) {
 // socketError ends the end point on errors that will not pass.
 func (e *Endpoint) socketError(errno syscall.Errno) {
 	switch errno {
-	case syscall.ENXIO:
-		e.fail(errGone)
+	case syscall.ENXIO: // the interface is gone, or the kernel let go of the socket only: the watcher looks which
+		if !e.unbound.Swap(true) {
+			signal(e.neighbours.wake)
+		}
 	case syscall.EBADF, syscall.EOPNOTSUPP, syscall.EFAULT, syscall.EINVAL:
 		e.fail(errno)
 	}

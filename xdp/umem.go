@@ -46,6 +46,8 @@ type umem struct {
 	rxApp  int      // received frames with the user
 	txApp  int      // transmit frames with the user
 	txSent int      // transmit frames with the kernel
+	sends  uint32   // how many frames were sent, ever; wraps
+	sentAt []uint32 // by transmit frame: sends when it was last sent
 }
 
 // mapUmem maps and populates the memory. A hugepage mapping is not asked for.
@@ -64,6 +66,7 @@ func mapUmem(frameBytes, rxFrames, txFrames int) (*umem, error) {
 		txFrames:   uint32(txFrames),
 		owner:      make([]Owner, rxFrames+txFrames),
 		free:       make([]uint32, txFrames),
+		sentAt:     make([]uint32, txFrames),
 	}
 	for 1<<u.frameShift < frameBytes {
 		u.frameShift++
@@ -72,7 +75,7 @@ func mapUmem(frameBytes, rxFrames, txFrames int) (*umem, error) {
 	return u, nil
 }
 
-// reset takes every frame back, for a new socket.
+// reset takes every frame back.
 func (u *umem) reset() {
 	for i := range u.owner {
 		u.owner[i] = OwnerFree
@@ -82,6 +85,40 @@ func (u *umem) reset() {
 	}
 	u.freeN = int(u.txFrames)
 	u.rxApp, u.txApp, u.txSent = 0, 0, 0
+}
+
+// recall takes back what the kernel has, for a new socket, which is given every frame to receive into. What the user has
+// taken to send stays the user's. It returns how many sent frames had not come back.
+func (u *umem) recall() (lost int) {
+	for frame := range u.rxFrames {
+		u.owner[frame] = OwnerFill
+	}
+	u.rxApp = 0
+	for frame := u.rxFrames; frame < u.rxFrames+u.txFrames; frame++ {
+		if u.owner[frame] == OwnerTx {
+			u.push(frame)
+			lost++
+		}
+	}
+	u.txSent = 0
+	return lost
+}
+
+// overdueRounds is how often the pool must have gone out since a frame did, for it to be overdue: frames come back
+// roughly in the order in which they went.
+const overdueRounds = 4
+
+// overdue is how many frames are with the kernel although they should have come back long ago.
+func (u *umem) overdue() (n int) {
+	if u.txSent == 0 {
+		return 0
+	}
+	for i, at := range u.sentAt {
+		if u.owner[u.rxFrames+uint32(i)] == OwnerTx && u.sends-at > overdueRounds*u.txFrames {
+			n++
+		}
+	}
+	return n
 }
 
 func (u *umem) close() error {
@@ -148,6 +185,8 @@ func (u *umem) isTaken(frame uint32) bool {
 // sent marks a taken frame as with the kernel.
 func (u *umem) sent(frame uint32) {
 	u.owner[frame] = OwnerTx
+	u.sentAt[frame-u.rxFrames] = u.sends
+	u.sends++
 	u.txApp--
 	u.txSent++
 }

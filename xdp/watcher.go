@@ -21,10 +21,14 @@ type watcher struct {
 	timer    int // timerfd, once a second
 	buffer   []byte
 
-	wanted map[uint32]*want
-	ticks  int
-	stuck  stuck
+	wanted  map[uint32]*want
+	ticks   int
+	stuck   stuck // sending
+	starved stuck // receiving
+	rebuild rebuild
 
+	rebuilds      count
+	rebuilding    count // state
 	linkUp        atomic.Bool
 	linkDowns     count
 	netlinkErrors count
@@ -38,8 +42,10 @@ const (
 	refreshTicks = 5  // between two looks at everything
 	forgetTicks  = 60 // until a destination behind a gateway that nobody sends to is forgotten
 	askTicks     = 10 // until a destination that does not answer is forgotten, unless asked for again
-	stuckTicks   = 5  // with the transmit side full and nothing coming back, until that is final
+	stuckTicks   = 2  // with nothing going on although something is wanted, until the socket is made anew
 	wantedMax    = 4096
+
+	overdueShare = 4 // the part of the transmit frames that may be overdue, inverse
 )
 
 // change is what events tell.
@@ -103,13 +109,14 @@ func (w *watcher) run() {
 		{Fd: int32(w.timer), Events: unix.POLLIN},
 	}
 	for !w.stopping.Load() {
-		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, syscall.EINTR) {
+		if _, err := unix.Poll(fds, w.patience()); err != nil && !errors.Is(err, syscall.EINTR) {
 			w.endpoint.fail(fmt.Errorf("xdp: wait for neighbours and links: %w", err))
 			return
 		}
+		w.goOn(false)
 		changed := w.drainEvents()
 		asked := drain(w.endpoint.neighbours.wake)
-		if changed&changedLink != 0 {
+		if changed&changedLink != 0 || w.endpoint.unbound.Load() {
 			w.checkLink()
 		}
 		if drain(w.timer) {
@@ -118,6 +125,14 @@ func (w *watcher) run() {
 			w.refresh(changed&(changedRoutes|changedLink) != 0)
 		}
 	}
+}
+
+// patience is how long to wait for events, in milliseconds; -1 for ever.
+func (w *watcher) patience() int {
+	if w.rebuild.step == rebuildAsked || w.rebuild.step == rebuildHanded {
+		return handOverMs
+	}
+	return -1
 }
 
 // tick does what is due once a second.
@@ -133,7 +148,10 @@ func (w *watcher) tick() {
 	for i := range w.endpoint.neighbours.asked {
 		w.endpoint.neighbours.asked[i].Store(0)
 	}
-	w.checkStuck()
+	w.checkTransmit()
+	w.checkReceive()
+	w.goOn(true)
+	w.auditDue()
 	if w.endpoint.config.Observe != nil {
 		s := w.endpoint.Stats()
 		w.endpoint.config.Observe(&s)
@@ -205,32 +223,13 @@ func (w *watcher) checkLink() {
 	w.linkUp.Store(up)
 }
 
-// stuck is what checkStuck saw last.
-type stuck struct {
-	full, completed uint64
-	ticks           int
-}
-
-// checkStuck ends the end point if the transmit side is full and the kernel returns nothing: a reset of the NIC can
-// lose frames for good.
-func (w *watcher) checkStuck() {
-	full, completed := w.endpoint.counts.full.load(), w.endpoint.counts.completed.load()
-	if full != w.stuck.full && completed == w.stuck.completed && w.linkUp.Load() {
-		w.stuck.ticks++
-	} else {
-		w.stuck.ticks = 0
-	}
-	w.stuck.full, w.stuck.completed = full, completed
-	if w.stuck.ticks == stuckTicks {
-		w.endpoint.fail(fmt.Errorf("xdp: %s has not sent anything for %d s although all %d transmit frames wait: the "+
-			"driver lost them: restart", w.endpoint.device.name, stuckTicks*tickSeconds, w.endpoint.config.TxFrames))
-	}
-}
-
 func (w *watcher) stop() {
 	w.stopping.Store(true)
 	signal(w.endpoint.neighbours.wake)
 	<-w.done
+	if w.rebuild.step == rebuildOpening {
+		unix.Close(w.endpoint.fd) // no socket has it
+	}
 	w.close()
 	w.handle.Close()
 }
