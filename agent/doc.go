@@ -10,7 +10,7 @@
 // nanoseconds.
 //
 //	Runner: locked thread, CPU, bounded pin
-//	  loop: nowNs = clock.NowNs()
+//	  loop: nowNs = clock.NowNs()            the longest time since the cycle before is kept (RunnerOptions.Gaps)
 //	        work, err = agent.DoWork(nowNs)      a Composite calls its members in order
 //	        idle.Idle(work)                      nothing, PAUSE, sched_yield, or poll
 //	        every 10 ms, when pinned: safe point

@@ -101,6 +101,8 @@ type Park struct {
 	parker    *Parker
 	maxNs     int64
 	announced bool
+	gaps      *gaps // of the runner, with its clock; nil: none
+	clock     Clock
 }
 
 // NewPark makes a strategy that blocks for at most maxNs nanoseconds at a time: as late as that a deadline that the
@@ -120,6 +122,9 @@ func (p *Park) Idle(work int) {
 		p.parker.Announce()
 	default:
 		p.announced = false
+		if p.gaps != nil {
+			p.gaps.blocks(p.clock.NowNs())
+		}
 		p.parker.Block(p.maxNs)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"lockstep/internal/counters"
 )
 
 // NoCPU as RunnerOptions.CPU leaves it to the kernel where the thread runs.
@@ -35,12 +37,17 @@ type RunnerOptions struct {
 	BoundedPin bool
 	// SafePointEveryNs is the longest time between two safe points; 0 is 10 ms.
 	SafePointEveryNs int64
+	// Gaps is where the longest time between two duty cycles is told, under GapCounter and StallCounter; nil: nowhere. For
+	// agents that do not block.
+	Gaps *counters.File
 }
 
 // Runner runs one agent on a thread of its own, from Start until Stop or an error.
 type Runner struct {
 	agent   Agent
 	options RunnerOptions
+	gaps    *gaps
+	thread  atomic.Int64 // the kernel's id of it; 0: not started
 	stop    atomic.Bool
 	started chan error
 	done    chan struct{}
@@ -55,8 +62,22 @@ func NewRunner(a Agent, o RunnerOptions) *Runner {
 	if o.SafePointEveryNs == 0 {
 		o.SafePointEveryNs = safePointEveryNs
 	}
-	return &Runner{agent: a, options: o, started: make(chan error, 1), done: make(chan struct{})}
+	r := &Runner{agent: a, options: o, gaps: newGaps(o.Gaps, a.Name()), started: make(chan error, 1),
+		done: make(chan struct{})}
+	if park, ok := o.Idle.(*Park); ok {
+		park.gaps, park.clock = r.gaps, o.Clock
+	}
+	return r
 }
+
+// Thread is the kernel's id of the runner's thread, for ReadThread; 0 before Start. Any thread.
+func (r *Runner) Thread() int { return int(r.thread.Load()) }
+
+// Pinned says whether the Go scheduler is let in at safe points only. Any thread.
+func (r *Runner) Pinned() bool { return r.options.BoundedPin }
+
+// CPU is the core that the thread is to run on, NoCPU: any. Any thread.
+func (r *Runner) CPU() int { return r.options.CPU }
 
 // Start starts the thread, and returns when the agent's OnStart has, with its error: Done is then closed already. It
 // must be called once.
@@ -159,6 +180,7 @@ func (r *Runner) report(err error) {
 
 // setUp names the thread, has it hold to its timers, and gives it its core.
 func (r *Runner) setUp() error {
+	r.thread.Store(int64(unix.Gettid()))
 	keepTime()
 	if unix.Gettid() != unix.Getpid() { // the main thread's name is the process's
 		name := r.agent.Name()
@@ -178,12 +200,15 @@ func (r *Runner) setUp() error {
 
 // loop is the duty cycle.
 func (r *Runner) loop() error {
-	agent, idle, clock := r.agent, r.options.Idle, r.options.Clock
+	agent, idle, clock, gaps := r.agent, r.options.Idle, r.options.Clock, r.gaps
 	if r.options.BoundedPin {
 		return r.loopPinned()
 	}
+	gaps.start(clock.NowNs())
 	for !r.stop.Load() {
-		work, err := agent.DoWork(clock.NowNs())
+		now := clock.NowNs()
+		gaps.cycle(now)
+		work, err := agent.DoWork(now)
 		if err != nil {
 			return err
 		}
@@ -194,13 +219,15 @@ func (r *Runner) loop() error {
 
 // loopPinned is the duty cycle with the scheduler let in at safe points only.
 func (r *Runner) loopPinned() error {
-	agent, idle, clock := r.agent, r.options.Idle, r.options.Clock
+	agent, idle, clock, gaps := r.agent, r.options.Idle, r.options.Clock, r.gaps
 	gate := make(chan struct{}, 1)
 	now := clock.NowNs()
+	gaps.start(now)
 	due := now + r.options.SafePointEveryNs
 	procPin()
 	for !r.stop.Load() {
 		now = clock.NowNs()
+		gaps.cycle(now)
 		work, err := agent.DoWork(now)
 		if err != nil {
 			procUnpin()

@@ -17,14 +17,16 @@ import (
 func statusCommand() *cobra.Command {
 	var config string
 	var urls []string
-	var asJSON bool
+	var asJSON, process bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show role, positions and drops of every node of a cluster",
 		Long: `Show role, positions and drops of every node of a cluster. Below them a line that begins with ALARM for each node on which
-apply has halted, a service holds more than 80 per cent of what it may, or a record cost or caused more than half of what one may.`,
+apply has halted, a service holds more than 80 per cent of what it may, or a record cost or caused more than half of what one may;
+on which a hot thread did not run for long, garbage is collected all the time, or memory is swapped out.`,
 		Example: `  lockstep status --config /etc/lockstep/node1.toml
-  lockstep status --control 10.0.0.1:7500 --control 10.0.0.2:7500`,
+  lockstep status --control 10.0.0.1:7500 --control 10.0.0.2:7500
+  lockstep status --config /etc/lockstep/node1.toml --process`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			controls := urls
@@ -40,23 +42,24 @@ apply has halted, a service holds more than 80 per cent of what it may, or a rec
 			if len(controls) == 0 {
 				return fmt.Errorf("%w: give --config FILE, or --control HOST:PORT for each node", errUsage)
 			}
-			return showStatus(c.Context(), os.Stdout, controls, asJSON)
+			return showStatus(c.Context(), os.Stdout, controls, asJSON, process)
 		},
 	}
 	c.Flags().StringVar(&config, "config", "", "config file of any node: all its nodes are asked")
 	c.Flags().StringSliceVar(&urls, "control", nil, "control address of a node (repeat for more)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print each node's whole status as JSON")
+	c.Flags().BoolVar(&process, "process", false, "show each node's threads, memory and garbage collections as well")
 	return c
 }
 
 // showStatus asks every node; those that do not answer are shown as such, and make the exit code 1.
-func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool) error {
+func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON, process bool) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	if !asJSON {
 		fmt.Fprintln(table, "NODE\tCLUSTER\tROLE\tTERM\tLEADER\tAPPEND\tDURABLE\tCOMMIT\tAPPLIED\tLOG\tLOG_MIB\tSNAPSHOTS\tDROPPED\tWRITE_US\tSYNC_US\tTRANSPORT")
 	}
 	silent, alarms := 0, ""
-	var led []node.Status
+	var led, answered []node.Status
 	for _, control := range controls {
 		s, err := node.FetchStatus(ctx, control)
 		switch {
@@ -74,6 +77,7 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 			for _, alarm := range s.Alarms() {
 				alarms += fmt.Sprintf("ALARM node %d: %s\n", s.Node, alarm)
 			}
+			answered = append(answered, s)
 			if s.Leader == s.Node && len(s.Stages) > 0 {
 				led = append(led, s)
 			}
@@ -87,6 +91,14 @@ func showStatus(ctx context.Context, w io.Writer, controls []string, asJSON bool
 	}
 	for i := range led {
 		if err := showStages(w, &led[i]); err != nil {
+			return err
+		}
+	}
+	for i := range answered {
+		if !process {
+			break
+		}
+		if err := showProcess(w, &answered[i]); err != nil {
 			return err
 		}
 	}

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"lockstep/agent"
 	"lockstep/internal/counters"
@@ -77,6 +74,8 @@ type Node struct {
 	fetches      context.Context    // of whatever is fetched from other nodes while this one runs
 	cancel       context.CancelFunc // ends fetches
 	startedAt    time.Time
+	watch        *watch                 // over the process, while it runs
+	locked       atomic.Pointer[string] // whether memory is, and why not
 
 	mayHaveForgotten atomic.Bool
 	markMu           sync.Mutex // over the file that says so
@@ -261,41 +260,6 @@ func (n *Node) syncRest(ended <-chan struct{}) {
 		case <-limit:
 			return
 		}
-	}
-}
-
-// PrepareProcess sets what a process can set only for itself, before anything else runs: how many processors Go uses,
-// when it collects garbage, preemption signals (layout dedicated: by executing itself again), timers of threads that are
-// not the node's own. What can be done without is only told out.
-func PrepareProcess(c *Config, out io.Writer) error {
-	debug.SetGCPercent(400)
-	debug.SetMemoryLimit(4 << 30)
-	if c.Threads.Layout == "dedicated" && len(c.Threads.Cores) > 0 {
-		if err := withoutPreemption(); err != nil {
-			return err
-		}
-	}
-	if err := agent.RelaxTimers(); err != nil {
-		fmt.Fprintf(out, "node %d: the Go runtime will wake up thousands of times a second: %v\n", c.Node, err)
-	}
-	return nil
-}
-
-// withoutPreemption sees to it that the Go runtime sends hot threads no signals; the process starts itself again for
-// that, once.
-func withoutPreemption() error {
-	if agent.AsyncPreemptOff() {
-		return nil
-	}
-	return agent.ExecAsyncPreemptOff()
-}
-
-// lockMemory keeps what is mapped now and later in memory, page by page as it is touched; without the privilege it says
-// so and goes on.
-func (n *Node) lockMemory() {
-	const onFault = unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT
-	if err := unix.Mlockall(onFault); err != nil {
-		n.logf("memory is not locked (%v): a page that is swapped out stalls a thread; LimitMEMLOCK=infinity mends it", err)
 	}
 }
 

@@ -69,6 +69,8 @@ type Status struct {
 	OutputsMax  uint64            `json:"outputs_max"` // responses and changes of timers
 	OutputBytes uint64            `json:"output_bytes_max"`
 
+	Process ProcessStatus `json:"process"`
+
 	SnapshotRecord   uint64 `json:"snapshot_record"`   // end of the newest one that asks for a snapshot, as applied here
 	SnapshotVerified uint64 `json:"snapshot_verified"` // newest position that a majority has verified, as known here
 }
@@ -110,7 +112,7 @@ func (n *Node) Status() Status {
 		Applied: uint64(driver.Applied), StateAt: uint64(driver.StatePosition),
 		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
 		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,
-		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: gcCycles(),
+		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: readGC().cycles,
 		Host: n.findings, Counters: n.counters.Path(), Version: n.version(), InForce: driver.Version,
 	}
 	snapshot, _ := n.progress.Snapshot()
@@ -130,6 +132,7 @@ func (n *Node) Status() Status {
 	s.Stages, s.Stamps = n.stageStatus(), tsc.Describe()
 	n.addDisk(&s)
 	n.addServices(&s)
+	n.addProcess(&s)
 	if n.gauge("lockstep_recovering") == 1 {
 		s.Recovering = n.whyRecovering()
 	}

@@ -61,5 +61,5 @@ func (s *Status) Alarms() (list []string) {
 			list = append(list, fmt.Sprintf("a record "+x.what+": one with more than %d halts apply", x.got, x.limit))
 		}
 	}
-	return list
+	return append(list, s.Process.alarms()...)
 }

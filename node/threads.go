@@ -23,6 +23,7 @@ type thread struct {
 	agent   agent.Agent
 	runner  *agent.Runner
 	started bool
+	hot     bool // it never blocks, but in idle strategy park
 }
 
 // Ring sizes between threads.
@@ -57,7 +58,11 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
-	return n.layOut(net, tail)
+	if err := n.layOut(net, tail); err != nil {
+		return err
+	}
+	n.watch = newWatch(n)
+	return nil
 }
 
 // coreTransport is what the replica's thread sends and receives through: the transport itself, or rings to the thread
@@ -329,7 +334,8 @@ func (n *Node) hotThread(a agent.Agent, cpu int, pin bool, parker *agent.Parker)
 	if err != nil {
 		return err
 	}
-	n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: idle, Clock: n.machine.Clock, BoundedPin: pin})
+	n.addThread(a, agent.RunnerOptions{CPU: cpu, Idle: idle, Clock: n.machine.Clock, BoundedPin: pin, Gaps: n.counters})
+	n.threads[len(n.threads)-1].hot = true
 	return nil
 }
 
@@ -356,6 +362,7 @@ func (n *Node) start() error {
 	n.logf("layout %s, idle %s (%s), %d processors for Go", n.config.Threads.Layout, n.idle, n.idleWhy, hot+2)
 	n.lockMemory()
 	n.keepStamps()
+	n.keepWatch()
 	for i := len(n.threads) - 1; i >= 0; i-- {
 		if err := n.threads[i].runner.Start(); err != nil {
 			return err

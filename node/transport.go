@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"net/netip"
-	"runtime/metrics"
 
 	"lockstep/transport"
 	"lockstep/xdp"
@@ -82,14 +81,4 @@ func (n *Node) giveBack() error {
 		return nil
 	}
 	return n.transport.Close()
-}
-
-// gcCycles is how many garbage collections there were.
-func gcCycles() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return sample[0].Value.Uint64()
 }
