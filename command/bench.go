@@ -22,7 +22,7 @@ func benchCommand() *cobra.Command {
 	}
 	group(parent)
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchThroughputCommand(), benchFloorCommand(), benchFailoverCommand(),
-		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchRelayCommand())
+		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchPipelineCommand(), benchRelayCommand())
 	return parent
 }
 

@@ -45,6 +45,9 @@ type Machine struct {
 	// Inline starts no thread and no control plane, and no agent blocks: whoever made the machine invokes
 	// Node.Agents. Counters are then in memory.
 	Inline bool
+	// MappedRing has an inline node's log ring mapped twice, as that of a node with threads is; else it is on the heap, and both
+	// halves are written.
+	MappedRing bool
 	// Unstamped leaves out when messages reached which stage: what is measured against it is what stamping costs.
 	Unstamped bool
 	// Limits, where they are not zero, stand in for the build's: a simulator's small worlds are to reach them. They

@@ -114,10 +114,10 @@ func openOnce(machine Machine, config Config, out io.Writer, b *begun) (*Node, e
 	return n, nil
 }
 
-// openRing makes the log ring: mapped twice, or, inline, on the heap.
+// openRing makes the log ring: mapped twice, or, inline, on the heap unless the machine wants it mapped.
 func (n *Node) openRing() error {
 	size := int(n.config.Cluster.RingBytes)
-	if n.machine.Inline {
+	if n.machine.Inline && !n.machine.MappedRing {
 		n.ring = ringbuf.NewLogRing(make([]byte, 2*size), size, false)
 		return nil
 	}

@@ -94,6 +94,9 @@ var edges = map[string][]string{
 	// What `lockstep bench opening` is made of.
 	"internal/opening": {"internal/orderflow", "agent", "wire", "transport", "journal/snapshot", "replica", "service", "client", "node",
 		"bench"},
+	// And `lockstep bench pipeline`.
+	"internal/pipeline": {"internal/vfs", "agent", "agent/tsc", "wire", "transport", "service", "service/orderbook", "service/orderbook/match",
+		"client", "node", "bench"},
 
 	// What somebody's own program would import.
 	"examples/call": {"wire", "transport", "client", "service"},
@@ -109,7 +112,7 @@ var edges = map[string][]string{
 	"cmd/lockstep-sim": {"internal/sim", "internal/simbug"},
 	"cmd/lockstep":     {"command"},
 	"command": {"internal/archive", "internal/bookaudit", "internal/counters", "internal/inspect", "internal/replay",
-		"internal/lab", "internal/opening", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
+		"internal/lab", "internal/opening", "internal/pipeline", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/kv", "service/lock",
 		"service/orderbook", "service/orderbook/fb", "service/orderbook/match",
 		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "tuning"},
