@@ -65,6 +65,7 @@ type TransportConfig struct {
 	Queue        int    `toml:"queue"`
 	Steered      bool   `toml:"steered"`
 	FrameBytes   int    `toml:"frame_bytes"`
+	TxBudget     int    `toml:"tx_budget"`
 	BusyPollUs   int    `toml:"busy_poll_us"`
 	MulticastTTL int    `toml:"multicast_ttl"`
 }
@@ -256,6 +257,9 @@ func (c *Config) checkTransport() error {
 	}
 	if t.FrameBytes != 0 && t.FrameBytes != 2048 && t.FrameBytes != 4096 {
 		return fmt.Errorf(`key "transport.frame_bytes" is %d: want 0, 2048 or 4096`, t.FrameBytes)
+	}
+	if t.TxBudget != 0 && (t.TxBudget < 32 || t.TxBudget > 2048) {
+		return fmt.Errorf(`key "transport.tx_budget" is %d: want 0 or 32 to 2048`, t.TxBudget)
 	}
 	if t.Queue < 0 || t.BusyPollUs < 0 || t.MulticastTTL < 1 || t.MulticastTTL > 255 {
 		return errors.New(`keys "transport.queue" and "transport.busy_poll_us" must be 0 or more, "transport.multicast_ttl" 1 to 255`)

@@ -164,6 +164,7 @@ func TestValidationNamesTheKey(t *testing.T) {
 		{"transport.xdp_mode", func(c *Config) { c.Transport.XDPMode = "fast" }},
 		{"transport.interface", func(c *Config) { c.Transport.Kind = "xdp" }},
 		{"transport.frame_bytes", func(c *Config) { c.Transport.FrameBytes = 1500 }},
+		{"transport.tx_budget", func(c *Config) { c.Transport.TxBudget = 31 }},
 		{"transport.queue", func(c *Config) { c.Transport.Queue = -1 }},
 		{"transport.busy_poll_us", func(c *Config) { c.Transport.BusyPollUs = -1 }},
 		{"transport.multicast_ttl", func(c *Config) { c.Transport.MulticastTTL = 0 }},

@@ -57,7 +57,8 @@ func (n *Node) openXDP(local, group transport.Addr) error {
 	}
 	config := xdp.Config{
 		Interface: c.Interface, Local: local.AddrPort(), Groups: []netip.AddrPort{group.AddrPort()}, Mode: mode,
-		Queue: c.Queue, Steered: c.Steered, FrameBytes: c.FrameBytes, BusyPollUs: c.BusyPollUs, MulticastTTL: c.MulticastTTL,
+		Queue: c.Queue, Steered: c.Steered, FrameBytes: c.FrameBytes, TxBudget: c.TxBudget,
+		BusyPollUs: c.BusyPollUs, MulticastTTL: c.MulticastTTL,
 	}
 	config.Notify = func(sentence string) { n.logf("%s", sentence) }
 	for _, peer := range n.config.Cluster.Nodes {

@@ -64,6 +64,9 @@ type Config struct {
 	FrameBytes int
 	// RxFrames and TxFrames are the sizes of the two frame pools, powers of two; 0 means 4096 and 2048.
 	RxFrames, TxFrames int
+	// TxBudget is how many frames one system call may send in copy mode (XDP_MAX_TX_SKB_BUDGET): 32 to TxFrames; 0 is
+	// TxFrames. A kernel that has no such option sends 32, and Describe says so.
+	TxBudget int
 	// MulticastTTL is the TTL of multicast datagrams; 0 means 1: not beyond the link. Unicast has 64.
 	MulticastTTL int
 	// BusyPollUs makes the owner's thread run the driver, so many microseconds a call at most; 0 is off. It needs
@@ -120,6 +123,13 @@ func (c *Config) check() error {
 				n, minPoolFrames, maxPoolFrames)
 		}
 	}
+	if c.TxBudget == 0 {
+		c.TxBudget = c.TxFrames
+	}
+	if c.TxBudget < standardBudget || c.TxBudget > c.TxFrames {
+		return fmt.Errorf("xdp: %d frames a call to send: want %d to %d, the number of transmit frames",
+			c.TxBudget, standardBudget, c.TxFrames)
+	}
 	if c.FrameBytes != 0 && c.FrameBytes != MinFrameBytes && c.FrameBytes != MaxFrameBytes {
 		return fmt.Errorf("xdp: frames of %d bytes: want %d or %d", c.FrameBytes, MinFrameBytes, MaxFrameBytes)
 	}
@@ -146,8 +156,9 @@ func (c *Config) fitFrame(device string, mtu int) error {
 		}
 	}
 	if mtu > maxMTU(size) {
-		return fmt.Errorf("xdp: the MTU of %s is %d, too long for a frame of %d bytes: set it to %d or less "+
-			"(`ip link set %s mtu %d`)%s", device, mtu, size, maxMTU(size), device, maxMTU(size), tryLarger(size, mtu))
+		return fmt.Errorf("xdp: the MTU of %s is %d, too long for a frame of %d bytes, and packets in several frames "+
+			"(multi-buffer, XDP_USE_SG) are not supported: set it to %d or less (`ip link set %s mtu %d`)%s",
+			device, mtu, size, maxMTU(size), device, maxMTU(size), tryLarger(size, mtu))
 	}
 	c.FrameBytes = size
 	return nil

@@ -49,7 +49,8 @@
 // # Limits
 //
 // IPv4 without options and fragments, untagged Ethernet, one queue. An MTU that fits a frame: 1778 with 2048-byte frames
-// and 3826 with 4096-byte ones. UDP checksums are neither made nor checked (zero is legal over IPv4): the payload must carry its
+// and 3826 with 4096-byte ones; a driver may take less in native mode (veth: 3506). Packets in several frames
+// (multi-buffer) are refused. UDP checksums are neither made nor checked (zero is legal over IPv4): the payload must carry its
 // own check. What is sent to the own host or to a joined group does not come back: AF_XDP has no loopback.
 package xdp
 

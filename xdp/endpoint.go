@@ -157,9 +157,13 @@ func (e *Endpoint) ZeroCopy() bool { return e.zeroCopy }
 
 // Describe says in one line what was got, and why not something better.
 func (e *Endpoint) Describe() string {
-	return fmt.Sprintf("xdp %s queue %d, %s (%s), driver %s, mtu %d, frames %d+%d of %d bytes, %d frames a call",
+	budget := ""
+	if e.budget < e.config.TxBudget {
+		budget = " (this kernel has no XDP_MAX_TX_SKB_BUDGET)"
+	}
+	return fmt.Sprintf("xdp %s queue %d, %s (%s), driver %s, mtu %d, frames %d+%d of %d bytes, %d frames a call%s",
 		e.device.name, e.config.Queue, e.rung.name, e.reason, e.device.driver, e.device.mtu,
-		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.budget)
+		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.budget, budget)
 }
 
 // Reachable says whether the Ethernet address of a destination is known now. If not, it is asked for.

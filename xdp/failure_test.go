@@ -2,6 +2,7 @@ package xdp
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -44,6 +45,10 @@ func TestOpenRefusesWithTheReason(t *testing.T) {
 	refuses(t, err, ErrMode, "zero-copy", "veth", "generic")
 	_, err = a.tryOpen(Config{RxFrames: 100, TxFrames: 64})
 	refuses(t, err, nil, "100")
+	for _, budget := range []int{31, 513} {
+		_, err = a.tryOpen(Config{RxFrames: 512, TxFrames: 512, TxBudget: budget})
+		refuses(t, err, nil, fmt.Sprint(budget), "32 to 512")
+	}
 
 	a.udp(7400)
 	_, err = a.tryOpen(Config{})
@@ -54,7 +59,7 @@ func TestOpenRefusesWithTheReason(t *testing.T) {
 	refuses(t, err, nil, "1778", "4096")
 	must(t, a.handle.LinkSetMTU(a.link, 9000))
 	_, err = a.tryOpen(Config{Local: netip.AddrPortFrom(a.ip, 7401)})
-	refuses(t, err, nil, "9000", "3826")
+	refuses(t, err, nil, "9000", "3826", "multi-buffer")
 	must(t, a.handle.LinkSetMTU(a.link, 1500))
 
 	must(t, a.handle.LinkSetDown(a.link))
@@ -144,24 +149,6 @@ func TestPortZeroTakesAFreeOne(t *testing.T) {
 	meet(t, ea, eb)
 	send(t, eb, ea.Local(), []byte("x"))
 	receive(t, ea, 1)
-}
-
-func TestLargerFramesCarryALargerMTU(t *testing.T) {
-	inModes(t, func(t *testing.T, mode Mode) {
-		a, b := newPair(t)
-		for _, h := range []*host{a, b} {
-			must(t, h.handle.LinkSetMTU(h.link, 3400))
-		}
-		ea, eb := a.open(Config{Mode: mode}), b.open(Config{Mode: mode})
-		meet(t, ea, eb)
-		if ea.MaxPayload() != 3372 {
-			t.Fatalf("MaxPayload %d", ea.MaxPayload())
-		}
-		send(t, ea, eb.Local(), make([]byte, 3372))
-		if got := receive(t, eb, 1); len(got[0].Payload) != 3372 {
-			t.Errorf("%d bytes", len(got[0].Payload))
-		}
-	})
 }
 
 func TestUnknownNeighbourIsAskedFor(t *testing.T) {

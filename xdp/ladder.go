@@ -77,7 +77,7 @@ func (e *Endpoint) climb(h *netlink.Handle) error {
 // try opens a socket, binds it and attaches the program as the rung says. The socket is bound first: the kernel then
 // refuses zero-copy on a driver that has none before the NIC was touched.
 func (e *Endpoint) try(r rung, h *netlink.Handle) (noZeroCopy bool, err error) {
-	s, err := openSocket(e.umem, e.config.BusyPollUs)
+	s, err := openSocket(e.umem, e.config.TxBudget, e.config.BusyPollUs)
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +114,8 @@ func hint(err error) error {
 	case errors.Is(err, syscall.EOPNOTSUPP):
 		return fmt.Errorf("%w (the driver has no XDP)", err)
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ERANGE), errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("%w (usual causes: an MTU above about 3500, LRO on, SR-IOV or DCB in use, fewer receive "+
+		return fmt.Errorf("%w (usual causes: an MTU above about 3500, which "+
+			"takes packets in several frames (multi-buffer) and is not supported, LRO on, SR-IOV or DCB in use, fewer receive "+
 			"queues than the other side of a veth has transmit queues)", err)
 	}
 	return err

@@ -127,7 +127,7 @@ func (e *Endpoint) openAnew() (*socket, error) {
 		return nil, fmt.Errorf("xdp: put a new socket in the place of the old: %w", err)
 	}
 	s := &socket{fd: e.fd, budget: standardBudget}
-	err = s.setUp(e.umem, e.config.BusyPollUs)
+	err = s.setUp(e.umem, e.config.TxBudget, e.config.BusyPollUs)
 	if err == nil {
 		err = s.bind(e.device, e.config.Queue, e.zeroCopy)
 	}

@@ -1,9 +1,24 @@
 package xdp
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 var errBroken = errors.New("xdp: the kernel returned a frame that it did not have, or gave bytes outside of it: memory " +
 	"shared with the kernel can no longer be trusted: restart")
+
+var errSeveral = errors.New("xdp: a packet in several frames (multi-buffer) has arrived although the socket did not ask " +
+	"for such (XDP_USE_SG), which is not supported: the driver is broken")
+
+// unusable says what is wrong with a descriptor of a frame that arrived.
+func unusable(d *unix.XDPDesc) error {
+	if d.Options&unix.XDP_PKT_CONTD != 0 {
+		return errSeveral
+	}
+	return errBroken
+}
 
 // Receive takes up to most frames that have arrived and returns how many datagrams they were: Datagram(0) to
 // Datagram(n-1). Their payloads stay until Release. 0 when nothing has arrived.
@@ -20,8 +35,8 @@ func (e *Endpoint) Receive(most int) int {
 	for range n {
 		d := e.socket.rx.pop()
 		frame, ok := e.umem.received(d.Addr, d.Len)
-		if !ok {
-			e.fail(errBroken)
+		if !ok || d.Options != 0 {
+			e.fail(unusable(&d))
 			return 0
 		}
 		e.held[e.heldN] = frame

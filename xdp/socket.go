@@ -22,6 +22,9 @@ type socket struct {
 	busyPolls bool
 }
 
+// txBudgetOption is the socket's option for the budget; a variable for tests, which name one that no kernel has.
+var txBudgetOption = unix.XDP_MAX_TX_SKB_BUDGET
+
 // standardBudget is how many frames the kernel sends in one call if it is not told otherwise.
 const standardBudget = 32
 
@@ -31,13 +34,13 @@ func fillEntries(u *umem) uint32 { return 2 * u.rxFrames }
 
 // openSocket makes a socket over u, with rings that hold a whole pool each, and gives the kernel every receive frame:
 // some drivers stall for good if they are bound to an empty fill ring.
-func openSocket(u *umem, busyPollUs int) (*socket, error) {
+func openSocket(u *umem, txBudget, busyPollUs int) (*socket, error) {
 	fd, err := rawSocket()
 	if err != nil {
 		return nil, err
 	}
 	s := &socket{fd: fd, budget: standardBudget}
-	if err := s.setUp(u, busyPollUs); err != nil {
+	if err := s.setUp(u, txBudget, busyPollUs); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -55,7 +58,7 @@ func rawSocket() (fd int, err error) {
 	return fd, nil
 }
 
-func (s *socket) setUp(u *umem, busyPollUs int) error {
+func (s *socket) setUp(u *umem, txBudget, busyPollUs int) error {
 	if err := registerUmem(s.fd, u); err != nil {
 		if errors.Is(err, syscall.ENOBUFS) {
 			return fmt.Errorf("xdp: pin %d MiB of memory: over the limit of locked memory: grant CAP_IPC_LOCK or "+
@@ -78,7 +81,7 @@ func (s *socket) setUp(u *umem, busyPollUs int) error {
 	if err := s.mapRings(u); err != nil {
 		return err
 	}
-	s.raiseLimits(int(u.txFrames))
+	s.raiseLimits(int(u.txFrames), txBudget)
 	if busyPollUs > 0 {
 		if err := s.busyPoll(busyPollUs); err != nil {
 			return err
@@ -119,11 +122,11 @@ func (s *socket) mapRings(u *umem) error {
 
 // raiseLimits asks for what lets one call send a whole batch in copy mode. A kernel that takes less is no error: more
 // calls are made then.
-func (s *socket) raiseLimits(txFrames int) {
+func (s *socket) raiseLimits(txFrames, txBudget int) {
 	// The kernel charges a copied frame to the send buffer, with its bookkeeping.
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, txFrames*2*MinFrameBytes)
-	if unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, txFrames) == nil {
-		s.budget = txFrames
+	if unix.SetsockoptInt(s.fd, unix.SOL_XDP, txBudgetOption, txBudget) == nil {
+		s.budget = txBudget
 	}
 }
 
