@@ -45,7 +45,7 @@ var edges = map[string][]string{
 	"service/queue/fb":  {},
 	"service/queue":     {"internal/simbug", "service", "service/queue/fb", "service/slab", "wire", "wire/flat"},
 	"service/timer/fb":  {},
-	"service/timer":     {"internal/simbug", "service", "service/slab", "service/timer/fb", "wire", "wire/flat"},
+	"service/timer":     {"internal/simbug", "internal/watch", "service", "service/slab", "service/timer/fb", "wire", "wire/flat"},
 	"service/slab":      {}, // the standard library only
 	"replica":           {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "journal", "transport"},
 	"sequencer":         {"internal/counters", "internal/simbug", "agent", "ringbuf", "wire", "transport", "service"},

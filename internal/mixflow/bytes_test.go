@@ -43,7 +43,7 @@ func TestServicesAnswerAndWriteTheBytesTheyAlwaysDid(t *testing.T) {
 		}, mixflow.NewQueue, nil, "2a6531b0b5647c28"},
 		{service.TimerService, func() (service.Service, error) {
 			return timer.New(timer.Options{Timers: 16, Subscriptions: 6})
-		}, mixflow.NewTimer, nil, "597c254e87828d2e"},
+		}, mixflow.NewTimer, nil, "5b64de6f232220d6"},
 		{service.OrderBook, func() (service.Service, error) {
 			return orderbook.New(orderbook.Options{Instruments: 2, MaxInstruments: 8, PriceLimit: 1023, MaxOrders: 256,
 				MaxAccounts: 64})

@@ -65,6 +65,10 @@ func (l *List) Reset() { l.items, l.sum = l.items[:0], 0 }
 // Len is how many subscriptions there are.
 func (l *List) Len() int { return len(l.items) }
 
+// At returns one of the subscriptions, from 0, ascending by session, exact and key. Its key is good until the list
+// changes.
+func (l *List) At(i int) Watch { return l.items[i].view() }
+
 // Hash tells two lists apart.
 func (l *List) Hash() uint64 { return service.Mix(l.sum, uint64(len(l.items))) }
 

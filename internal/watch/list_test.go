@@ -56,6 +56,11 @@ func TestListIsASet(t *testing.T) {
 			if !slices.Equal(got, slices.Sorted(maps.Keys(hear))) || l.Concerned([]byte(s.key)) != len(hear) || l.Len() != len(want) {
 				t.Fatalf("%q concerns %v, want %v", s.key, got, hear)
 			}
+			for i := range l.Len() {
+				if x := l.At(i); !want[subscription{x.Session, x.Exact, string(x.Key)}] {
+					t.Fatalf("%+v is there", x)
+				}
+			}
 		}
 		restoreAnother(t, l)
 	})

@@ -2,6 +2,7 @@ package timer
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,14 +12,13 @@ import (
 	"lockstep/wire"
 )
 
-// Layout of a snapshot, little-endian. Timers are in the order of their names, subscriptions in that of sessions, so
-// that equal states give equal bytes.
+// Layout of a snapshot, little-endian. Timers are in the order of their names, so that equal states give equal bytes.
 //
 //	magic u64 | timers, subscriptions, firings u32 (options)
 //	count u32, times: name u8, bytes | id, due, interval ns, number, count, session u64 | payload u16 (as u32), bytes
-//	count u32, times: session u64 | prefix u8 | name u8, bytes
+//	subscriptions, as internal/watch writes them
 //	hash u64 (as Hash has it)
-const snapshotMagic = 0x32303052_454d4954 // "TIMER002"
+const snapshotMagic = 0x33303052_454d4954 // "TIMER003"
 
 // ErrSnapshot says that a snapshot cannot be restored.
 var ErrSnapshot = errors.New("timer: unusable snapshot")
@@ -44,16 +44,9 @@ func (s *Service) Snapshot(to io.Writer) error {
 		w.Uint32(uint32(e.payloadLength))
 		w.Bytes(e.payload[:e.payloadLength])
 	}
-	w.Uint32(uint32(len(s.subscriptions)))
-	for i := range s.subscriptions {
-		x := &s.subscriptions[i]
-		w.Uint64(uint64(x.session))
-		w.Uint8(uint8(x.flag()))
-		w.Uint8(x.length)
-		w.Bytes(x.text())
-	}
+	err := s.watches.Snapshot(w)
 	w.Uint64(s.Hash())
-	if err := w.Flush(); err != nil {
+	if err = cmp.Or(err, w.Flush()); err != nil {
 		return fmt.Errorf("timer: snapshot: %w", err)
 	}
 	return nil
@@ -117,21 +110,13 @@ func (e *entry) sound() bool {
 }
 
 func (s *Service) readSubscriptions(r *slab.Reader) {
-	for n := r.Uint32(); n > 0 && r.Err == nil; n-- {
-		x := subscription{session: wire.SessionID(r.Uint64())}
-		prefix := r.Uint8()
-		x.prefix = prefix == 1
-		x.length = min(r.Uint8(), MaxName)
-		r.Bytes(x.name[:x.length])
-		last := len(s.subscriptions)
-		if prefix > 1 || !validName(x.text(), x.prefix) || last == s.options.Subscriptions ||
-			last > 0 && s.subscriptions[last-1].compare(&x) >= 0 {
-			r.Fail(fmt.Errorf("a subscription to %q of session %x", x.text(), uint64(x.session)))
+	if r.Err != nil {
+		return
+	}
+	r.Fail(s.watches.Restore(r))
+	for i := range s.watches.Len() {
+		if x := s.watches.At(i); !validName(x.Key, !x.Exact) {
+			r.Fail(fmt.Errorf("a subscription to %q of session %x", x.Key, uint64(x.Session)))
 		}
-		if r.Err != nil {
-			return
-		}
-		s.subscriptions = append(s.subscriptions, x)
-		s.sum += x.hash()
 	}
 }

@@ -2,9 +2,9 @@ package timer
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 
+	"lockstep/internal/watch"
 	"lockstep/service"
 	"lockstep/service/slab"
 	"lockstep/wire"
@@ -46,38 +46,6 @@ type owner struct {
 	timers  slab.List
 }
 
-// subscription says whom to tell of what.
-type subscription struct {
-	session wire.SessionID
-	prefix  bool // name is what names begin with
-	length  uint8
-	name    [MaxName]byte
-}
-
-func (s *subscription) text() []byte { return s.name[:s.length] }
-
-func (s *subscription) compare(t *subscription) int {
-	return cmp.Or(cmp.Compare(s.session, t.session), cmp.Compare(s.flag(), t.flag()), bytes.Compare(s.text(), t.text()))
-}
-
-func (s *subscription) flag() uint64 {
-	if s.prefix {
-		return 1
-	}
-	return 0
-}
-
-func (s *subscription) matches(name []byte) bool {
-	if s.prefix {
-		return bytes.HasPrefix(name, s.text())
-	}
-	return bytes.Equal(name, s.text())
-}
-
-func (s *subscription) hash() uint64 {
-	return service.MixBytes(service.Mix(hashNumber(uint64(s.session)), s.flag()), s.text())
-}
-
 // state is all that the service holds. Places of arrays are numbered from 1.
 type state struct {
 	entries []entry
@@ -90,10 +58,10 @@ type state struct {
 	ownerPool slab.Pool
 	byOwner   slab.Table
 
-	subscriptions []subscription // by session, then as compare has it
+	watches *watch.List // who has subscribed to which names
 
 	firings uint64 // a second, of all timers
-	sum     uint64 // of the hashes of timers and subscriptions
+	sum     uint64 // of the hashes of timers
 }
 
 func newState(o *Options) state {
@@ -101,7 +69,7 @@ func newState(o *Options) state {
 		entries: make([]entry, o.Timers+1), pool: slab.NewPool(o.Timers), byID: slab.NewTable(o.Timers),
 		byName: slab.NewTable(o.Timers), ordered: make([]uint32, 0, o.Timers),
 		owners: make([]owner, o.Timers+1), ownerPool: slab.NewPool(o.Timers), byOwner: slab.NewTable(o.Timers),
-		subscriptions: make([]subscription, 0, o.Subscriptions),
+		watches: watch.New(o.Subscriptions),
 	}
 }
 
@@ -112,7 +80,7 @@ func (s *state) reset() {
 	s.ordered = s.ordered[:0]
 	s.ownerPool.Reset()
 	s.byOwner.Reset()
-	s.subscriptions = s.subscriptions[:0]
+	s.watches.Reset()
 	s.firings, s.sum = 0, 0
 }
 
@@ -120,7 +88,7 @@ func (s *state) reset() {
 func hashNumber(n uint64) uint64 { return service.Mix(0, n) }
 
 func (s *state) hash() uint64 {
-	return service.Mix(service.Mix(hashNumber(uint64(s.pool.Used())), uint64(len(s.subscriptions))), s.sum)
+	return service.Mix(service.Mix(hashNumber(uint64(s.pool.Used())), s.watches.Hash()), s.sum)
 }
 
 func (e *entry) hash() uint64 {
@@ -212,12 +180,4 @@ func (s *state) takeOut(i uint32) {
 	rank, _ := s.rank(s.entries[i].text())
 	s.ordered = slices.Delete(s.ordered, rank, rank+1)
 	s.remove(i)
-}
-
-// place is where a subscription is, or would be.
-func (s *state) place(x *subscription) (at int, there bool) {
-	for at < len(s.subscriptions) && s.subscriptions[at].compare(x) < 0 {
-		at++
-	}
-	return at, at < len(s.subscriptions) && s.subscriptions[at].compare(x) == 0
 }

@@ -2,12 +2,12 @@ package timer
 
 import (
 	"bytes"
-	"slices"
 	"unicode/utf8"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
 	"lockstep/internal/simbug"
+	"lockstep/internal/watch"
 	"lockstep/service"
 	"lockstep/service/timer/fb"
 	"lockstep/wire"
@@ -89,8 +89,7 @@ func (s *Service) read(ctx *service.Context, r *wire.Record, payload []byte) (re
 		if !validName(q.Name, q.Prefix) {
 			return fb.ReasonBadName, 0
 		}
-		x := subscriptionOf(r.Session, q)
-		if _, there := s.place(&x); !q.Off && !there && len(s.subscriptions) == s.options.Subscriptions {
+		if !q.Off && !s.watches.Fits(watchOf(r.Session, q)) {
 			return fb.ReasonTooManySubscribers, 0
 		}
 	}
@@ -239,22 +238,16 @@ func (s *Service) list(ctx *service.Context, q *Request) {
 	}
 }
 
-func subscriptionOf(session wire.SessionID, q *Request) subscription {
-	x := subscription{session: session, prefix: q.Prefix}
-	x.length = uint8(copy(x.name[:], q.Name))
-	return x
+func watchOf(session wire.SessionID, q *Request) watch.Watch {
+	return watch.Watch{Session: session, Exact: !q.Prefix, Key: q.Name}
 }
 
 func (s *Service) subscribe(session wire.SessionID, q *Request) {
 	s.answer(Subscribed)
-	x := subscriptionOf(session, q)
-	switch at, there := s.place(&x); {
-	case there && q.Off:
-		s.subscriptions = slices.Delete(s.subscriptions, at, at+1)
-		s.sum -= x.hash()
-	case !there && !q.Off:
-		s.subscriptions = slices.Insert(s.subscriptions, at, x) // within its capacity
-		s.sum += x.hash()
+	if q.Off {
+		s.watches.Remove(watchOf(session, q))
+	} else {
+		s.watches.Add(watchOf(session, q))
 	}
 }
 
@@ -264,16 +257,7 @@ func (s *Service) OnSession(ctx *service.Context, session wire.SessionID, opened
 		return
 	}
 	s.endTimers(ctx, session)
-	left := 0
-	for i := range s.subscriptions {
-		if x := &s.subscriptions[i]; x.session == session {
-			s.sum -= x.hash()
-			continue
-		}
-		s.subscriptions[left] = s.subscriptions[i]
-		left++
-	}
-	s.subscriptions = s.subscriptions[:left]
+	s.watches.Forget(session)
 }
 
 func (s *Service) endTimers(ctx *service.Context, session wire.SessionID) {
@@ -303,7 +287,7 @@ func (s *Service) endTimers(ctx *service.Context, session wire.SessionID) {
 // much.
 func (s *Service) OnTimer(ctx *service.Context, _, _ uint64) {
 	s.sent = 0
-	for looks := 0; s.sent < maxDueBytes && looks < maxDueLooks; looks += len(s.subscriptions) {
+	for looks := 0; s.sent < maxDueBytes && looks < maxDueLooks; looks += s.watches.Len() {
 		id, _, ok := s.due.Next(ctx)
 		if !ok {
 			break
@@ -344,20 +328,18 @@ func (s *Service) fire(ctx *service.Context, i uint32) {
 
 // tell sends the response to the owner of a timer, and to each other session that has subscribed to it, once.
 func (s *Service) tell(ctx *service.Context, e *entry) {
-	ctx.Count(len(s.subscriptions))
+	ctx.Count(s.watches.Len())
 	payload := EncodeResponse(s.builder, &s.response)
 	if e.session != 0 {
 		ctx.Respond(e.session, payload)
 		s.sent += len(payload)
 	}
-	told := e.session
-	for i := range s.subscriptions {
-		x := &s.subscriptions[i]
-		if x.session == told || x.session == e.session || !x.matches(e.text()) {
+	name := e.text()
+	for to := s.watches.After(0, name); to != 0; to = s.watches.After(to, name) {
+		if to == e.session {
 			continue
 		}
-		told = x.session
-		ctx.Respond(x.session, payload)
+		ctx.Respond(to, payload)
 		s.sent += len(payload)
 	}
 }
