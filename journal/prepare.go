@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,8 @@ import (
 	"lockstep/wire"
 )
 
-// prepareStep is how many bytes one step of preparing a segment zeroes: little enough not to hold up a batch for long.
+// prepareStep is how many bytes one step of preparing a segment zeroes, unless the preparer's piece is smaller: little enough
+// not to hold up a batch for long.
 const prepareStep = 1 << 20
 
 // asideName is the file in which the next segment is prepared, before it gets its name.
@@ -25,6 +27,7 @@ type preparer struct {
 	direct bool
 	first  wire.Position
 	bytes  int64
+	piece  int64 // zeroed in one step; 0: prepareStep
 
 	file vfs.File
 	done int64 // bytes zeroed, header included
@@ -43,7 +46,7 @@ func (p *preparer) step() (ready bool, err error) {
 	case p.file == nil:
 		err = p.create(total)
 	case p.done < total:
-		n := min(prepareStep, total-p.done)
+		n := min(cmp.Or(p.piece, prepareStep), total-p.done)
 		if err = p.file.Allocate(p.done, n); err == nil {
 			p.done += n
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"lockstep/wire"
 )
@@ -20,7 +21,19 @@ type worker struct {
 	requests chan struct{} // closed to end the goroutine
 	results  chan error    // one for each request
 	abort    atomic.Bool   // the goroutine is to stop at the next step
+	rouse    chan struct{} // and not to rest any longer
+	used     atomic.Int64  // how much of the segment before it, the current one, the log has taken
 }
+
+// A segment that is prepared in one go takes a processor for as long as zeroing it lasts, ten milliseconds for 16 MiB in memory,
+// and threads that yield have to wait for all of it. So the goroutine does a little at a time and then rests, up to so many
+// times in a row, as long as it is ahead: until then it has done twice the part of its segment that the log has taken of the
+// one before.
+const (
+	preparePiece = 256 << 10
+	prepareRest  = time.Millisecond
+	prepareRests = 4
+)
 
 // errAborted is the result of a request that was taken back.
 var errAborted = errors.New("aborted")
@@ -30,7 +43,8 @@ func (k *worker) start(p *preparer, inline bool, wake *sleeper) {
 	if inline {
 		return
 	}
-	k.requests, k.results = make(chan struct{}, 1), make(chan error, 1)
+	k.requests, k.results, k.rouse = make(chan struct{}, 1), make(chan error, 1), make(chan struct{}, 1)
+	p.piece = preparePiece
 	go k.run()
 }
 
@@ -51,6 +65,21 @@ func (k *worker) prepare() error {
 		if ready, err := k.preparer.step(); ready || err != nil {
 			return err
 		}
+		k.rest()
+	}
+}
+
+// rest lets others have the processor while there is time.
+func (k *worker) rest() {
+	for range prepareRests {
+		if k.preparer.done < 2*k.used.Load() {
+			return
+		}
+		select {
+		case <-k.rouse:
+			return
+		case <-time.After(prepareRest):
+		}
 	}
 }
 
@@ -58,6 +87,7 @@ func (k *worker) prepare() error {
 func (k *worker) ask(first wire.Position, bytes int64) {
 	k.preparer.start(first, bytes)
 	k.busy = true
+	k.used.Store(0)
 	if !k.inline {
 		k.requests <- struct{}{} // never blocks: one at a time
 	}
@@ -87,8 +117,13 @@ func (k *worker) quiesce() error {
 	k.busy = false
 	if !k.inline {
 		k.abort.Store(true)
+		k.rouse <- struct{}{} // never blocks: one at a time
 		err := <-k.results
 		k.abort.Store(false)
+		select {
+		case <-k.rouse:
+		default:
+		}
 		if err != nil && !errors.Is(err, errAborted) && !errors.Is(err, syscall.ENOSPC) {
 			return err
 		}
@@ -124,6 +159,7 @@ func (w *Writer) pollNext() (int, error) {
 	case !done && w.worker.inline:
 		return 1, nil
 	case !done:
+		w.worker.used.Store(int64(w.j.written - w.j.current.first))
 		return 0, nil
 	case errors.Is(err, syscall.ENOSPC):
 		w.retryNs = w.nowNs + w.j.options.RetryNs
