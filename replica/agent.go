@@ -137,6 +137,7 @@ type Agent struct {
 	bytes       []byte              // body of the LOG being stepped in, behind its header
 	bytesAt     wire.Position       // position of bytes[0]
 	verify      bool                // bytes were stored: look for complete records
+	batching    bool                // more datagrams are at hand: that can wait for the last of them
 	fetched     wire.Position       // up to here bytes came by a catch-up, from a disk that may have spoilt them
 	spoilt      bool                // they are not the log's
 	owed        owedRecord          // to be appended for the core
@@ -285,6 +286,7 @@ func (a *Agent) receive() int {
 	if a.leading && a.o.StampNs != nil {
 		stampNs = a.o.StampNs()
 	}
+	a.batching = true
 	for i := range n {
 		rx := &a.rx[i]
 		if a.leading {
@@ -292,6 +294,8 @@ func (a *Agent) receive() int {
 		}
 		a.onDatagram(rx)
 	}
+	a.batching = false
+	a.verifyBatch()
 	a.o.Transport.Release()
 	return n
 }

@@ -7,6 +7,9 @@ import (
 
 // onNode decodes a datagram of another node into an input and steps the core.
 func (a *Agent) onNode(h *wire.Header, body []byte) {
+	if h.Kind != wire.DatagramLog || h.Term != a.core.Term() {
+		a.verifyBatch()
+	}
 	in := &a.heard
 	in.From = Peer{Node: wire.NodeID(h.Sender), Incarnation: h.Incarnation, Run: h.Run}
 	in.Term = h.Term
@@ -87,6 +90,14 @@ func (a *Agent) step(in *Input) {
 		a.hold()
 	}
 	a.appendOwing()
+	if !a.batching {
+		a.verifyBatch()
+	}
+}
+
+// verifyBatch verifies what was stored. Of a batch of LOG that is done once, so that all of it is acknowledged with one STATUS;
+// before any other input of another node the core hears how far the log is.
+func (a *Agent) verifyBatch() {
 	if a.verify {
 		a.verify = false
 		a.verifyStored()

@@ -249,3 +249,47 @@ func TestTheMailboxIsEmptyOnceAnswered(t *testing.T) {
 		t.Errorf("answered %v, and the mailbox is not empty", answer.Err)
 	}
 }
+
+// LOG that arrived together is verified together, and acknowledged with one STATUS; what arrived behind it of another kind meets
+// a core that knows how far the log is.
+func TestABatchOfLogIsAcknowledgedOnce(t *testing.T) {
+	p := newProbe(t, wire.RuleReplicated, Restored{Term: 1})
+	p.follow()
+	a := agentOf(t, p)
+	a.o.Services = services{}
+	network := transport.NewMemory(transport.MemoryOptions{})
+	var ends [2]transport.Transport
+	for i := range ends {
+		at := transport.Addr{IP: [4]byte{10, 0, 0, byte(i + 1)}, Port: 1}
+		end, err := network.Join(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer end.Close()
+		ends[i], a.o.Peers[i+1] = end, at
+	}
+	a.o.Transport, a.o.Sender = ends[0], transport.NewSender(ends[0], 16)
+	leader := transport.NewSender(ends[1], 16)
+	chain, record := a.chain, [256]byte{}
+	for range 5 {
+		from := chain.Position
+		n := chain.Append(record[:], &wire.Record{Kind: wire.RecordMessage, Term: 1, Timestamp: chain.Timestamp + 1, Session: 1}, make([]byte, 100))
+		b := leader.Next()
+		log := wire.Log{Position: from, Append: chain.Position}
+		at := wire.DatagramHeaderSize + log.Put(b[wire.DatagramHeaderSize:])
+		at += copy(b[at:], record[:n])
+		wire.Seal(b[:at], &wire.Header{Kind: wire.DatagramLog, Sender: 2, Incarnation: 2000, Run: 1, Term: 1})
+		leader.Commit(at, a.o.Peers[1])
+	}
+	leader.Flush()
+	if n := a.receive(); n != 5 || a.err != nil {
+		t.Fatalf("%d datagrams taken, %v", n, a.err)
+	}
+	a.o.Sender.Flush()
+	if a.core.Append() != chain.Position {
+		t.Errorf("the log ends at %d, want %d", a.core.Append(), chain.Position)
+	}
+	if n := ends[1].Receive(make([]transport.Received, 16)); n != 1 {
+		t.Errorf("%d datagrams for five of LOG, want one STATUS", n)
+	}
+}
