@@ -15,6 +15,9 @@ func showProcess(w io.Writer, s *node.Status) error {
 	fmt.Fprintf(w, "\nnode %d: %d processors for Go, threads that run for long are preempted %s\n",
 		s.Node, p.Processors, p.Preemption)
 	fmt.Fprintf(w, "memory: %s; present %d MiB, swapped out %d KiB\n", p.Memory, p.Resident>>20, p.Swapped>>10)
+	for _, m := range p.Mapped {
+		fmt.Fprintf(w, "  %s: %d KiB in %s\n", m.What, m.Bytes>>10, m.Pages)
+	}
 	fmt.Fprintf(w, "garbage: %d collections, %d within the last minute, longest pause %s us; heap %d MiB, %d at most\n",
 		p.GCCycles, p.GCMinute, microseconds(p.GCPauseNs), p.Heap>>20, p.MemoryLimit>>20)
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)

@@ -187,7 +187,10 @@ func (j *Journal) putInOrder(generation uint64) error {
 	j.floor, j.written = s.floor, s.chain.Position
 	j.base = s.basePosition()
 	j.chain, j.chainKnown = s.chain, true
-	j.staging = vfs.AlignedBytes(j.options.BatchBytes + 2*vfs.BlockBytes)
+	var err error
+	if j.staging, err = j.options.Memory(j.options.BatchBytes + 2*vfs.BlockBytes); err != nil {
+		return fmt.Errorf("journal: buffer of a batch: %w", err)
+	}
 	if err := j.watermark.lower(&j.durable, j.written); err != nil {
 		return err
 	}

@@ -64,6 +64,9 @@ type Options struct {
 	// small steps within DoWork, and DoWork returns when there is nothing to do. For one thread driving many agents.
 	Inline bool
 
+	// Memory is where the buffer of a batch comes from, aligned to a page; nil: the Go heap. It is asked for once.
+	Memory func(bytes int) ([]byte, error)
+
 	Counters *counters.File   // where the journal counts; nil: nowhere
 	NowNs    func() int64     // monotonic clock, for timing writes and syncs; nil: they are not timed
 	Log      func(msg string) // cold: what an operator should read; nil: nowhere
@@ -80,6 +83,9 @@ func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.SyncIntervalNs, defaultIntervalNs)
 	orDefault(&o.WatermarkIntervalNs, defaultIntervalNs)
 	orDefault(&o.RetryNs, defaultRetryNs)
+	if o.Memory == nil {
+		o.Memory = func(bytes int) ([]byte, error) { return vfs.AlignedBytes(bytes), nil }
+	}
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}

@@ -113,7 +113,7 @@ func (n *Node) openJournal(identity journal.Identity) error {
 		FS: fs, Dir: dir, Cluster: identity.Cluster,
 		SegmentBytes: n.config.Journal.SegmentBytes, SyncBytes: n.config.Journal.SyncBytes,
 		SyncIntervalNs: n.config.Journal.SyncIntervalUs * 1000,
-		Inline:         n.machine.Inline, Counters: n.counters, NowNs: n.machine.Clock.NowNs,
+		Memory:         n.memory("journal"), Inline: n.machine.Inline, Counters: n.counters, NowNs: n.machine.Clock.NowNs,
 		Log: func(msg string) { n.logf("%s", msg) },
 	})
 	if err != nil {

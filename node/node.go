@@ -75,6 +75,7 @@ type Node struct {
 	cancel       context.CancelFunc // ends fetches
 	startedAt    time.Time
 	watch        *watch                 // over the process, while it runs
+	mapped       []mapped               // memory that hot threads use
 	locked       atomic.Pointer[string] // whether memory is, and why not
 
 	mayHaveForgotten atomic.Bool
@@ -112,22 +113,6 @@ func openOnce(machine Machine, config Config, out io.Writer, b *begun) (*Node, e
 		}
 	}
 	return n, nil
-}
-
-// openRing makes the log ring: mapped twice, or, inline, on the heap unless the machine wants it mapped.
-func (n *Node) openRing() error {
-	size := int(n.config.Cluster.RingBytes)
-	if n.machine.Inline && !n.machine.MappedRing {
-		n.ring = ringbuf.NewLogRing(make([]byte, 2*size), size, false)
-		return nil
-	}
-	mapping, err := ringbuf.MapLog(size)
-	if err != nil {
-		return fmt.Errorf("node: log ring: %w", err)
-	}
-	n.closers = append(n.closers, mapping.Close)
-	n.ring = ringbuf.NewLogRing(mapping.Bytes(), size, true)
-	return nil
 }
 
 // fillRing puts the end of the log into the ring, where followers and the service find it.

@@ -57,9 +57,14 @@ func (n *Node) lockMemory() {
 		err = unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
 	}
 	if err != nil {
-		locked = "not locked: " + err.Error()
-		n.logf("memory is not locked (%v): a page that is swapped out stalls a thread; "+
-			"LimitMEMLOCK=infinity or CAP_IPC_LOCK mends it", err)
+		why := err.Error()
+		var limit unix.Rlimit
+		if err == unix.ENOMEM && unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) == nil && limit.Cur < math.MaxUint64 {
+			why = fmt.Sprintf("the process may lock %d KiB", limit.Cur>>10) // that is how the kernel says so
+		}
+		locked = "not locked: " + why
+		n.logf("memory is not locked (%s): a page that is swapped out stalls a thread; "+
+			"LimitMEMLOCK=infinity or CAP_IPC_LOCK mends it", why)
 	}
 }
 

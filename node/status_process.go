@@ -27,6 +27,7 @@ type ProcessStatus struct {
 	GCCycles    uint64         `json:"gc_cycles"`
 	GCMinute    uint64         `json:"gc_cycles_minute"`
 	GCPauseNs   uint64         `json:"gc_pause_max_ns"`
+	Mapped      []MemoryStatus `json:"mapped"` // memory that hot threads use, outside of the Go heap
 	Memory      string         `json:"memory"` // locked or not, and why
 	Resident    uint64         `json:"resident_bytes"`
 	Locked      uint64         `json:"locked_bytes"`
@@ -63,6 +64,7 @@ func (n *Node) addProcess(s *Status) {
 		Memory: "not locked yet", Resident: memory.resident, Locked: memory.locked, Swapped: memory.swapped,
 		GapLimitNs: uint64(n.config.Election.TimeoutMinMs) * 1e6 / gapPart,
 	}
+	p.Mapped = n.memoryStatus()
 	if locked := n.locked.Load(); locked != nil {
 		p.Memory = *locked
 	}

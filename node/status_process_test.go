@@ -170,6 +170,15 @@ func TestStatusTellsHowTheProcessIsHeldToItsWork(t *testing.T) {
 			if !looked || !strings.Contains(p.Memory, "locked") || p.Processors < 3 || p.GapLimitNs != 37_500_000 {
 				t.Fatalf("the status says %+v", p)
 			}
+			parts := map[string]bool{}
+			for _, m := range p.Mapped {
+				if parts[m.What] = true; m.Bytes < 1<<20 || m.Pages == "" || (m.Kind == "small") != (m.Large == 0) {
+					t.Errorf("memory %+v", m)
+				}
+			}
+			if !parts["log ring"] || !parts["answers"] || !parts["journal"] || parts["received"] != (layout == "dedicated") {
+				t.Errorf("memory is mapped for %v", parts)
+			}
 			text := fetchMetrics(t, control)
 			for _, x := range p.Threads {
 				if x.Hot != strings.Contains(" "+hot+" ", " "+x.Name+" ") {

@@ -50,7 +50,11 @@ func (n *Node) assemble() error {
 		return err
 	}
 	commands := ringbuf.NewSPSC(make([]service.Command, commandSlots))
-	egress := ringbuf.NewMessageRing(make([]byte, egressBytes))
+	answers, err := n.memory("answers")(egressBytes)
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	egress := ringbuf.NewMessageRing(answers)
 	if err := n.makeDriver(commands, egress); err != nil {
 		return err
 	}
@@ -61,6 +65,7 @@ func (n *Node) assemble() error {
 	if err := n.layOut(net, tail); err != nil {
 		return err
 	}
+	n.tellMemory()
 	n.watch = newWatch(n)
 	return nil
 }
@@ -72,7 +77,7 @@ func (n *Node) coreTransport() (transport.Transport, agent.Agent, error) {
 		return n.transport, nil, nil
 	}
 	core, net, err := transport.NewRelay(n.transport, transport.RelayOptions{
-		Counters: n.counters, StampNs: n.machine.stampNs(), WakeCore: n.parkers.core.WakeIfParked, WakeNetwork: n.parkers.net.WakeIfParked})
+		Memory: n.memory("received"), Counters: n.counters, StampNs: n.machine.stampNs(), WakeCore: n.parkers.core.WakeIfParked, WakeNetwork: n.parkers.net.WakeIfParked})
 	if err != nil {
 		return nil, nil, fmt.Errorf("node: %w", err)
 	}

@@ -35,6 +35,12 @@
 // the bytes may be mapped outside of it: the race detector does not see mapped memory, which is why the
 // constructors take their memory, and the tests hand them both kinds.
 //
+// # Large pages
+//
+// Map and MapLog take pages of 2 MiB for what is that large: from the pool that the machine has set aside, else those that
+// the kernel makes by itself, else small ones; Pages says what it came to and why. All of them are present when Map and MapLog
+// return: what the machine cannot give is an error there and no fault later. A page that nobody may touch lies on each side.
+//
 // # Failure behaviour
 //
 // A full ring says so (false, nil) and changes nothing. Only misuse by the calling code panics: a size that is not

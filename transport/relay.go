@@ -14,6 +14,8 @@ import (
 type RelayOptions struct {
 	// ReceiveBytes is the size of the ring of received datagrams: a power of two; 0 means 4 MiB.
 	ReceiveBytes int
+	// Memory is where the bytes of that ring come from; nil: the Go heap.
+	Memory func(bytes int) ([]byte, error)
 	// Frames is how many transmit frames circulate between the threads: a power of two, less than the transport
 	// has; 0 means 256.
 	Frames int
@@ -66,8 +68,15 @@ func NewRelay(t Transport, o RelayOptions) (*RelayCore, *RelayNetwork, error) {
 		return nil, nil, fmt.Errorf("transport: a relay ring of %d bytes: want a power of two of at least %d",
 			o.ReceiveBytes, 4*longest)
 	}
+	if o.Memory == nil {
+		o.Memory = func(bytes int) ([]byte, error) { return make([]byte, bytes), nil }
+	}
+	memory, err := o.Memory(o.ReceiveBytes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("transport: the ring of received datagrams: %w", err)
+	}
 	r := &relay{
-		received: ringbuf.NewMessageRing(make([]byte, o.ReceiveBytes)),
+		received: ringbuf.NewMessageRing(memory),
 		empty:    ringbuf.NewSPSC(make([]Frame, o.Frames)),
 		filled:   ringbuf.NewSPSC(make([]Frame, o.Frames)),
 		wakeCore: o.WakeCore, wakeNetwork: o.WakeNetwork,

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"lockstep/internal/counters"
+	"lockstep/ringbuf"
 	"lockstep/xdp"
 )
 
@@ -148,6 +149,9 @@ func (x *XDP) Err() error {
 
 // Describe implements Transport.
 func (x *XDP) Describe() string { return x.endpoint.Describe() }
+
+// Pages is what the memory of the frames is made of.
+func (x *XDP) Pages() ringbuf.Pages { return x.endpoint.Pages() }
 
 // Mode is how the program and the socket are attached: "zero-copy", "native" or "generic".
 func (x *XDP) Mode() string { return x.endpoint.Mode() }

@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"lockstep/ringbuf"
 )
 
 var errGone = fmt.Errorf("xdp: %w: the interface is gone: restart when it is back", ErrInterface)
@@ -165,6 +167,9 @@ func (e *Endpoint) Describe() string {
 		e.device.name, e.config.Queue, e.rung.name, e.reason, e.device.driver, e.device.mtu,
 		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.budget, budget)
 }
+
+// Pages is what the memory of the frames is made of.
+func (e *Endpoint) Pages() ringbuf.Pages { return e.umem.mapping.Pages() }
 
 // Reachable says whether the Ethernet address of a destination is known now. If not, it is asked for.
 func (e *Endpoint) Reachable(to netip.Addr) bool {

@@ -3,7 +3,7 @@ package xdp
 import (
 	"fmt"
 
-	"golang.org/x/sys/unix"
+	"lockstep/ringbuf"
 )
 
 // Owner is who has a frame. A frame has one owner at any time.
@@ -35,6 +35,7 @@ func (o Owner) String() string {
 // is mapped outside the Go heap and present from the start. The owner's thread alone changes it.
 type umem struct {
 	memory     []byte
+	mapping    *ringbuf.Mapping // of memory
 	frameBytes uint32
 	frameShift uint32
 	rxFrames   uint32 // frames [0, rxFrames) are received into
@@ -50,17 +51,17 @@ type umem struct {
 	sentAt []uint32 // by transmit frame: sends when it was last sent
 }
 
-// mapUmem maps and populates the memory. A hugepage mapping is not asked for.
+// mapUmem maps and populates the memory, in large pages where there are some.
 func mapUmem(frameBytes, rxFrames, txFrames int) (*umem, error) {
 	bytes := frameBytes * (rxFrames + txFrames)
-	memory, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	mapping, err := ringbuf.Map(bytes)
 	if err != nil {
 		return nil, fmt.Errorf("xdp: map %d MiB for %d frames: %w: free memory or configure fewer frames",
 			bytes>>20, rxFrames+txFrames, err)
 	}
 	u := &umem{
-		memory:     memory,
+		memory:     mapping.Bytes(),
+		mapping:    mapping,
 		frameBytes: uint32(frameBytes),
 		rxFrames:   uint32(rxFrames),
 		txFrames:   uint32(txFrames),
@@ -122,12 +123,8 @@ func (u *umem) overdue() (n int) {
 }
 
 func (u *umem) close() error {
-	memory := u.memory
 	u.memory = nil
-	if memory == nil {
-		return nil
-	}
-	return unix.Munmap(memory)
+	return u.mapping.Close()
 }
 
 // frameOf is the frame that an address lies in; the kernel adds headroom to the addresses it gives back.

@@ -27,7 +27,7 @@ var edges = map[string][]string{
 	"agent":             {"internal/counters", "agent/tsc", "ringbuf"},
 	"agent/tsc":         {},
 
-	"xdp":       {"internal/counters"},
+	"xdp":       {"internal/counters", "ringbuf"},
 	"transport": {"internal/counters", "agent", "ringbuf", "xdp"},
 	"journal":   {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire"},
 
