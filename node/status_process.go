@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"time"
 
 	"lockstep/agent"
@@ -42,6 +43,7 @@ type ThreadStatus struct {
 	Hot         bool   `json:"hot"`
 	Idle        string `json:"idle"`   // what it does without work
 	Pinned      bool   `json:"pinned"` // the Go scheduler is let in at safe points only
+	Core        string `json:"core"`   // that the config gives it; empty: any
 	Cores       string `json:"cores"`  // that the kernel lets it run on
 	GapSecond   uint64 `json:"gap_second_ns"`
 	GapMinute   uint64 `json:"gap_minute_ns"`
@@ -79,6 +81,9 @@ func (n *Node) addProcess(s *Status) {
 func (n *Node) threadStatus(t *thread) ThreadStatus {
 	name := t.agent.Name()
 	x := ThreadStatus{Name: name, Hot: t.hot, Idle: "blocks", Pinned: t.runner.Pinned()}
+	if core := t.runner.CPU(); core != agent.NoCPU {
+		x.Core = strconv.Itoa(core)
+	}
 	if t.hot {
 		x.Idle = n.idle.String()
 		x.GapSecond, x.GapMinute = n.gauge(agent.GapCounter(name, "second")), n.gauge(agent.GapCounter(name, "minute"))
@@ -101,6 +106,10 @@ func (p *ProcessStatus) alarms() (list []string) {
 		list = append(list, fmt.Sprintf("%d KiB of the process are swapped out (memory is %s)", p.Swapped>>10, p.Memory))
 	}
 	for _, t := range p.Threads {
+		if t.Core != "" && t.Cores != "" && t.Cores != t.Core {
+			list = append(list, fmt.Sprintf("thread %s may run on cores %s, its own is %s: somebody has moved it",
+				t.Name, t.Cores, t.Core))
+		}
 		if t.GapMinute > p.GapLimitNs {
 			list = append(list, fmt.Sprintf("thread %s did not run for %v within the last minute: something else has its core",
 				t.Name, time.Duration(t.GapMinute).Round(time.Millisecond)))

@@ -56,6 +56,8 @@ func TestProcessAlarms(t *testing.T) {
 		"a long gap":     {ProcessStatus{GapLimitNs: limit, Threads: []ThreadStatus{{Name: "node", GapMinute: limit + 1}}}, "thread node did not run for 38ms"},
 		"old long gap":   {ProcessStatus{GapLimitNs: limit, Threads: []ThreadStatus{{Name: "node", GapMax: 1e9}}}, ""},
 		"blocking ones":  {ProcessStatus{GapLimitNs: limit, Threads: []ThreadStatus{{Name: "journal"}}}, ""},
+		"a moved thread": {ProcessStatus{Threads: []ThreadStatus{{Name: "core", Core: "2", Cores: "0-3"}}}, "core may run on cores 0-3, its own is 2"},
+		"one in place":   {ProcessStatus{Threads: []ThreadStatus{{Name: "core", Core: "2", Cores: "2"}, {Name: "ended", Core: "3"}}}, ""},
 		"without limits": {ProcessStatus{}, ""},
 	} {
 		s := Status{Process: c.process}
