@@ -63,7 +63,7 @@ type TransportConfig struct {
 	Interface    string `toml:"interface"`
 	XDPMode      string `toml:"xdp_mode"`
 	Queue        int    `toml:"queue"`
-	Steered      bool   `toml:"steered"`
+	Steering     string `toml:"steering"`
 	FrameBytes   int    `toml:"frame_bytes"`
 	TxBudget     int    `toml:"tx_budget"`
 	BusyPollUs   int    `toml:"busy_poll_us"`
@@ -118,7 +118,7 @@ func Defaults() Config {
 	return Config{
 		Cluster: ClusterConfig{Rule: "durable", Group: "239.77.0.1:7401", RingBytes: 16 << 20,
 			Sessions: 16384, Responses: 4096, KeptBytes: 1 << 20},
-		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", MulticastTTL: 1},
+		Transport: TransportConfig{Kind: "auto", XDPMode: "auto", Steering: "auto", MulticastTTL: 1},
 		Journal: JournalConfig{SegmentBytes: 64 << 20, SyncIntervalUs: 10_000, SyncBytes: 1 << 20, HungMs: 1000,
 			ScrubBytesPerS: 1 << 20},
 		Snapshot:  SnapshotConfig{EveryBytes: 1 << 30},
@@ -250,6 +250,9 @@ func (c *Config) checkTransport() error {
 		return err
 	}
 	if err := oneOf("transport.xdp_mode", t.XDPMode, "auto", "native", "generic", "zero-copy"); err != nil {
+		return err
+	}
+	if err := oneOf("transport.steering", t.Steering, "auto", "ntuple", "hash", "channels", "manual", "off"); err != nil {
 		return err
 	}
 	if t.Kind == "xdp" && t.Interface == "" {

@@ -162,6 +162,7 @@ func TestValidationNamesTheKey(t *testing.T) {
 		{"control", func(c *Config) { c.Cluster.Nodes[2].Control = "" }},
 		{"transport.kind", func(c *Config) { c.Transport.Kind = "tcp" }},
 		{"transport.xdp_mode", func(c *Config) { c.Transport.XDPMode = "fast" }},
+		{"transport.steering", func(c *Config) { c.Transport.Steering = "magic" }},
 		{"transport.interface", func(c *Config) { c.Transport.Kind = "xdp" }},
 		{"transport.frame_bytes", func(c *Config) { c.Transport.FrameBytes = 1500 }},
 		{"transport.tx_budget", func(c *Config) { c.Transport.TxBudget = 31 }},
@@ -201,8 +202,8 @@ func TestValidationNamesTheKey(t *testing.T) {
 func TestEncodeAndParseAgree(t *testing.T) {
 	want := three()
 	want.Cluster.Rule, want.Cluster.Group, want.Cluster.RingBytes = "replicated", "239.1.2.3:9999", 4<<20
-	want.Transport = TransportConfig{Kind: "xdp", Interface: "eth1", XDPMode: "native", Queue: 3, FrameBytes: 4096,
-		BusyPollUs: 20, MulticastTTL: 2}
+	want.Transport = TransportConfig{Kind: "xdp", Interface: "eth1", XDPMode: "native", Queue: 3,
+		Steering: "ntuple", FrameBytes: 4096, BusyPollUs: 20, MulticastTTL: 2}
 	want.Journal = JournalConfig{SegmentBytes: 8 << 20, SyncIntervalUs: 500, SyncBytes: 8192}
 	want.Election = ElectionConfig{TimeoutMinMs: 100, TimeoutMaxMs: 400, HeartbeatMs: 10}
 	want.Threads = ThreadsConfig{Layout: "dedicated", Idle: "spin", Cores: []int{2, 3, 4, 5}}

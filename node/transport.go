@@ -6,6 +6,7 @@ import (
 
 	"lockstep/transport"
 	"lockstep/xdp"
+	"lockstep/xdp/nic"
 )
 
 // openTransport opens what the config asks for. With "auto" AF_XDP is tried where an interface is given, and why it
@@ -55,9 +56,13 @@ func (n *Node) openXDP(local, group transport.Addr) error {
 	if err != nil {
 		return err
 	}
+	steering, err := nic.ParseSteering(c.Steering)
+	if err != nil {
+		return err
+	}
 	config := xdp.Config{
 		Interface: c.Interface, Local: local.AddrPort(), Groups: []netip.AddrPort{group.AddrPort()}, Mode: mode,
-		Queue: c.Queue, Steered: c.Steered, FrameBytes: c.FrameBytes, TxBudget: c.TxBudget,
+		Queue: c.Queue, Steering: steering, StateDir: n.config.Dir, FrameBytes: c.FrameBytes, TxBudget: c.TxBudget,
 		BusyPollUs: c.BusyPollUs, MulticastTTL: c.MulticastTTL,
 	}
 	config.Notify = func(sentence string) { n.logf("%s", sentence) }

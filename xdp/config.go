@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+
+	"lockstep/xdp/nic"
 )
 
 // Mode says how the XDP program and the socket are attached, or what is required of that.
@@ -56,9 +58,14 @@ type Config struct {
 	Mode Mode
 	// Queue of the interface to receive from and send through.
 	Queue int
-	// Steered says that the NIC has been told (ntuple rules) to put our flows on Queue. Without it, an interface
-	// with several receive queues is refused, because what the NIC hashes to other queues would be lost.
-	Steered bool
+	// Steering is how our flows come to Queue if the interface has several receive queues: what the NIC hashes to others
+	// would be lost. nic.SteerOff, the default, refuses such an interface; nic.SteerManual says that it has been
+	// seen to; the others change settings of the interface until Close, and need StateDir.
+	Steering nic.Steering
+	// StateDir is where it is written down which settings of the interface were changed, so that they are taken back also
+	// after the process was killed, by the next Open with the same StateDir. One end point alone uses it. Empty:
+	// no settings are changed.
+	StateDir string
 	// FrameBytes is the size of a frame in umem: 2048 or 4096. 0 takes the one that fits the MTU. Some drivers do
 	// zero-copy with 4096 only.
 	FrameBytes int
@@ -69,8 +76,8 @@ type Config struct {
 	TxBudget int
 	// MulticastTTL is the TTL of multicast datagrams; 0 means 1: not beyond the link. Unicast has 64.
 	MulticastTTL int
-	// BusyPollUs makes the owner's thread run the driver, so many microseconds a call at most; 0 is off. It needs
-	// napi_defer_hard_irqs and gro_flush_timeout on the interface. It does harm on virtual interfaces.
+	// BusyPollUs makes the owner's thread run the driver, so many microseconds a call at most; 0 is off. On a NIC, with
+	// StateDir, napi_defer_hard_irqs and gro_flush_timeout are set until Close. It does harm on virtual interfaces.
 	BusyPollUs int
 	// Notify, if not nil, is told in a sentence what happened to the NIC and what was done about it, on the background
 	// goroutine.

@@ -19,7 +19,6 @@ type device struct {
 	mac      [6]byte
 	driver   string
 	hardware bool   // has a bus address: a NIC, not a veth or a bridge
-	queues   int    // receive queues; 1 where the driver does not say
 	taken    string // the XDP program that it has already; "" when it has none
 }
 
@@ -41,16 +40,7 @@ func findDevice(h *netlink.Handle, c *Config) (*device, error) {
 	if a.Xdp != nil && a.Xdp.Attached {
 		d.taken = fmt.Sprintf("program id %d", a.Xdp.ProgId)
 	}
-	d.driver, d.hardware, d.queues = describeDriver(d.name)
-	if c.Queue >= d.queues {
-		return nil, fmt.Errorf("xdp: %w: %s has %d receive queues, from 0: there is no queue %d",
-			ErrInterface, d.name, d.queues, c.Queue)
-	}
-	if d.queues > 1 && !c.Steered {
-		return nil, fmt.Errorf("xdp: %w: %s spreads what it receives over %d queues, and only queue %d would be served: "+
-			"make it one (`ethtool -L %s combined 1`), or steer our UDP ports to queue %d with `ethtool -N` and say so "+
-			"in the configuration", ErrInterface, d.name, d.queues, c.Queue, d.name, c.Queue)
-	}
+	d.driver, d.hardware = describeDriver(d.name)
 	return d, nil
 }
 
@@ -104,12 +94,12 @@ func hasAddress(h *netlink.Handle, l netlink.Link, want netip.Addr) (bool, error
 	return false, nil
 }
 
-// describeDriver asks the driver what it is and how many receive queues it has in use.
-func describeDriver(name string) (driver string, hardware bool, queues int) {
-	driver, queues = "unknown", 1
+// describeDriver asks the driver what it is.
+func describeDriver(name string) (driver string, hardware bool) {
+	driver = "unknown"
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return driver, false, queues
+		return driver, false
 	}
 	defer unix.Close(fd)
 	if info, err := unix.IoctlGetEthtoolDrvinfo(fd, name); err == nil {
@@ -117,10 +107,7 @@ func describeDriver(name string) (driver string, hardware bool, queues int) {
 		bus := text(info.Bus_info[:])
 		hardware = bus != "" && bus != "N/A" && bus != "tap"
 	}
-	if n, err := receiveQueues(fd, name); err == nil && n > 0 {
-		queues = n
-	}
-	return driver, hardware, queues
+	return driver, hardware
 }
 
 // text is a C string.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lockstep/ringbuf"
+	"lockstep/xdp/nic"
 )
 
 var errGone = fmt.Errorf("xdp: %w: the interface is gone: restart when it is back", ErrInterface)
@@ -44,6 +45,8 @@ type Endpoint struct {
 	program     *program
 	reservation *reservation
 	watcher     *watcher
+	keeper      *nic.Keeper // of the interface's settings; nil when they are not ours to change
+	settings    string      // for Describe
 	namespace   netns.NsHandle
 	fd          int // the socket's, whichever it is
 	zeroCopy    bool
@@ -80,8 +83,7 @@ func Open(config Config) (*Endpoint, error) {
 	}
 	if err := e.open(h); err != nil {
 		h.Close()
-		e.release()
-		return nil, err
+		return nil, errors.Join(err, e.release())
 	}
 	living.Store(e, true)
 	return e, nil
@@ -103,10 +105,16 @@ func (e *Endpoint) open(h *netlink.Handle) (err error) {
 		return attached(e.device, e.device.taken)
 	}
 	c.Local = e.reservation.local
+	if err = e.settle(); err != nil {
+		return err
+	}
 	if e.umem, err = mapUmem(c.FrameBytes, c.RxFrames, c.TxFrames); err != nil {
 		return err
 	}
-	if e.program, err = loadProgram(append([]netip.AddrPort{c.Local}, c.Groups...)); err != nil {
+	if e.program, err = loadProgram(e.endpoints()); err != nil {
+		return err
+	}
+	if err = e.holdInterrupts(); err != nil {
 		return err
 	}
 	if err = e.climb(h); err != nil {
@@ -120,6 +128,11 @@ func (e *Endpoint) open(h *netlink.Handle) (err error) {
 	e.datagrams = make([]Datagram, min(batchMax, c.RxFrames))
 	e.watcher, err = startWatcher(e, h)
 	return err
+}
+
+// endpoints are all that is ours: the own address and the groups.
+func (e *Endpoint) endpoints() []netip.AddrPort {
+	return append([]netip.AddrPort{e.config.Local}, e.config.Groups...)
 }
 
 // MaxPayload is the largest datagram that is not fragmented, in bytes.
@@ -163,9 +176,9 @@ func (e *Endpoint) Describe() string {
 	if e.budget < e.config.TxBudget {
 		budget = " (this kernel has no XDP_MAX_TX_SKB_BUDGET)"
 	}
-	return fmt.Sprintf("xdp %s queue %d, %s (%s), driver %s, mtu %d, frames %d+%d of %d bytes, %d frames a call%s",
+	return fmt.Sprintf("xdp %s queue %d, %s (%s), driver %s, mtu %d, frames %d+%d of %d bytes, %d frames a call%s%s",
 		e.device.name, e.config.Queue, e.rung.name, e.reason, e.device.driver, e.device.mtu,
-		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.budget, budget)
+		e.config.RxFrames, e.config.TxFrames, e.config.FrameBytes, e.budget, budget, e.settings)
 }
 
 // Pages is what the memory of the frames is made of.
@@ -207,11 +220,15 @@ func (e *Endpoint) release() error {
 		e.reservation.close()
 	}
 	e.namespace.Close()
+	var err error
+	if e.keeper != nil {
+		err = e.keeper.Close()
+	}
 	if e.umem == nil {
-		return nil
+		return err
 	}
-	if err := e.umem.close(); err != nil {
-		return errors.Join(errors.New("xdp: unmap frames"), err)
+	if unmap := e.umem.close(); unmap != nil {
+		err = errors.Join(err, fmt.Errorf("xdp: unmap frames: %w", unmap))
 	}
-	return nil
+	return err
 }

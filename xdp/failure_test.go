@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"lockstep/xdp/nic"
 )
 
 // refuses checks that opening fails with an error of a kind that names what a reader needs.
@@ -104,7 +106,54 @@ func TestSeveralQueuesNeedSteering(t *testing.T) {
 	must(t, a.handle.LinkSetUp(veth))
 	_, err = a.tryOpen(Config{})
 	refuses(t, err, ErrInterface, "2 queues", "ethtool -L")
-	a.open(Config{Steered: true, Queue: 1})
+	_, err = a.tryOpen(Config{Steering: nic.SteerAuto})
+	refuses(t, err, ErrInterface, "2 queues", "manual")
+	must(t, a.open(Config{Steering: nic.SteerManual, Queue: 1}).Close())
+
+	dir := t.TempDir()
+	_, err = a.tryOpen(Config{Steering: nic.SteerRules, StateDir: dir})
+	refuses(t, err, nic.ErrSteering, hostDevice, "driver veth", "ethtool -N", "manual")
+	_, err = a.tryOpen(Config{Steering: nic.SteerAuto, StateDir: dir, Queue: 1})
+	refuses(t, err, nic.ErrSteering, "queue 0 only")
+	e := a.open(Config{Steering: nic.SteerAuto, StateDir: dir, BusyPollUs: 10})
+	queues := func() (n int) {
+		a.do(func() { n = nic.Queues(hostDevice) })
+		return n
+	}
+	if queues() != 1 || !strings.Contains(e.Describe(), "queue 0 by channels, busy polling with interrupts on") {
+		t.Errorf("%d queues; %s", queues(), e.Describe())
+	}
+	must(t, e.Close())
+	if queues() != 2 {
+		t.Errorf("%d queues are left of 2", queues())
+	}
+}
+
+// On a veth in native mode what is sent through a queue comes in on the queue of that number; in generic mode on the one
+// before it, so that two ends can serve the first only. What comes in on others is not ours.
+func TestOneQueueOfSeveral(t *testing.T) {
+	for _, c := range []struct {
+		mode          Mode
+		served, other int
+	}{{ModeGeneric, 0, 2}, {ModeNative, 2, 3}} {
+		t.Run(c.mode.String(), func(t *testing.T) {
+			a, b := newPairOf(t, 4)
+			ea := a.open(Config{Mode: c.mode, Steering: nic.SteerManual, Queue: c.served})
+			eb := b.open(Config{Mode: c.mode, Steering: nic.SteerManual, Queue: c.served})
+			meet(t, ea, eb)
+			works(t, ea, eb)
+			must(t, eb.Close())
+			eb = b.open(Config{Mode: c.mode, Steering: nic.SteerManual, Queue: c.other})
+			eventually(t, "the neighbour", func() bool { return eb.Reachable(a.ip) })
+			send(t, eb, ea.Local(), []byte("on a queue that is not served"))
+			eventually(t, "the count of what is lost", func() bool {
+				return ea.Stats().Decisions[DecisionNoSocket] == 1
+			})
+			if ea.Receive(1) != 0 {
+				t.Error("it arrived")
+			}
+		})
+	}
 }
 
 func TestMissingCapabilityIsNamed(t *testing.T) {

@@ -43,7 +43,10 @@ type host struct {
 const hostDevice = "eth0"
 
 // newPair makes two hosts, 10.9.0.1 and 10.9.0.2, with a veth pair between them.
-func newPair(t testing.TB) (a, b *host) {
+func newPair(t testing.TB) (a, b *host) { return newPairOf(t, 1) }
+
+// newPairOf makes them with so many queues each way at each end.
+func newPairOf(t testing.TB, queues int) (a, b *host) {
 	t.Helper()
 	needNamespaces(t)
 	a = &host{t: t, ns: newNamespace(t), ip: netip.MustParseAddr("10.9.0.1"), mac: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
@@ -55,10 +58,10 @@ func newPair(t testing.TB) (a, b *host) {
 		h.handle = handle
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr, attrs.NumTxQueues, attrs.NumRxQueues = hostDevice, a.mac, 1, 1
+	attrs.Name, attrs.HardwareAddr, attrs.NumTxQueues, attrs.NumRxQueues = hostDevice, a.mac, queues, queues
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerNamespace, veth.PeerHardwareAddr = hostDevice, netlink.NsFd(b.ns), b.mac
-	veth.PeerNumTxQueues, veth.PeerNumRxQueues = 1, 1
+	veth.PeerNumTxQueues, veth.PeerNumRxQueues = uint32(queues), uint32(queues)
 	must(t, a.handle.LinkAdd(veth))
 	for _, h := range []*host{a, b} {
 		l, err := h.handle.LinkByName(hostDevice)

@@ -27,7 +27,8 @@ var edges = map[string][]string{
 	"agent":             {"internal/counters", "agent/tsc", "ringbuf"},
 	"agent/tsc":         {},
 
-	"xdp":       {"internal/counters", "ringbuf"},
+	"xdp":       {"internal/counters", "ringbuf", "xdp/nic"},
+	"xdp/nic":   {},
 	"transport": {"internal/counters", "agent", "ringbuf", "xdp"},
 	"journal":   {"internal/counters", "internal/simbug", "internal/vfs", "agent", "ringbuf", "wire"},
 
@@ -55,7 +56,7 @@ var edges = map[string][]string{
 	"service/orderbook/fb":    {},
 
 	"tuning": {"agent"},
-	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "agent/tsc", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp",
+	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "agent/tsc", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp", "xdp/nic",
 		"replica", "sequencer", "service", "service/echo", "service/kv", "service/lock", "service/orderbook", "service/queue",
 		"service/timer", "tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
