@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lockstep/internal/counters"
 )
 
@@ -70,6 +72,7 @@ func TestEveryHotLoopTellsItsGaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer parker.Close()
+	const pages = 100
 	const slow = 30 * time.Millisecond
 	for name, o := range map[string]RunnerOptions{
 		"plain": {Idle: Yield{}}, "pinned": {Idle: Yield{}, BoundedPin: true},
@@ -78,10 +81,21 @@ func TestEveryHotLoopTellsItsGaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := gapFile(t)
 			o.CPU, o.Clock, o.Gaps = NoCPU, System{}, f
+			memory, err := unix.Mmap(-1, 0, pages*4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Munmap(memory)
+			_ = unix.Madvise(memory, unix.MADV_NOHUGEPAGE)
 			n, done := 0, make(chan struct{})
 			r := NewRunner(&scripted{name: name, doWork: func(now int64) (int, error) {
 				if n++; n == 20 {
 					for end := nanotime() + slow.Nanoseconds(); nanotime() < end; {
+					}
+				}
+				if n == 21 {
+					for at := 0; at < len(memory); at += 4096 {
+						memory[at] = 1
 					}
 				}
 				if n == 22 {
@@ -89,16 +103,16 @@ func TestEveryHotLoopTellsItsGaps(t *testing.T) {
 				}
 				return 0, nil
 			}}, o)
-			if r.Thread() != 0 {
-				t.Errorf("thread %d before the start", r.Thread())
+			if _, err := r.Use(); err == nil {
+				t.Error("there is a thread before the start")
 			}
 			if err := r.Start(); err != nil {
 				t.Fatal(err)
 			}
 			await(t, "cycles", done)
-			use, err := ReadThread(r.Thread())
-			if err != nil || use.Cores == "" {
-				t.Errorf("thread %d: %+v, %v", r.Thread(), use, err)
+			use, err := r.Use()
+			if err != nil || use.Cores == "" || use.MinorFaults < pages {
+				t.Errorf("a thread that touched %d pages: %+v, %v", pages, use, err)
 			}
 			if err := r.Stop(); err != nil {
 				t.Fatal(err)
@@ -125,7 +139,7 @@ func TestAThreadIsReadAsTheKernelWritesIt(t *testing.T) {
 			t.Errorf("%q was read", bad)
 		}
 	}
-	if _, err := ReadThread(1 << 30); err == nil || !strings.Contains(err.Error(), "thread 1073741824") {
+	if _, err := readThread(1 << 30); err == nil || !strings.Contains(err.Error(), "thread 1073741824") {
 		t.Errorf("of a thread that is not there: %v", err)
 	}
 }

@@ -47,6 +47,7 @@ type Runner struct {
 	agent   Agent
 	options RunnerOptions
 	gaps    *gaps
+	before  ThreadUse    // of its thread when it began, written before thread
 	thread  atomic.Int64 // the kernel's id of it; 0: not started
 	stop    atomic.Bool
 	started chan error
@@ -70,8 +71,16 @@ func NewRunner(a Agent, o RunnerOptions) *Runner {
 	return r
 }
 
-// Thread is the kernel's id of the runner's thread, for ReadThread; 0 before Start. Any thread.
-func (r *Runner) Thread() int { return int(r.thread.Load()) }
+// Use is what the kernel says of the runner's thread since Start: an error before, and once it has ended. Any thread. Cold.
+func (r *Runner) Use() (ThreadUse, error) {
+	id := int(r.thread.Load())
+	if id == 0 {
+		return ThreadUse{}, fmt.Errorf("agent: %s has not started", r.agent.Name())
+	}
+	u, err := readThread(id)
+	u.subtract(&r.before)
+	return u, err
+}
 
 // Pinned says whether the Go scheduler is let in at safe points only. Any thread.
 func (r *Runner) Pinned() bool { return r.options.BoundedPin }
@@ -180,6 +189,7 @@ func (r *Runner) report(err error) {
 
 // setUp names the thread, has it hold to its timers, and gives it its core.
 func (r *Runner) setUp() error {
+	r.before, _ = readThread(unix.Gettid()) // it may have been another goroutine's; without /proc nothing is told anyway
 	r.thread.Store(int64(unix.Gettid()))
 	keepTime()
 	if unix.Gettid() != unix.Getpid() { // the main thread's name is the process's

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ThreadUse is what the kernel says of a thread since it started.
+// ThreadUse is what the kernel says of a thread, since a start.
 type ThreadUse struct {
 	Cores       string // that it may run on, as the kernel writes them, such as "0-1"
 	MinorFaults uint64 // pages that were there and not mapped
@@ -16,8 +16,16 @@ type ThreadUse struct {
 	Involuntary uint64 // times that its core was taken away
 }
 
-// ReadThread asks the kernel about a thread of this process, by Runner.Thread. Cold.
-func ReadThread(id int) (ThreadUse, error) {
+// subtract leaves what came after.
+func (u *ThreadUse) subtract(before *ThreadUse) {
+	u.MinorFaults -= min(u.MinorFaults, before.MinorFaults)
+	u.MajorFaults -= min(u.MajorFaults, before.MajorFaults)
+	u.Voluntary -= min(u.Voluntary, before.Voluntary)
+	u.Involuntary -= min(u.Involuntary, before.Involuntary)
+}
+
+// readThread asks the kernel about a thread of this process since the thread's start. Cold.
+func readThread(id int) (ThreadUse, error) {
 	folder := fmt.Sprintf("/proc/self/task/%d/", id)
 	stat, err := os.ReadFile(folder + "stat")
 	if err != nil {

@@ -89,7 +89,7 @@ func (n *Node) threadStatus(t *thread) ThreadStatus {
 		x.GapSecond, x.GapMinute = n.gauge(agent.GapCounter(name, "second")), n.gauge(agent.GapCounter(name, "minute"))
 		x.GapMax, x.Stalls = n.gauge(agent.GapCounter(name, "max")), n.gauge(agent.StallCounter(name))
 	}
-	if use, err := agent.ReadThread(t.runner.Thread()); err == nil {
+	if use, err := t.runner.Use(); err == nil {
 		x.Cores, x.MinorFaults, x.MajorFaults = use.Cores, use.MinorFaults, use.MajorFaults
 		x.Voluntary, x.Involuntary = use.Voluntary, use.Involuntary
 	}

@@ -122,7 +122,7 @@ func (w *watch) look() {
 		t := &w.threads[i]
 		t.gaps.add(t.second.Load())
 		t.gap.Set(t.gaps.longest())
-		use, err := agent.ReadThread(t.runner.Thread())
+		use, err := t.runner.Use()
 		if err != nil {
 			continue // it has ended
 		}
