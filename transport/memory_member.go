@@ -106,7 +106,6 @@ func (m *member) Receive(rx []Received) int {
 		return 0
 	}
 	m.network.mu.Lock()
-	defer m.network.mu.Unlock()
 	n := 0
 	for n < len(rx) && len(m.queue) > 0 && m.slots[m.queue[0]].dueNs <= m.network.nowNs {
 		slot := m.pop()
@@ -115,6 +114,7 @@ func (m *member) Receive(rx []Received) int {
 		rx[n] = Received{Payload: p.buf[:p.length], From: p.from, To: p.to}
 		n++
 	}
+	m.network.mu.Unlock()
 	return n
 }
 
@@ -124,8 +124,8 @@ func (m *member) Release() {
 		return
 	}
 	m.network.mu.Lock()
-	defer m.network.mu.Unlock()
 	m.spare = append(m.spare, m.held...)
+	m.network.mu.Unlock()
 	m.held = m.held[:0]
 }
 

@@ -3,7 +3,8 @@
 // # Purpose
 //
 // Run makes whole clusters of a leader and two followers on one goroutine: the production agents of every node, over a
-// network in memory, on disks that keep nothing, driven one duty cycle after the other. What is measured is the time of the
+// network in memory, on disks that keep nothing, driven one duty cycle after the other; those of threads that block while nothing
+// is to be done (journal, watermark, vote, snapshots) every othersEveryNs. What is measured is the time of the
 // nodes' agents alone, not that of the client, for each message and node; how many allocations a message takes; and, where the
 // kernel gives hardware counters, how many instructions. `lockstep bench pipeline` prints it.
 //
