@@ -200,6 +200,7 @@ type table struct {
 	slots   []session
 	free    []int32
 	byID    map[wire.SessionID]int32
+	last    *session // found last by its id, and found still; nil: none. Messages of a session come together
 	byToken map[uint64]int32
 	rooms   [][]byte // for ANSWERS being packed: those that no session holds
 }
@@ -235,6 +236,7 @@ func (t *table) unpack(x *session) {
 // reset forgets every session.
 func (t *table) reset() {
 	clear(t.byID)
+	t.last = nil
 	clear(t.byToken)
 	t.free = t.free[:0]
 	for i := len(t.slots) - 1; i >= 0; i-- {
@@ -248,8 +250,12 @@ func (t *table) reset() {
 
 // find returns a session that is not over, or nil.
 func (t *table) find(id wire.SessionID) *session {
+	if t.last != nil && t.last.id == id {
+		return t.last
+	}
 	if i, ok := t.byID[id]; ok {
-		return &t.slots[i]
+		t.last = &t.slots[i]
+		return t.last
 	}
 	return nil
 }
@@ -275,6 +281,7 @@ func (t *table) take() (slot int32, ok bool) {
 // begin puts a session into a slot that take returned.
 func (t *table) begin(slot int32, id wire.SessionID, token uint64, window uint32) *session {
 	x := &t.slots[slot]
+	t.last = nil
 	x.begin(id, token, window)
 	t.byID[id] = slot
 	t.byToken[token] = slot
@@ -283,6 +290,7 @@ func (t *table) begin(slot int32, id wire.SessionID, token uint64, window uint32
 
 // forget takes a session's names away: it is found no more.
 func (t *table) forget(x *session) {
+	t.last = nil
 	if slot, ok := t.byID[x.id]; ok && slot == x.slot {
 		delete(t.byID, x.id)
 	}

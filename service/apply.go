@@ -12,7 +12,7 @@ import (
 func (d *Driver) apply(payload []byte) (bool, error) {
 	r := &d.record
 	d.meters.position.Set(uint64(r.Position))
-	d.meters.records.Inc()
+	d.meters.recordsNew++
 	d.stage.reset()
 	d.context.record, d.context.work, d.context.reserved, d.context.checking = r, 0, 0, false
 	if !r.Known() {
@@ -50,8 +50,6 @@ func (d *Driver) apply(payload []byte) (bool, error) {
 	if (d.o.OnOutput != nil || d.o.OnLost != nil || d.o.OnClosed != nil) && r.Position >= d.quiet {
 		d.tellOutputs()
 	}
-	d.meters.timers.Set(uint64(d.timers.Len()))
-	d.meters.timersRefused.Set(d.context.refused)
 	d.meters.count(d.context.work)
 	d.meters.caused(d.stage.caused())
 	d.extendHash(r)
@@ -108,7 +106,7 @@ func (d *Driver) applyMessage(r *wire.Record, payload []byte) {
 		d.meters.duplicates.Inc()
 		return
 	}
-	d.meters.messages.Inc()
+	d.meters.messagesNew++
 	s.correlation = r.Correlation
 	d.places.note(r)
 	d.acknowledge(s, r.Acked)
@@ -326,7 +324,7 @@ func (d *Driver) number(it *item, r *wire.Record) {
 		return
 	}
 	s.tell(h)
-	d.meters.responses.Inc()
+	d.meters.responsesNew++
 }
 
 // extendHash takes the record's end and its outputs into the chained hash and reports it when due.

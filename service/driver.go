@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -136,6 +137,8 @@ type Driver struct {
 	inspections inspections
 
 	ahead   ahead
+	untold  bool          // records were applied since the services said how full they are,
+	toldNs  int64         // which was then
 	quiet   wire.Position // records below were applied before, in this run: nobody is told of them again
 	written int           // egress messages, in this DoWork
 	stamped wire.Position // up to here a leader's ingress knows when it was applied
@@ -173,6 +176,7 @@ func NewDriver(o Options) (*Driver, error) {
 		timers:  NewTimers(o.Limits.Timers),
 		stage:   newStage(),
 		closing: make([]*session, 0, o.Limits.Sessions),
+		toldNs:  math.MinInt64 / 2,
 	}
 	if need := EgressHeaderSize + MaxResponse; o.Egress.MaxMessage() < need {
 		return nil, fmt.Errorf("%w: the egress ring takes messages of %d bytes, %d are needed",
@@ -241,6 +245,9 @@ func (d *Driver) DoWork(nowNs int64) (work int, err error) {
 			work++ // the next call looks ahead
 		}
 	}
+	if d.untold && nowNs-d.toldNs >= memoryEveryNs {
+		d.tellMemory(nowNs)
+	}
 	return work + d.written, err
 }
 
@@ -250,7 +257,7 @@ func (d *Driver) applyBatch() (applied int, err error) {
 	applied, err = d.applyRecords(d.progress.Commit())
 	if applied > 0 {
 		d.publish()
-		d.tellMemory()
+		d.tellCounts()
 		if d.chain.Position > d.quiet {
 			d.progress.state.set(d.chain.Position, d.stateHash())
 		}
@@ -307,8 +314,21 @@ func (d *Driver) publish() {
 	d.progress.setApplied(d.done)
 }
 
+// tellCounts makes visible what was counted since the batch before.
+func (d *Driver) tellCounts() {
+	d.meters.tell()
+	d.meters.timers.Set(uint64(d.timers.Len()))
+	d.meters.timersRefused.Set(d.context.refused)
+	d.untold = true
+}
+
+// memoryEveryNs is how often the services say how full they are, when records were applied meanwhile.
+const memoryEveryNs = 1_000_000
+
 // tellMemory has the services say how full they are.
-func (d *Driver) tellMemory() {
+func (d *Driver) tellMemory(nowNs int64) {
+	defer d.recoverService()
+	d.untold, d.toldNs = false, nowNs
 	for i := range d.memory {
 		d.calling = uint16(i)
 		d.memory[i].tell()

@@ -6,7 +6,7 @@ import "lockstep/internal/counters"
 type Sized interface {
 	Service
 	// Memory is how much the service's state holds, and how much it may: bytes, or whatever its limit counts. It is called
-	// once a batch and must be cheap. A message for which there is no room the service refuses.
+	// about once a millisecond and must be cheap. A message for which there is no room the service refuses.
 	Memory() (used, limit uint64)
 }
 

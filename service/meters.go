@@ -16,6 +16,9 @@ type meters struct {
 	workMax, workHigh, committed           *counters.Counter
 	outputsMax, outputBytesMax             *counters.Counter
 	worst, mostOutputs, mostBytes          int
+
+	// Since they were last told: once a batch. A counter that others can read costs as much as applying a small record does.
+	recordsNew, messagesNew, responsesNew uint64
 }
 
 // ignored is the one help text of a name with several labels.
@@ -71,6 +74,14 @@ func newMeters(f *counters.File) meters {
 		committed: counter("lockstep_transactions_committed_total", "Messages whose commands for several services were applied"),
 		skipped:   counter("lockstep_applied_skipped_total", "Records passed over because a skip record names them"),
 	}
+}
+
+// tell makes visible what a batch has counted.
+func (m *meters) tell() {
+	m.records.Add(m.recordsNew)
+	m.messages.Add(m.messagesNew)
+	m.responses.Add(m.responsesNew)
+	m.recordsNew, m.messagesNew, m.responsesNew = 0, 0, 0
 }
 
 // count takes in what a record cost.

@@ -80,6 +80,7 @@ func (r *refused) at(n uint64) *refusal { return &r.list[n&uint64(len(r.list)-1)
 type table struct {
 	limits Limits
 	byID   map[wire.SessionID]*session
+	last   *session // found last, and open; nil: none. What a record causes is mostly about the session that sent it
 	free   []*session
 	sorted []*session // room for the dump
 }
@@ -94,7 +95,16 @@ func newTable(l Limits) *table {
 }
 
 // find returns an open session, or nil.
-func (t *table) find(id wire.SessionID) *session { return t.byID[id] }
+func (t *table) find(id wire.SessionID) *session {
+	if t.last != nil && t.last.id == id {
+		return t.last
+	}
+	s := t.byID[id]
+	if s != nil {
+		t.last = s
+	}
+	return s
+}
 
 func (t *table) count() int { return len(t.byID) }
 
@@ -117,6 +127,7 @@ func (t *table) open(id wire.SessionID, token uint64, window uint32, name []byte
 // close removes a session. The pointer must not be used afterwards.
 func (t *table) close(s *session) {
 	delete(t.byID, s.id)
+	t.last = nil
 	*s = session{name: s.name[:0], kept: s.kept.again(), refused: s.refused.again()}
 	t.free = append(t.free, s)
 }

@@ -127,5 +127,6 @@ func (d *Driver) recoverService() {
 		d.stage.reset() // of a record that is not applied nothing leaves
 	}
 	d.publish()
+	d.tellCounts()
 	d.halt(h)
 }
