@@ -253,8 +253,12 @@ func (d *Driver) DoWork(nowNs int64) (work int, err error) {
 
 // applyBatch applies records and makes what they caused visible. One recover covers all of it.
 func (d *Driver) applyBatch() (applied int, err error) {
+	commit := d.progress.Commit()
+	if commit <= d.chain.Position && !d.dumpDue() {
+		return 0, nil
+	}
 	defer d.recoverService()
-	applied, err = d.applyRecords(d.progress.Commit())
+	applied, err = d.applyRecords(commit)
 	if applied > 0 {
 		d.publish()
 		d.tellCounts()

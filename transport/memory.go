@@ -26,6 +26,8 @@ type MemoryOptions struct {
 	Faults Faults
 	MTU    int // bytes of an IP packet; 0 means 1500
 	Slots  int // datagrams that an end point holds unread, and frames that it can acquire; 0 means 1024
+	// Alone promises that one goroutine uses the network and all of its end points: then there is no lock.
+	Alone bool
 }
 
 // MemoryStats count what became of datagrams, all but the last two once for each receiver.
@@ -48,6 +50,7 @@ type Filter func(from, to Addr, payload []byte) bool
 // sequence of calls give the same deliveries. Its own methods may be called from any thread.
 type Network struct {
 	mu      sync.Mutex
+	alone   bool
 	rng     *rand.Rand
 	faults  Faults
 	filter  Filter
@@ -68,7 +71,8 @@ func NewMemory(o MemoryOptions) *Network {
 	if o.Slots == 0 {
 		o.Slots = 1024
 	}
-	n := &Network{rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f636b73746570)), faults: o.Faults, mtu: o.MTU, slots: o.Slots}
+	n := &Network{rng: rand.New(rand.NewPCG(o.Seed, 0x6c6f636b73746570)), faults: o.Faults, mtu: o.MTU, slots: o.Slots,
+		alone: o.Alone}
 	n.judge()
 	return n
 }
@@ -93,6 +97,18 @@ func (n *Network) SetFaults(f Faults) {
 	defer n.mu.Unlock()
 	n.faults = f
 	n.judge()
+}
+
+func (n *Network) lock() {
+	if !n.alone {
+		n.mu.Lock()
+	}
+}
+
+func (n *Network) unlock() {
+	if !n.alone {
+		n.mu.Unlock()
+	}
 }
 
 // judge sees whether datagrams need no looking at.

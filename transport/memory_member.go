@@ -105,7 +105,7 @@ func (m *member) Receive(rx []Received) int {
 	if m.err != nil {
 		return 0
 	}
-	m.network.mu.Lock()
+	m.network.lock()
 	n := 0
 	for n < len(rx) && len(m.queue) > 0 && m.slots[m.queue[0]].dueNs <= m.network.nowNs {
 		slot := m.pop()
@@ -114,7 +114,7 @@ func (m *member) Receive(rx []Received) int {
 		rx[n] = Received{Payload: p.buf[:p.length], From: p.from, To: p.to}
 		n++
 	}
-	m.network.mu.Unlock()
+	m.network.unlock()
 	return n
 }
 
@@ -123,9 +123,9 @@ func (m *member) Release() {
 	if len(m.held) == 0 {
 		return
 	}
-	m.network.mu.Lock()
+	m.network.lock()
 	m.spare = append(m.spare, m.held...)
-	m.network.mu.Unlock()
+	m.network.unlock()
 	m.held = m.held[:0]
 }
 
@@ -141,8 +141,8 @@ func (m *member) Acquire(tx []Frame) int {
 	}
 	m.free = m.free[:len(m.free)-n]
 	if n < len(tx) {
-		m.network.mu.Lock()
-		defer m.network.mu.Unlock()
+		m.network.lock()
+		defer m.network.unlock()
 		m.network.stats.Full++
 	}
 	return n
@@ -153,8 +153,8 @@ func (m *member) Submit(tx []Frame) {
 	if len(tx) == 0 {
 		return
 	}
-	m.network.mu.Lock()
-	defer m.network.mu.Unlock()
+	m.network.lock()
+	defer m.network.unlock()
 	for i := range tx {
 		f := &tx[i]
 		if f.Length > 0 && f.Length <= len(f.Buf) && m.err == nil {

@@ -20,7 +20,7 @@ const (
 	window      = 64      // messages that a session may have open
 	ordersEach  = 3000    // open orders of one session at most
 	priceMiddle = 32_000  // below it buyers stand, above it sellers: nobody meets
-	prices      = 30_000  // on either side
+	prices      = 2_000   // on either side
 	answering   = 300_000 // cycles until a message is answered, at most
 )
 

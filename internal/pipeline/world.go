@@ -52,7 +52,7 @@ type world struct {
 // newWorld makes a cluster that has seen nothing.
 func newWorld(book orderbook.Options) (*world, error) {
 	w := &world{clock: clock{agent.NewVirtual(1e9, 1_700_000_000e9)}, lastNs: tsc.Now(), timing: func(bool) {},
-		network: transport.NewMemory(transport.MemoryOptions{Slots: slots})}
+		network: transport.NewMemory(transport.MemoryOptions{Slots: slots, Alone: true})}
 	config := node.Defaults()
 	config.Cluster.Rule = "replicated"
 	config.Journal.ScrubBytesPerS, config.Snapshot.EveryBytes, config.Retention.Bytes = 0, 0, 1<<50
