@@ -92,9 +92,9 @@ func (w *watcher) goOn(tick bool) {
 	if r.step == rebuildHanded && e.given.Swap(nil) != nil {
 		r.step = rebuildIdle
 		w.stuck, w.starved = stuck{}, stuck{}
-		w.rebuilds.add(1)
-		w.rebuilding.set(0)
 		e.notify("xdp: " + e.device.name + ": the socket is made anew")
+		w.rebuilding.set(0)
+		w.rebuilds.add(1) // last: whoever sees it sees the rest
 	}
 }
 
