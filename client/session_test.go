@@ -377,3 +377,27 @@ func TestSilentReceiverIsNotASlowConsumer(t *testing.T) {
 		t.Fatalf("%d responses, events %+v", len(c.responses), c.events)
 	}
 }
+
+// A client that has nothing to send tells what responses it has without asking for those that are on their way.
+func TestResponsesAreToldWithoutAskingForMore(t *testing.T) {
+	w := newWorld(t, config{})
+	w.lead(1)
+	c := w.connected(101, client.Options{KeepaliveNs: 60e9, SilenceNs: 60e9})
+	told, asked := 0, 0
+	w.net.SetFilter(func(from, _ transport.Addr, b []byte) bool {
+		switch {
+		case from == addrOf(101) && kindIs(b, wire.DatagramKeepalive):
+			asked++
+		case from == addrOf(101) && kindIs(b, wire.DatagramMessages) && len(b) == wire.DatagramHeaderSize+wire.MessagesHeaderSize:
+			told++
+		}
+		return true
+	})
+	for range 200 {
+		c.send(service.Echo, wire.LevelsOf(wire.LevelApplied), make([]byte, 200))
+	}
+	w.until("all are answered", func() bool { return c.idle() && len(c.responses) == 200 })
+	if told == 0 || asked != 0 || c.client.Stats().Duplicates != 0 {
+		t.Errorf("told %d times, asked %d times, %+v", told, asked, c.client.Stats())
+	}
+}

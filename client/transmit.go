@@ -26,11 +26,14 @@ func (c *Client) watch() {
 			c.back(c.window.oldest)
 		}
 	}
-	if c.nowNs-c.sentNs >= c.keepaliveNs() || c.toTell() {
+	switch {
+	case c.nowNs-c.sentNs >= c.keepaliveNs():
 		if c.window.oldest == c.window.next && c.owedNs == 0 {
 			c.beatNs = min(2*c.beatNs, c.idleNs)
 		}
 		c.sendKeepalive()
+	case c.toTell():
+		c.tell()
 	}
 }
 
@@ -67,6 +70,15 @@ func (c *Client) probe() {
 	}
 	c.stats.Probes++
 	c.sendTo(wire.DatagramKeepalive, b, c.putReceived(b), at)
+}
+
+// tell lets the leader know what responses are here: MESSAGES without a message. KEEPALIVE would have those repeated that are
+// on their way.
+func (c *Client) tell() {
+	if b := c.buffer(); b != nil {
+		c.send(wire.DatagramMessages, b, c.putReceived(b))
+		c.sentNs, c.told, c.untold = c.nowNs, c.received, 0
+	}
 }
 
 func (c *Client) sendKeepalive() {
