@@ -21,6 +21,7 @@ type Writer struct {
 	yield  agent.Idle
 	worked bool  // the last cycle had something to do
 	idleNs int64 // when the first cycle without work began
+	waited bool  // somebody waited for the last write
 
 	nowNs    int64
 	oldestNs int64 // when the oldest unsynced byte was first seen; 0 when there is none
@@ -80,7 +81,11 @@ func (w *Writer) DoWork(nowNs int64) (int, error) {
 	if w.worked {
 		w.worked, w.idleNs = false, nowNs
 	}
-	if w.yield != nil && nowNs-w.idleNs < lingerNs {
+	linger := int64(lingerNs)
+	if w.waited {
+		linger = lingerWaitedNs
+	}
+	if w.yield != nil && nowNs-w.idleNs < linger {
 		w.yield.Idle(0)
 		return 0, nil
 	}
@@ -88,9 +93,13 @@ func (w *Writer) DoWork(nowNs int64) (int, error) {
 	return w.j.writeSleep.sleep(w.planned, w.look)
 }
 
-// lingerNs is how long this thread looks for more, yielding, before it blocks: waking a blocked thread takes longer than
-// the next batch of a busy log, and a fifth of a write.
-const lingerNs = 25_000
+// lingerNs is how long this thread looks for more, yielding, before it blocks: waking a blocked thread takes a fifth of a
+// write. Behind a write that somebody waited for it is as long as a client that waits for each answer needs for its next
+// message.
+const (
+	lingerNs       = 25_000
+	lingerWaitedNs = 100_000
+)
 
 // lookAgain is the second look before this thread blocks. What came meanwhile may have nothing to do but set a timer.
 func (w *Writer) lookAgain() (int, error) {
@@ -150,7 +159,8 @@ func (w *Writer) due(end wire.Position) bool {
 	if w.oldestNs == 0 {
 		w.oldestNs = max(1, w.nowNs)
 	}
-	return w.port.syncTo.Load() > uint64(w.j.written) || waiting >= uint64(w.j.options.SyncBytes) ||
+	w.waited = w.port.syncTo.Load() > uint64(w.j.written)
+	return w.waited || waiting >= uint64(w.j.options.SyncBytes) ||
 		w.nowNs-w.oldestNs >= w.j.options.SyncIntervalNs || w.port.stop.Load()
 }
 
