@@ -159,13 +159,21 @@ static void send_prove(ls_client *c, int64_t now) {
   transmit(c, KIND_PROVE, WIRE_HEADER + wire_put_prove(c->out + WIRE_HEADER, &x), now);
 }
 
-// send_bare sends KEEPALIVE or DISCONNECT.
+// send_bare sends KEEPALIVE or DISCONNECT, or MESSAGES without a message.
 static void send_bare(ls_client *c, uint8_t kind, int64_t now) {
   wire_put_u64(c->out + WIRE_HEADER, c->received);
   c->received_told = c->received;
   c->received_bytes = 0;
   c->received_at = 0;
   transmit(c, kind, WIRE_HEADER + WIRE_MESSAGES, now);
+}
+
+// tell_received says what responses are here. It asks for nothing: KEEPALIVE would have those repeated
+// that are on their way.
+static void tell_received(ls_client *c, int64_t now) {
+  int64_t owed_since = c->owed_since;
+  send_bare(c, KIND_MESSAGES, now);
+  c->owed_since = owed_since; // no answer is owed for it
 }
 
 // ---- Finding a leader
@@ -632,7 +640,11 @@ static void tick(ls_client *c, int64_t now) {
     c->asked_at = now;
     c->hole_at = now + 4 * HOLE_MS * MS; // should that be lost
   }
-  if (hole || many || late || now - c->sent_at >= idle_ns(c)) send_bare(c, KIND_KEEPALIVE, now);
+  if (hole || now - c->sent_at >= idle_ns(c)) {
+    send_bare(c, KIND_KEEPALIVE, now);
+  } else if (many || late) {
+    tell_received(c, now);
+  }
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
