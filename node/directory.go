@@ -190,18 +190,29 @@ func (n *Node) whyRecovering() string {
 func (n *Node) markRecovering() {
 	n.markMu.Lock()
 	defer n.markMu.Unlock()
+	recovering := n.mayHaveForgotten.Load()
+	n.tellRecovering(recovering)
 	var err error
-	if n.mayHaveForgotten.Load() {
-		why := n.whyRecovering()
-		n.logf("recovering: %s; this node neither votes nor counts until the cluster has admitted it", why)
-		err = journal.MarkRecovering(n.machine.FS, n.config.Dir, why)
+	if recovering {
+		err = journal.MarkRecovering(n.machine.FS, n.config.Dir, n.whyRecovering())
 	} else {
-		n.logf("admitted by the cluster: this node votes and counts again")
 		err = journal.ClearRecovering(n.machine.FS, n.config.Dir)
 	}
 	if err != nil {
 		n.logf("%v", err)
 	}
+}
+
+// tellRecovering tells operators that this node may have forgotten something, or no longer: each once.
+func (n *Node) tellRecovering(recovering bool) {
+	switch {
+	case recovering == n.toldRecovering:
+	case recovering:
+		n.logf("recovering: %s; this node neither votes nor counts until the cluster has admitted it", n.whyRecovering())
+	default:
+		n.logf("admitted by the cluster: this node votes and counts again")
+	}
+	n.toldRecovering = recovering
 }
 
 // markClean says that this run ended with everything synced. Only after every thread has stopped.

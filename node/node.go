@@ -79,7 +79,8 @@ type Node struct {
 	locked       atomic.Pointer[string] // whether memory is, and why not
 
 	mayHaveForgotten atomic.Bool
-	markMu           sync.Mutex // over the file that says so
+	markMu           sync.Mutex // over the file that says so, and
+	toldRecovering   bool       // whether operators were told that it is so
 }
 
 // Open takes everything a node needs: directory, journal, transport, agents. On an error nothing stays taken. What it

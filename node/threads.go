@@ -365,6 +365,7 @@ func (n *Node) start() error {
 	hot := n.config.hotThreads()
 	runtime.GOMAXPROCS(hot + 2)
 	n.logf("layout %s, idle %s (%s), %d processors for Go", n.config.Threads.Layout, n.idle, n.idleWhy, hot+2)
+	n.tellRecovering(n.recovering != "") // the cluster may admit it before anybody has said that it has to
 	n.lockMemory()
 	n.keepStamps()
 	n.keepWatch()
