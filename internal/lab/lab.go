@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -451,8 +453,8 @@ func (l *Lab) AwaitStatus(ctx context.Context, id int) (node.Status, error) {
 		if err == nil || errors.Is(err, ErrOptions) {
 			return s, err
 		}
-		if dead, last := l.dead(); dead != 0 {
-			return s, fmt.Errorf("lab: node %d has ended: %s (%s)", dead, last, l.Options.Dir)
+		if dead, why := l.dead(); dead != 0 {
+			return s, fmt.Errorf("lab: node %d has ended: %s (%s)", dead, why, l.Options.Dir)
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
@@ -476,26 +478,42 @@ func (l *Lab) dial(ctx context.Context, network, address string) (c net.Conn, er
 	return c, err
 }
 
-// dead returns a node whose process has ended by itself, and the last line it printed.
-func (l *Lab) dead() (id int, last string) {
+// dead returns a node whose process has ended by itself, and why by its log.
+func (l *Lab) dead() (id int, why string) {
 	for _, n := range l.nodes {
 		select {
 		case <-l.Ended(n.ID):
 			text, _ := os.ReadFile(n.LogFile)
-			lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-			return n.ID, string(lines[len(lines)-1])
+			return n.ID, lastWords(string(text))
 		default:
 		}
 	}
 	return 0, ""
 }
 
+// crash is how the Go runtime begins to say why it ends a process.
+var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |unexpected fault address |runtime: |SIG[A-Z]+: )`)
+
+// crashLines is how many lines of a crash are quoted: what it was, and the innermost calls of the goroutine it was in.
+const crashLines = 16
+
+// lastWords is what a process that has ended said of why: the beginning of its crash, or else its last line.
+func lastWords(log string) string {
+	log = strings.TrimSpace(log)
+	at := strings.LastIndexByte(log, '\n') + 1
+	if found := crash.FindStringIndex(log); found != nil {
+		at = found[0]
+	}
+	lines := strings.Split(log[at:], "\n")
+	return strings.Join(lines[:min(len(lines), crashLines)], "\n")
+}
+
 // Leader waits until a majority names the same living leader, and returns it. It gives up when ctx ends, or when a node
 // that was started has ended by itself.
 func (l *Lab) Leader(ctx context.Context) (int, error) {
 	for {
-		if id, last := l.dead(); id != 0 {
-			return 0, fmt.Errorf("lab: node %d has ended: %s (%s)", id, last, l.Options.Dir)
+		if id, why := l.dead(); id != 0 {
+			return 0, fmt.Errorf("lab: node %d has ended: %s (%s)", id, why, l.Options.Dir)
 		}
 		votes := map[int]int{}
 		for _, n := range l.nodes {
