@@ -153,18 +153,13 @@ type failoverRun struct {
 }
 
 func runFailover(ctx context.Context, f *failoverFlags, plan bench.Plan) (err error) {
-	out, err := f.output()
+	run, done, err := newBenchRun(&f.benchFlags)
 	if err != nil {
 		return err
 	}
-	if out != nil {
-		defer out.Close()
-	}
-	r := &failoverRun{benchRun: benchRun{flags: &f.benchFlags, json: out, text: os.Stdout}, f: f, plan: plan,
+	defer done()
+	r := &failoverRun{benchRun: *run, f: f, plan: plan,
 		times: map[string]*hdrhistogram.Histogram{}, perSec: map[string]float64{}, open: -1}
-	if f.jsonFile == "-" {
-		r.text = os.Stderr
-	}
 	o := f.lab
 	o.Log = r.text
 	if o.Dir, err = os.MkdirTemp(f.dirs()[0], "lockstep-bench-"); err != nil {

@@ -68,17 +68,11 @@ A committed round trip (bench rtt --with-floor) is held against two-hop, a durab
 
 // runFloors measures floors in turn, round by round; with more than one round the medians come last.
 func runFloors(ctx context.Context, f *benchFlags, p *bench.Plan, floors []string) error {
-	out, err := f.output()
+	r, done, err := newBenchRun(f)
 	if err != nil {
 		return err
 	}
-	r := &benchRun{flags: f, json: out, text: os.Stderr}
-	if out != nil {
-		defer out.Close()
-	}
-	if f.jsonFile != "-" {
-		r.text = os.Stdout
-	}
+	defer done()
 	if slices.Contains(floors, "xdp-echo") && testnet.Available() != "" {
 		fmt.Fprintf(r.text, "no floor xdp-echo: %s\n", testnet.Available())
 		floors = slices.DeleteFunc(slices.Clone(floors), func(name string) bool { return name == "xdp-echo" })

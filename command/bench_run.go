@@ -26,21 +26,15 @@ const tmpfs = "/dev/shm"
 // jitterTime is how long the machine's own pauses are looked at in every round.
 const jitterTime = 300 * time.Millisecond
 
-// runBench measures the plans: in a lab, or against a running cluster from this process. done, if it is not nil, is given
-// what a lab's series came to.
+// runBench measures the plans: in a lab, or against a running cluster from this process. summary, if it is not nil, is
+// given what a lab's series came to.
 func runBench(ctx context.Context, f *benchFlags, transports []string, plans []bench.Plan,
-	done func(w io.Writer, columns []benchColumn)) error {
-	out, err := f.output()
+	summary func(w io.Writer, columns []benchColumn)) error {
+	r, done, err := newBenchRun(f)
 	if err != nil {
 		return err
 	}
-	r := &benchRun{flags: f, json: out, text: os.Stderr}
-	if out != nil {
-		defer out.Close()
-	}
-	if f.jsonFile != "-" {
-		r.text = os.Stdout
-	}
+	defer done()
 	if !f.useLab {
 		return r.direct(ctx, plans)
 	}
@@ -49,8 +43,8 @@ func runBench(ctx context.Context, f *benchFlags, transports []string, plans []b
 		if err != nil {
 			return err
 		}
-		if done != nil {
-			done(r.text, columns)
+		if summary != nil {
+			summary(r.text, columns)
 		}
 	}
 	return nil
@@ -69,8 +63,24 @@ func (f *benchFlags) dirs() []string {
 
 type benchRun struct {
 	flags *benchFlags
-	json  io.Writer
-	text  io.Writer
+	json  io.Writer // lines; nil: none are wanted
+	text  io.Writer // standard output, unless the lines go there
+}
+
+// newBenchRun opens what a run writes to, which done closes.
+func newBenchRun(f *benchFlags) (r *benchRun, done func(), err error) {
+	out, err := f.output()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, done = &benchRun{flags: f, text: os.Stdout}, func() {}
+	if out != nil {
+		r.json, done = out, func() { _ = out.Close() }
+	}
+	if f.jsonFile == "-" {
+		r.text = os.Stderr
+	}
+	return r, done, nil
 }
 
 // direct measures a running cluster.

@@ -106,17 +106,12 @@ type sessionsRun struct {
 }
 
 func runSessions(ctx context.Context, f *sessionsBenchFlags, plan bench.Plan) error {
-	out, err := f.output()
+	run, done, err := newBenchRun(&f.benchFlags)
 	if err != nil {
 		return err
 	}
-	r := &sessionsRun{benchRun: benchRun{flags: &f.benchFlags, json: out, text: os.Stdout}, f: f, plan: plan}
-	if out != nil {
-		defer out.Close()
-	}
-	if f.jsonFile == "-" {
-		r.text = os.Stderr
-	}
+	defer done()
+	r := &sessionsRun{benchRun: *run, f: f, plan: plan}
 	rounds := make([][]bench.Row, len(f.open))
 	for round := range f.rounds {
 		fmt.Fprintf(r.text, "round %d of %d, %s in %s\n", round+1, f.rounds, f.lab.Rule, f.dirs()[0])

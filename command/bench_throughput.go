@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,17 +95,12 @@ type throughputRun struct {
 }
 
 func runThroughput(ctx context.Context, f *throughputFlags, plan bench.Plan) error {
-	out, err := f.output()
+	run, done, err := newBenchRun(&f.benchFlags)
 	if err != nil {
 		return err
 	}
-	r := &throughputRun{benchRun: benchRun{flags: &f.benchFlags, json: out, text: os.Stdout}, f: f, plan: plan}
-	if out != nil {
-		defer out.Close()
-	}
-	if f.jsonFile == "-" {
-		r.text = os.Stderr
-	}
+	defer done()
+	r := &throughputRun{benchRun: *run, f: f, plan: plan}
 	if !f.useLab {
 		return r.rounds(func() error { return r.search(ctx, nil) })
 	}
