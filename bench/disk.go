@@ -223,20 +223,29 @@ func (r *JournalRow) setFio(text []byte) error {
 	return nil
 }
 
-// DiskName names the device that a directory is on: its kernel name, model and write cache, as far as the kernel tells.
-func DiskName(dir string) string {
+// blockDevice finds the device that a directory is on: its kernel name, and where the kernel describes it or, for a partition, the
+// disk that it is of.
+func blockDevice(dir string) (name, path string, ok bool) {
 	var st unix.Stat_t
 	if unix.Stat(dir, &st) != nil {
-		return "unknown"
+		return "", "", false
 	}
-	link := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))
-	path, err := filepath.EvalSymlinks(link)
+	path, err := filepath.EvalSymlinks(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
 	if err != nil {
-		return "none (" + FileSystem(dir) + ")"
+		return "", "", false
 	}
-	name := filepath.Base(path)
+	name = filepath.Base(path)
 	if _, err := os.Stat(filepath.Join(path, "partition")); err == nil {
 		path = filepath.Dir(path)
+	}
+	return name, path, true
+}
+
+// DiskName names the device that a directory is on: its kernel name, model and write cache, as far as the kernel tells.
+func DiskName(dir string) string {
+	name, path, ok := blockDevice(dir)
+	if !ok {
+		return "none (" + FileSystem(dir) + ")"
 	}
 	read := func(file string) string {
 		text, err := os.ReadFile(filepath.Join(path, file))

@@ -47,6 +47,8 @@ type Watched struct {
 	Duplicated uint64 `json:"duplicated"` // answers or responses that came twice
 	Reordered  uint64 `json:"reordered"`
 	Wrong      uint64 `json:"wrong"` // responses that are none to the message that they name
+
+	Timeline []TimelinePoint `json:"timeline"` // of all sessions, from when the first line was written
 }
 
 // WatchEvent is one line that Run writes: an answer to a line that it read, or the end.
@@ -80,7 +82,7 @@ func (w *Watch) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := f.drain(); err != nil {
 		return err
 	}
-	done := Watched{Transport: w.Target.Transport, Mode: f.mode}
+	done := Watched{Transport: w.Target.Transport, Mode: f.mode, Timeline: f.times.Points()}
 	for _, s := range f.sessions {
 		done.Sent += s.sent
 		done.Acked += s.acked

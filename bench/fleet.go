@@ -42,6 +42,7 @@ type fleet struct {
 	dueNs int64                   // when the next message of the schedule is due
 	turn  int                     // whose it is
 	rtts  *hdrhistogram.Histogram // since last asked
+	times *Timeline               // since the sessions are open
 	err   error
 }
 
@@ -101,6 +102,7 @@ func newFleet(ctx context.Context, t *Target, p *Plan, n int, clock agent.Clock,
 		}
 	}
 	f.dueNs = clock.NowNs()
+	f.times = NewTimeline(f.dueNs, 0)
 	return f, nil
 }
 
@@ -234,6 +236,7 @@ func (s *fleetSession) OnAck(a client.Ack) {
 		AckedNs: nowNs})
 	*sent = 0
 	_ = s.f.rtts.RecordValue(nowNs - s.dueNs[at])
+	s.f.times.Add(s.dueNs[at], nowNs-s.dueNs[at])
 	s.acked++
 	s.answers++
 	s.longest = max(s.longest, nowNs-s.lastNs)

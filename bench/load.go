@@ -50,6 +50,7 @@ type Result struct {
 	Reordered  uint64 // acknowledged with a position not above the one of the message before
 	Elapsed    time.Duration
 	Stages     *StageTimes // nil unless asked for
+	Timeline   *Timeline
 	// Outage is the longest time between two answers.
 	Outage time.Duration
 }
@@ -136,6 +137,7 @@ func (l *Load) answered(a *client.Ack) {
 	if f.measured {
 		l.result.Acked++
 		_ = l.result.Histogram.RecordValue(nowNs - f.dueNs)
+		l.result.Timeline.Add(f.dueNs, nowNs-f.dueNs)
 		if l.result.Stages != nil {
 			l.result.Stages.Add(a, f.dueNs, f.sentNs, nowNs)
 		}
@@ -154,6 +156,7 @@ func (l *Load) Run(c *client.Client) (*Result, error) {
 	startNs := l.clock.NowNs()
 	measureNs := startNs + l.o.Warmup.Nanoseconds()
 	endNs := measureNs + l.o.Measure.Nanoseconds()
+	l.result.Timeline = NewTimeline(measureNs, l.o.Measure)
 	var err error
 	if l.o.Loop == Closed {
 		err = l.closed(measureNs, endNs)

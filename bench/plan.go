@@ -109,6 +109,7 @@ func Measure(ctx context.Context, t *Target, p *Plan) (Row, error) {
 	}
 	row.StealPct = StealPct(before, ReadCPUTimes())
 	row.MTU = tr.MaxPayload() + 28
+	row.SetNIC(t.nicDriver())
 	return row, nil
 }
 
@@ -119,15 +120,21 @@ func NewRow(scenario, transportKind, mode string, p *Plan, r *Result) Row {
 		Scenario: scenario, Transport: transportKind, Mode: mode, Level: p.Level.String(), Loop: string(p.Loop),
 		Rate: p.Rate, Burst: p.Burst, Payload: p.Payload, Sent: r.Sent, Acked: r.Acked, Lost: r.Lost(),
 		Duplicated: r.Duplicated, Reordered: r.Reordered, PerSec: r.PerSec(), Clients: 1, Window: p.Window,
-		Kernel: host.Kernel, Cores: host.Cores, Host: host.Host,
+		Kernel: host.Kernel, Cores: host.Cores, Host: host.Host, Conditions: ThisConditions(),
 	}
 	row.SetTimes(r.Histogram)
+	row.SetNIC(Unknown)
+	if r.Timeline != nil {
+		row.Timeline = r.Timeline.Points()
+	}
 	return row
 }
 
-// Median returns the row of the medians: each percentile's median over the rounds, the sums of the counts.
+// Median returns the row of the medians: each percentile's median over the rounds, the sums of the counts. Its histogram has the
+// times of all rounds; a timeline it has none.
 func Median(rows []Row) Row {
 	m := rows[0]
+	m.Hist, m.Timeline, m.Marks = mergedHistogram(rows), nil, nil
 	m.Scenario = rows[0].Scenario + "-median"
 	field := func(get func(*Row) *float64) {
 		values := make([]float64, len(rows))
@@ -163,6 +170,19 @@ func Median(rows []Row) Row {
 		m.Reordered += rows[i].Reordered
 	}
 	return m
+}
+
+// mergedHistogram has the times of all rows; empty unless all of them have one.
+func mergedHistogram(rows []Row) string {
+	all := NewHistogram()
+	for i := range rows {
+		h, err := DecodeHistogram(rows[i].Hist)
+		if h == nil || err != nil {
+			return ""
+		}
+		all.Merge(h)
+	}
+	return EncodeHistogram(all)
 }
 
 // medianOf is the median of values, which it sorts, to a thousandth.

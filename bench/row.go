@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 
@@ -57,6 +58,11 @@ type Row struct {
 	Elections   int64   `json:"elections_more"`
 	Revision    string  `json:"revision"`
 	Host        string  `json:"host"`
+	Conditions
+
+	Hist     string          `json:"hist,omitempty"`     // every time of the row: EncodeHistogram
+	Timeline []TimelinePoint `json:"timeline,omitempty"` // the round trips as time went by
+	Marks    []Mark          `json:"marks,omitempty"`    // what was done meanwhile
 
 	Stages []StageRow     `json:"stages,omitempty"`
 	Audit  *FailoverAudit `json:"audit,omitempty"`
@@ -111,8 +117,46 @@ func (a *FailoverAudit) Holds() bool {
 // NewHistogram holds nanoseconds from 1 us to 60 s at three significant digits.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60e9, 3) }
 
-// SetTimes fills the percentiles of a row from a histogram of nanoseconds.
-func (r *Row) SetTimes(h *hdrhistogram.Histogram) { r.Use(NewTimes(h)) }
+// EncodeHistogram is a histogram as text: HdrHistogram V2, compressed, base64; empty for one without values.
+func EncodeHistogram(h *hdrhistogram.Histogram) string {
+	if h.TotalCount() == 0 {
+		return ""
+	}
+	text, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil { // it writes to memory
+		panic("bench: a histogram cannot be encoded: " + err.Error())
+	}
+	return string(text)
+}
+
+// maxHistogramText bounds what is read of a file: the longest text of a histogram like those here has some 30 KiB.
+const maxHistogramText = 128 << 10
+
+// DecodeHistogram reads what EncodeHistogram wrote: nanoseconds in the buckets of NewHistogram; nil for an empty text. What is
+// longer than those hold counts as the longest.
+func DecodeHistogram(text string) (*hdrhistogram.Histogram, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if len(text) > maxHistogramText {
+		return nil, fmt.Errorf("bench: a histogram of %d bytes: want %d at most", len(text), maxHistogramText)
+	}
+	read, err := hdrhistogram.Decode([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("bench: a histogram that cannot be read: %w", err)
+	}
+	h := NewHistogram()
+	if dropped := h.Merge(read); dropped > 0 {
+		_ = h.RecordValues(h.HighestTrackableValue(), dropped)
+	}
+	return h, nil
+}
+
+// SetTimes fills the percentiles of a row from a histogram of nanoseconds, and the histogram itself.
+func (r *Row) SetTimes(h *hdrhistogram.Histogram) {
+	r.Use(NewTimes(h))
+	r.Hist = EncodeHistogram(h)
+}
 
 // Use fills the percentiles of a row.
 func (r *Row) Use(t Times) {
@@ -147,8 +191,9 @@ func (r *Row) SetFloor(p50Us float64) {
 	}
 }
 
-// Write writes the row as one compact JSON line.
+// Write judges the row, and writes it as one compact JSON line.
 func (r *Row) Write(w io.Writer) error {
+	r.Judge()
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err

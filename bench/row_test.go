@@ -11,7 +11,8 @@ import (
 var fields = strings.Fields(`scenario transport mode nodes commit level loop rate burst payload sent acked lost duplicated
 	reordered per_sec min_us p50_us p90_us p99_us p999_us p9999_us max_us floor_p50_us ratio_p50 steal_pct jitter_p99_us
 	fsync dir_fs sync layout idle cores kernel nic disk mtu clients window gc_cycles events election_min_ms
-	election_max_ms heartbeat_ms elections_more revision host`)
+	election_max_ms heartbeat_ms elections_more revision host isolated clock_source hypervisor nic_driver nic_mode write_cache tuning_score
+	unfit hist`)
 
 func TestRowIsOneLineWithEveryField(t *testing.T) {
 	h := NewHistogram()

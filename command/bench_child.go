@@ -23,6 +23,9 @@ type child struct {
 	stderr strings.Builder
 }
 
+// childLine is the longest line that a child writes.
+const childLine = 1 << 20
+
 // startChild starts one where client i is.
 func startChild(ctx context.Context, l *lab.Lab, i int, args []string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, l.Options.Binary, args...)}
@@ -38,6 +41,7 @@ func startChild(ctx context.Context, l *lab.Lab, i int, args []string) (*child, 
 		return nil, err
 	}
 	c.out = bufio.NewScanner(out)
+	c.out.Buffer(nil, childLine)
 	return c, nil
 }
 

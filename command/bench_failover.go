@@ -150,6 +150,8 @@ type failoverRun struct {
 	changes uint64 // of leader, that were wanted
 	before  bench.CPUTimes
 	jitter  float64
+	started time.Time // the client's timeline
+	marks   []bench.Mark
 }
 
 func runFailover(ctx context.Context, f *failoverFlags, plan bench.Plan) (err error) {
@@ -195,6 +197,7 @@ func (r *failoverRun) all(ctx context.Context) error {
 	if r.client, err = startWatching(ctx, r.lab, &r.plan, r.f.sessions, r.acks); err != nil {
 		return err
 	}
+	r.started = time.Now()
 	for _, step := range []func(context.Context) error{r.beCalm, r.killLeaders, r.cutLeaders, r.transferLeaders} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, r.client.kill())
@@ -231,6 +234,9 @@ func (r *failoverRun) rows(ctx context.Context, w *bench.Watched, more int64) (r
 		row.Events, row.ElectionMin, row.ElectionMax = int(h.TotalCount()), f.timeoutMin, f.timeoutMax
 		row.Heartbeat, row.Elections, row.Clients, row.PerSec = f.between, more, f.sessions, r.perSec[scenario]
 		row.StealPct, row.JitterP99Us = bench.StealPct(r.before, bench.ReadCPUTimes()), r.jitter
+		if row.Timeline = nil; len(rows) == 0 { // one is of the whole run
+			row.Timeline, row.Marks = w.Timeline, r.marks
+		}
 		rows = append(rows, row)
 		fmt.Fprintf(r.text, "%-27s %-3s %-7s %4d times  min %8.2f  p50 %8.2f  p90 %8.2f  p99 %8.2f  max %8.2f ms", row.Scenario,
 			row.Transport, row.Mode, row.Events, row.MinUs/1e3, row.P50Us/1e3, row.P90Us/1e3, row.P99Us/1e3, row.MaxUs/1e3)

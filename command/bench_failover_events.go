@@ -21,6 +21,11 @@ func (r *failoverRun) note(scenario string, d time.Duration) {
 	_ = h.RecordValue(d.Nanoseconds())
 }
 
+// mark says on the client's timeline that something is done now.
+func (r *failoverRun) mark(what string) {
+	r.marks = append(r.marks, bench.Mark{AtS: float64(time.Since(r.started).Milliseconds()) / 1e3, What: what})
+}
+
 // beCalm looks at the cluster while nothing is done to it.
 func (r *failoverRun) beCalm(ctx context.Context) error {
 	if err := r.calmly(ctx, "calm", bench.WatchEase); err != nil || r.f.inFlight == 0 {
@@ -86,6 +91,7 @@ func (r *failoverRun) event(ctx context.Context, what string, n, of int, do, und
 	if err != nil {
 		return err
 	}
+	r.mark(fmt.Sprintf("%s of leader, node %d", what, leader.Node))
 	if err := do(leader.Node); err != nil {
 		return err
 	}
@@ -142,6 +148,7 @@ func (r *failoverRun) transferLeaders(ctx context.Context) error {
 		if _, err := r.client.look(); err != nil {
 			return err
 		}
+		r.mark("hand-over")
 		o, err := node.OperateLeader(ctx, client, controls, node.TransferPath, transferPatience)
 		if errors.Is(err, node.ErrOperation) && refused < 20 {
 			refused++

@@ -161,7 +161,7 @@ func (r *benchRun) disk(p *bench.Plan, dir string, writers int) (bench.Row, erro
 	}
 	row := localRow(floorDisk, p, result, before)
 	row.Clients, row.Sync, row.Fsync = writers, how, "every write"
-	row.DirFS, row.Disk = bench.FileSystem(dir), bench.DiskName(dir)
+	row.DirFS, row.Disk, row.WriteCache = bench.FileSystem(dir), bench.DiskName(dir), bench.WriteCache(dir)
 	return row, nil
 }
 
@@ -230,6 +230,7 @@ func (r *benchRun) relays(ctx context.Context, o lab.Options, p *bench.Plan, sce
 	if l.ClientDevice() == "" {
 		row.NIC = "loopback"
 	}
+	row.SetNIC(row.NIC)
 	return row, err
 }
 

@@ -298,6 +298,8 @@ func conditions(ctx context.Context, l *lab.Lab, row *bench.Row) {
 	if l.ClientDevice() == "" {
 		row.NIC = "loopback"
 	}
+	row.SetNIC(row.NIC)
+	row.WriteCache = bench.WriteCache(o.Dir)
 	if o.Rule == "replicated" {
 		row.Fsync = "every 10 ms"
 	}

@@ -69,9 +69,12 @@ type demo struct {
 	rows   []bench.Row
 	driven bench.Driven
 	killed int
-	acks   string
-	at     uint64 // position at which all nodes had the same state
-	hash   string // of that
+
+	flowing time.Time // since when there is a flow
+	marks   []bench.Mark
+	acks    string
+	at      uint64 // position at which all nodes had the same state
+	hash    string // of that
 }
 
 func runDemo(ctx context.Context, o lab.Options, jsonFile string) (err error) {
@@ -182,7 +185,7 @@ func (d *demo) follow(ctx context.Context, r io.Reader) error {
 				row.P99Us, row.P999Us, row.MaxUs, row.Acked)
 		case e.Leader != 0:
 			fmt.Fprintf(d.out, "\n== a killed leader: %d orders/s, open loop, level applied\n", demoFlowRate)
-			killed = make(chan error, 1)
+			killed, d.flowing = make(chan error, 1), time.Now()
 			go func() { killed <- d.kill(int(e.Leader)) }()
 		case e.Done != nil:
 			d.driven = *e.Done
@@ -199,18 +202,26 @@ func (d *demo) kill(leader int) error {
 	time.Sleep(demoKillAfter)
 	fmt.Fprintf(d.out, "node %d, the leader, is killed with SIGKILL in mid-flow\n", leader)
 	d.killed = leader
+	d.mark(fmt.Sprintf("kill of leader, node %d", leader))
 	if err := d.lab.Kill(leader); err != nil {
 		return err
 	}
 	time.Sleep(demoBack)
 	fmt.Fprintf(d.out, "node %d is started again\n", leader)
+	d.mark(fmt.Sprintf("start of node %d", leader))
 	return d.lab.Start(leader)
+}
+
+// mark says on the flow's timeline that something is done now.
+func (d *demo) mark(what string) {
+	d.marks = append(d.marks, bench.Mark{AtS: float64(time.Since(d.flowing).Milliseconds()) / 1e3, What: what})
 }
 
 // converge waits until all nodes have applied the same log, and compares their books.
 func (d *demo) converge(ctx context.Context) error {
 	f := &d.driven.Failover
 	conditions(ctx, d.lab, f)
+	f.Marks = d.marks
 	d.rows = append(d.rows, *f)
 	fmt.Fprintf(d.out, "the client saw an outage of %.0f ms; %d orders sent in the flow, %d answered, %d lost\n",
 		f.MaxUs/1e3, f.Sent, f.Acked, f.Lost)
