@@ -76,11 +76,21 @@ type flight struct {
 	measured    bool
 }
 
-// Load drives one client. It is the client's Handler.
+// Session is what a load sends through: a client of ours, or one of another system that is measured beside it. It belongs to
+// the load's thread, and tells the load's OnAck of every answer, out of Poll.
+type Session interface {
+	// Send takes a message that is to be acknowledged at one level and returns its correlation, which counts from 1 without
+	// gaps; client.ErrWindow when as many as the session allows are unanswered.
+	Send(nowNs int64, service uint16, levels wire.Levels, payload []byte) (correlation uint64, err error)
+	// Poll takes in what has come, and returns how much that was.
+	Poll(nowNs int64) (work int)
+}
+
+// Load drives one session. It is its client's Handler.
 type Load struct {
 	o        LoadOptions
 	clock    agent.Clock
-	client   *client.Client
+	session  Session
 	flights  [flights]flight // by correlation
 	open     int             // sent and not answered
 	failed   error
@@ -150,9 +160,9 @@ func (l *Load) answered(a *client.Ack) {
 	l.open--
 }
 
-// Run sends and records until the measured time is over and the answers are in. The client must be connected.
-func (l *Load) Run(c *client.Client) (*Result, error) {
-	l.client = c
+// Run sends and records until the measured time is over and the answers are in. The session must be open.
+func (l *Load) Run(s Session) (*Result, error) {
+	l.session = s
 	startNs := l.clock.NowNs()
 	measureNs := startNs + l.o.Warmup.Nanoseconds()
 	endNs := measureNs + l.o.Measure.Nanoseconds()
@@ -233,7 +243,7 @@ func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {
 	if l.payload == nil {
 		l.payload = l.o.Next()
 	}
-	correlation, err := l.client.Send(nowNs, l.o.Service, wire.LevelsOf(l.o.Level), l.payload)
+	correlation, err := l.session.Send(nowNs, l.o.Service, wire.LevelsOf(l.o.Level), l.payload)
 	if errors.Is(err, client.ErrWindow) {
 		return false, nil
 	}
@@ -253,7 +263,7 @@ func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {
 }
 
 func (l *Load) poll(nowNs int64) error {
-	l.idle.Idle(l.client.Poll(nowNs))
+	l.idle.Idle(l.session.Poll(nowNs))
 	return l.failed
 }
 

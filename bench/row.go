@@ -12,6 +12,7 @@ import (
 // Row is one series of measurements: one JSON line. Times are microseconds.
 type Row struct {
 	Scenario    string  `json:"scenario"`
+	System      string  `json:"system,omitempty"` // whose figures these are, where several are measured beside one another
 	Transport   string  `json:"transport"`
 	Mode        string  `json:"mode"`
 	Nodes       int     `json:"nodes"`
