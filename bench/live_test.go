@@ -37,7 +37,7 @@ func (nap) Idle(work int) {
 	}
 }
 
-func startLive(t *testing.T) *live {
+func startLive(t *testing.T, change ...func(*node.Config)) *live {
 	t.Helper()
 	l := &live{network: transport.NewMemory(transport.MemoryOptions{}), dir: filepath.Join(t.TempDir(), "node1"),
 		stop: make(chan struct{}), stopped: make(chan struct{})}
@@ -50,6 +50,9 @@ func startLive(t *testing.T) *live {
 	config.Node, config.Dir = 1, l.dir
 	config.Cluster.Nodes = []node.NodeConfig{{ID: 1, Data: at.String(), Control: "10.0.0.1:7500"}}
 	config.Journal.SegmentBytes = 1 << 20
+	for _, f := range change {
+		f(&config)
+	}
 	machine := node.Real()
 	machine.Inline = true
 	machine.Transport = func(node.Config) (transport.Transport, error) { return l.network.Join(at) }

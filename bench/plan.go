@@ -39,6 +39,8 @@ type Plan struct {
 	Stages  bool // ask where each message's time went, and fail if that does not add up
 	// Behind: as in LoadOptions.
 	Behind time.Duration
+	// Clients are in one process, on one thread; in an open loop Rate is that of all together. 0: one.
+	Clients int
 }
 
 // Check says what is wrong with a plan.
@@ -52,8 +54,10 @@ func (p *Plan) Check() error {
 		return fmt.Errorf("bench: flow %q: want echo or orders", p.Flow)
 	case p.Level == wire.LevelNone:
 		return fmt.Errorf("bench: level none is never acknowledged: want one of %v", LevelNames)
-	case p.Payload < 0 || p.Payload > 1300:
-		return fmt.Errorf("bench: payload of %d bytes: want 0 to 1300", p.Payload)
+	case p.Payload < 0 || p.Payload > wire.MaxMessage:
+		return fmt.Errorf("bench: payload of %d bytes: want 0 to %d", p.Payload, wire.MaxMessage)
+	case p.Clients < 0 || p.Clients > MaxClients || p.Clients > 1 && p.Stages:
+		return fmt.Errorf("bench: %d clients: want 1 to %d, and one alone for stages", p.Clients, MaxClients)
 	case p.Measure <= 0 || p.Warmup < 0 || p.Behind < 0 || p.Window < 1 || p.Window > 4096:
 		return fmt.Errorf("bench: want a measured time above 0 and a window of 1 to 4096")
 	}
@@ -61,11 +65,14 @@ func (p *Plan) Check() error {
 }
 
 // LoadOptions makes the load of a plan.
-func (p *Plan) LoadOptions() LoadOptions {
+func (p *Plan) LoadOptions() LoadOptions { return p.loadOptions(0) }
+
+// loadOptions makes the load of one of several clients, which have orders of their own.
+func (p *Plan) loadOptions(client int) LoadOptions {
 	o := LoadOptions{Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst, Warmup: p.Warmup, Measure: p.Measure,
 		Drain: drainLimit, Stages: p.Stages, Behind: p.Behind}
 	if p.Flow == FlowOrders {
-		flow := orderflow.New(orderflow.Options{Seed: flowSeed})
+		flow := orderflow.New(orderflow.Options{Seed: flowSeed + uint64(client)})
 		o.Service = service.OrderBook
 		o.Next = func() []byte { payload, _ := flow.Next(); return payload }
 		return o
@@ -81,6 +88,9 @@ func (p *Plan) LoadOptions() LoadOptions {
 
 // Measure runs a plan against a target from this process and returns its row, conditions of the cluster left blank.
 func Measure(ctx context.Context, t *Target, p *Plan) (Row, error) {
+	if p.Clients > 1 {
+		return measureClients(ctx, t, p)
+	}
 	clock, idle := agent.System{}, agent.Yield{}
 	tr, mode, err := t.OpenTransport()
 	if err != nil {

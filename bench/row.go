@@ -69,6 +69,10 @@ type Row struct {
 	Audit  *FailoverAudit `json:"audit,omitempty"`
 	Memory *MemoryFigures `json:"memory,omitempty"`
 	Storm  *StormFigures  `json:"storm,omitempty"`
+
+	Ramp      *RampFigures      `json:"ramp,omitempty"`
+	Admission *AdmissionFigures `json:"admission,omitempty"`
+	Cost      *CostFigures      `json:"cost,omitempty"`
 }
 
 // MemoryFigures are what so many open sessions take, in bytes. Per session: what the processes have grown by since as few

@@ -43,6 +43,7 @@ type benchFlags struct {
 	stages    bool
 	behind    float64
 	window    int
+	clients   int
 	jsonFile  string
 	dir       string
 
@@ -83,6 +84,12 @@ func (f *benchFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.cluster, "cluster", "", "without --lab: cluster id")
 }
 
+// registerClients adds the flag of commands that measure several clients.
+func (f *benchFlags) registerClients(c *cobra.Command) {
+	c.Flags().IntVar(&f.clients, "clients", 1, "clients, in one process and on one thread: closed loop: each with a message under way; "+
+		"open loop: --rate is that of all together")
+}
+
 // plan checks the flags and turns them into what to measure.
 func (f *benchFlags) plan() (bench.Plan, error) {
 	level, ok := wire.ParseLevel(f.level)
@@ -92,7 +99,7 @@ func (f *benchFlags) plan() (bench.Plan, error) {
 	p := bench.Plan{
 		Level: level, Loop: bench.Loop(f.loop), Rate: f.rate, Burst: f.burst, Payload: f.payload, Flow: f.flow,
 		Measure: seconds(f.seconds), Warmup: seconds(f.warmup), Window: f.window, Stages: f.stages,
-		Behind: seconds(f.behind),
+		Behind: seconds(f.behind), Clients: f.clients,
 	}
 	if p.Loop == bench.Closed {
 		p.Rate, p.Burst = 0, 1
@@ -166,13 +173,14 @@ func benchRTTCommand() *cobra.Command {
 	var f benchFlags
 	c := &cobra.Command{
 		Use:   "rtt",
-		Short: "Round trips of one client at one guarantee level",
+		Short: "Round trips of one client, or several, at one guarantee level",
 		Long: `Measure the round trip that a client sees. Closed loop: the next message leaves when the one before is answered. Open
 loop: messages are due on a schedule, and a round trip counts from the instant its message was due. With --with-floor
 every round is followed by one of the two-hop floor: bare loops forward frames the same way, with no logic at all.`,
 		Example: `  lockstep bench rtt --lab --commit replicated --loop closed --payload 200 --rounds 5 --with-floor
   lockstep bench rtt --lab --loop open --rate 20000 --burst 1 --json rtt.json
   lockstep bench rtt --lab --commit replicated --dir /dev/shm --stages
+  lockstep bench rtt --lab --clients 16 --loop open --rate 20000
   lockstep bench rtt --at 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f3c... --interface eth0`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -184,6 +192,7 @@ every round is followed by one of the two-hop floor: bare loops forward frames t
 		},
 	}
 	f.register(c)
+	f.registerClients(c)
 	c.Flags().BoolVar(&f.stages, "stages", false, "ask the leader where the time of each message went, print a table, and fail if that does not "+
 		"add up to the round trip")
 	c.Flags().Float64Var(&f.behind, "behind", 0, "open loop: seconds that the schedule may fall behind before the rest of it counts as lost "+

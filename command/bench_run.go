@@ -256,6 +256,9 @@ func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.
 		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
 		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
 		"--window", strconv.Itoa(p.Window)}
+	if p.Clients > 1 {
+		args = append(args, "--clients", strconv.Itoa(p.Clients))
+	}
 	if p.Behind > 0 {
 		args = append(args, "--behind", fmt.Sprint(p.Behind.Seconds()))
 	}

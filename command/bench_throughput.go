@@ -43,6 +43,7 @@ known to --within per cent. A rate that is not sustained is tried --tries times.
 session for each rate. A line for every rate tried, and one (throughput-max) for the largest sustained.`,
 		Example: `  lockstep bench throughput --lab --commit replicated --burst 20 --p99-limit 10ms --json throughput.json
   lockstep bench throughput --lab --commit replicated --dir /dev/shm --mtu 3500 --rounds 3
+  lockstep bench throughput --lab --commit replicated --clients 8 --burst 1
   lockstep bench throughput --at 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f3c... --interface eth0 --rate 100000`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -59,6 +60,7 @@ session for each rate. A line for every rate tried, and one (throughput-max) for
 		},
 	}
 	f.register(c)
+	f.registerClients(c)
 	for name, value := range map[string]string{"rate": "25000", "burst": "20", "window": "1024", "seconds": "2", "warmup": "0.5"} {
 		flag := c.Flags().Lookup(name)
 		flag.DefValue = value
