@@ -55,7 +55,7 @@ var edges = map[string][]string{
 	"service/orderbook/match": {}, // the standard library only
 	"service/orderbook/fb":    {},
 
-	"tuning": {"agent"},
+	"tuning": {"agent", "xdp/nic"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "agent/tsc", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp", "xdp/nic",
 		"replica", "sequencer", "service", "service/echo", "service/kv", "service/lock", "service/orderbook", "service/queue",
 		"service/timer", "tuning"},

@@ -56,16 +56,21 @@ var ErrSteering = errors.New("flows cannot be steered")
 // Queues is how many queues an interface in the network namespace of the calling thread receives on; 1 where its driver
 // does not say.
 func Queues(name string) int {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 1
-	}
-	defer unix.Close(fd)
-	c, err := Driver(func(command []byte) error { return ask(fd, name, command) }).channels()
+	c, err := Driver(func(command []byte) error { return Ask(name, command) }).channels()
 	if err != nil || c.Receive() == 0 {
 		return 1
 	}
 	return c.Receive()
+}
+
+// Ask hands an ethtool command to the driver of an interface in the network namespace of the calling thread.
+func Ask(name string, command []byte) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return ask(fd, name, command)
 }
 
 // Steer brings everything that goes to the given end points to one queue, and says how. Nothing is changed if it fails.
