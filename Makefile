@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
+.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system examples demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
 
 all: build
 
@@ -58,6 +58,10 @@ fuzz: ## every fuzz target for $(FUZZ)
 
 system: build ## real processes in network namespaces over real AF_XDP
 	@$(CGO) LOCKSTEP_SYSTEM=1 $(GO) test -v -count=1 -timeout 15m ./internal/system
+	@$(CGO) LOCKSTEP_EXAMPLES=docs $(GO) test -v -count=1 -timeout 10m -parallel 3 ./internal/examples
+
+examples: build ## every command that the documents mark, and that --help of bench and tune shows, each for a moment
+	@$(CGO) LOCKSTEP_EXAMPLES=all $(GO) test -v -count=1 -timeout 30m -parallel 2 ./internal/examples
 
 demo-check: build ## the demo itself, over AF_XDP in both modes and over kernel UDP
 	@scripts/demo-check

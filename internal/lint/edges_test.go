@@ -68,6 +68,7 @@ var edges = map[string][]string{
 
 	"internal/lint":     {},
 	"internal/system":   {},
+	"internal/examples": {},
 	"internal/testnet":  {},
 	"internal/flattest": {"wire/flat"},
 	// Rigs for services; imported by tests.
