@@ -126,16 +126,23 @@ func (n *Node) fillRing() error {
 
 // checkHost prints what the host lacks.
 func (n *Node) checkHost() error {
-	n.findings = tuning.Check(tuning.ThisHost(),
-		tuning.Target{Interface: n.config.Transport.Interface, Dir: n.config.Dir, Cores: n.config.Threads.Cores})
-	ok, of := tuning.Score(n.findings)
-	n.logf("host: %d of %d items as wanted (lockstep tune check)", ok, of)
-	for _, f := range n.findings {
-		if f.State == tuning.Differs {
-			n.logf("host: %s is %s, wanted %s", f.Item, f.Current, f.Wanted)
-		}
+	n.findings = tuning.Check(tuning.ThisHost(), tuning.Target{Profile: n.profile(), Interface: n.config.Transport.Interface,
+		Dir: n.config.Dir, Cores: n.config.Threads.Cores})
+	wrong := tuning.Wrong(n.findings)
+	n.logf("host: score %d of 100 as a %s's, %d items not as wanted (lockstep tune check)", tuning.Score(n.findings),
+		n.profile(), len(wrong))
+	for _, f := range wrong[:min(len(wrong), 3)] {
+		n.logf("host: %s is %s, wanted %s: %s", f.Item, f.Current, f.Wanted, f.Fix)
 	}
 	return nil
+}
+
+// profile is what this node's host is checked for.
+func (n *Node) profile() tuning.Profile {
+	if n.config.Self().Learner {
+		return tuning.Follower
+	}
+	return tuning.Leader
 }
 
 // Serve opens a node and runs it until ctx ends or it fails. One that had a snapshot installed is opened again; in between,

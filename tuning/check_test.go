@@ -1,14 +1,57 @@
 package tuning
 
 import (
-	"errors"
+	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// tree makes a file tree below a new root.
+// itemCase is one state that an item can have, and a tree in which it has it.
+type itemCase struct {
+	item   string
+	want   State
+	files  map[string]string // path below the root -> text
+	links  map[string]string // path -> what it points to
+	refuse map[string]error  // path -> what the kernel says to whoever reads or writes it
+	target Target
+	host   func(*Host)
+	mends  string // a setting that Apply would write, as path=value; empty: not looked at
+}
+
+// itemCases are every item's.
+func itemCases() []itemCase {
+	return slices.Concat(bootCases, cpuCases, interruptCases, kernelCases, memoryCases, processCases, netCases, diskCases,
+		timeCases)
+}
+
+// hostOf makes the tree of a case below a new root.
+func hostOf(t *testing.T, c itemCase) *Host {
+	t.Helper()
+	h := tree(t, c.files)
+	for path, to := range c.links {
+		full := filepath.Join(h.Root, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, full); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.refuse != nil {
+		h.Register(KindFile, refusing{files{h.Root}, c.refuse})
+	}
+	if c.host != nil {
+		c.host(h)
+	}
+	return h
+}
+
 func tree(t *testing.T, files map[string]string) *Host {
 	t.Helper()
 	root := t.TempDir()
@@ -21,106 +64,153 @@ func tree(t *testing.T, files map[string]string) *Host {
 			t.Fatal(err)
 		}
 	}
-	return &Host{Root: root, Link: noLink, Device: func(dir string) (string, error) {
-		if dir == "/mem" {
-			return "", errors.New("/mem is not on a block device")
-		}
-		return "nvme0n1", nil
-	}}
+	return HostAt(root)
 }
 
-func noLink(name string) (Link, error) { return Link{}, errors.New(name + " does not exist") }
+// refusing is a file tree of which the kernel refuses parts: EIO to writers only, anything else to readers as well.
+type refusing struct {
+	files
+	refuse map[string]error
+}
 
-func TestEveryItemTellsGoodFromBad(t *testing.T) {
-	const idle = "sys/devices/system/cpu/cpu0/cpuidle/state2/"
-	cases := []struct {
-		item  string
-		files map[string]string
-		want  State
-	}{
-		{"isolated cores", map[string]string{"sys/devices/system/cpu/isolated": "2-3,5\n"}, OK},
-		{"isolated cores", map[string]string{"sys/devices/system/cpu/isolated": "4\n"}, Differs},
-		{"isolated cores", map[string]string{"sys/devices/system/cpu/isolated": "\n"}, Differs},
-		{"isolated cores", map[string]string{"sys/devices/system/cpu/isolated": "x-y"}, Unknown},
-		{"isolated cores", nil, Unknown},
-		{"frequency governor", map[string]string{"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance"}, OK},
-		{"frequency governor", map[string]string{"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave"}, Differs},
-		{"frequency governor", nil, Unsupported},
-		{"deep idle states", map[string]string{idle + "latency": "2", idle + "disable": "0"}, OK},
-		{"deep idle states", map[string]string{idle + "latency": "100", idle + "disable": "0", idle + "name": "C6"}, Differs},
-		{"deep idle states", map[string]string{idle + "latency": "100", idle + "disable": "1"}, OK},
-		{"deep idle states", map[string]string{idle + "latency": "soon"}, Unknown},
-		{"deep idle states", nil, Unsupported},
-		{"clock source", map[string]string{"sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc"}, OK},
-		{"clock source", map[string]string{"sys/devices/system/clocksource/clocksource0/current_clocksource": "hpet"}, Differs},
-		{"clock source", nil, Unknown},
-		{"transparent huge pages", map[string]string{"sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never"}, OK},
-		{"transparent huge pages", map[string]string{"sys/kernel/mm/transparent_hugepage/enabled": "[always] madvise never"}, Differs},
-		{"transparent huge pages", nil, Unsupported},
-		{"swap", map[string]string{"proc/swaps": "Filename Type Size\n"}, OK},
-		{"swap", map[string]string{"proc/swaps": "Filename Type Size\n/dev/sda2 partition 1\n"}, Differs},
-		{"swap", nil, Unsupported},
-		{"disk write cache", map[string]string{"sys/class/block/nvme0n1/queue/write_cache": "write through"}, OK},
-		{"disk write cache", map[string]string{"sys/class/block/nvme0n1/queue/write_cache": "write back"}, Differs},
-		{"disk write cache", nil, Unknown},
-		{"hypervisor", map[string]string{"proc/cpuinfo": "flags\t: fpu tsc\n"}, OK},
-		{"hypervisor", map[string]string{"proc/cpuinfo": "flags\t: fpu hypervisor tsc\n"}, Differs},
-		{"hypervisor", nil, Unknown},
-		{"interface", nil, Differs},
-		{"locked memory", nil, Differs},
+func (r refusing) Read(name string) (string, error) {
+	if err := r.refuse[name]; err != nil && err != unix.EIO && err != unix.EROFS {
+		return "", &fs.PathError{Op: "read", Path: name, Err: err}
 	}
-	for _, c := range cases {
-		h := tree(t, c.files)
-		found := false
-		for _, f := range Check(h, Target{Interface: "eth9", Dir: "/data", Cores: []int{2, 5}}) {
-			if f.Item != c.item {
-				continue
-			}
-			found = true
-			if f.State != c.want {
-				t.Errorf("%s with %v: %s (%s), want %s", c.item, c.files, f.State, f.Current, c.want)
-			}
-			if f.Why == "" || f.Wanted == "" || f.Fix == "" {
-				t.Errorf("%s does not say why, what is wanted and how to mend it", c.item)
-			}
+	return r.files.Read(name)
+}
+
+func (r refusing) Probe(name string) error {
+	if err := r.refuse[name]; err != nil && err != unix.EIO {
+		return &fs.PathError{Op: "write", Path: name, Err: err}
+	}
+	return r.files.Probe(name)
+}
+
+func (r refusing) Write(name, value string) error {
+	if err := r.refuse[name]; err != nil {
+		return &fs.PathError{Op: "write", Path: name, Err: err}
+	}
+	return r.files.Write(name, value)
+}
+
+func findingOf(t *testing.T, h *Host, target Target, item string) Finding {
+	t.Helper()
+	for _, f := range Check(h, target) {
+		if f.Item == item {
+			return f
 		}
-		if !found {
-			t.Errorf("no finding for %s", c.item)
+	}
+	t.Fatalf("no finding for %q with profile %s", item, target.Profile)
+	return Finding{}
+}
+
+func TestEveryItemHasEachOfItsStates(t *testing.T) {
+	for _, c := range itemCases() {
+		h := hostOf(t, c)
+		f := findingOf(t, h, c.target, c.item)
+		if f.State != c.want {
+			t.Errorf("%s with %v: %s (%s), want %s", c.item, c.files, f.State, f.Current, c.want)
+			continue
+		}
+		if f.Current == "" || f.Why == "" || f.Wanted == "" || f.Group == "" {
+			t.Errorf("%s (%s) does not say what is, why, and what is wanted: %+v", c.item, f.State, f)
+		}
+		if f.State.Wrong() != (f.Fix != "") {
+			t.Errorf("%s (%s): mended by %q", c.item, f.State, f.Fix)
+		}
+		if !f.State.Wrong() && len(f.Settings)+len(f.Boot) > 0 {
+			t.Errorf("%s is %s and would be changed: %+v", c.item, f.State, f)
+		}
+		path, value, _ := strings.Cut(c.mends, "=")
+		if c.mends != "" && !slices.Contains(f.Settings, Setting{KindFile, path, value}) {
+			t.Errorf("%s: %s is not among %+v", c.item, c.mends, f.Settings)
 		}
 	}
 }
 
-func TestInterfaceIsUpWithRoomAndZeroCopy(t *testing.T) {
-	for _, c := range []struct {
-		link Link
-		want State
-	}{
-		{Link{Up: true, MTU: 1500, Driver: "ice"}, OK},
-		{Link{Up: true, MTU: 1500, Driver: "e1000e"}, Differs},
-		{Link{Up: true, MTU: 1400, Driver: "ice"}, Differs},
-		{Link{MTU: 1500, Driver: "ice"}, Differs},
-	} {
-		h := &Host{Link: func(string) (Link, error) { return c.link, nil }}
-		if state, current := lookInterface(h, Target{Interface: "eth9"}); state != c.want {
-			t.Errorf("%+v: %s (%s), want %s", c.link, state, current, c.want)
+// Every item is shown as wanted, as not wanted, and as missing.
+func TestEveryItemHasCases(t *testing.T) {
+	seen := map[string][]State{}
+	for _, c := range itemCases() {
+		seen[c.item] = append(seen[c.item], c.want)
+	}
+	names := map[string]bool{}
+	for _, it := range Items() {
+		states := seen[it.Name]
+		if names[it.Name] {
+			t.Errorf("two items named %q", it.Name)
+		}
+		names[it.Name] = true
+		if !slices.Contains(states, OK) || !slices.ContainsFunc(states, State.Wrong) || !slices.Contains(states, Unsupported) {
+			t.Errorf("%s has cases for %v: want ok, unsupported and what can be wrong", it.Name, states)
+		}
+	}
+	for name := range seen {
+		if !names[name] {
+			t.Errorf("cases for %q, which is no item", name)
 		}
 	}
 }
 
-func TestNothingGivenIsUnsupported(t *testing.T) {
-	h := tree(t, nil)
-	if state, _ := lookInterface(h, Target{}); state != Unsupported {
-		t.Errorf("no interface: %s", state)
+// What Apply writes into a made-up tree makes the item right; what Revert writes makes the tree what it was.
+func TestSettingsMendWhatDiffers(t *testing.T) {
+	for _, c := range itemCases() {
+		h := hostOf(t, c)
+		f := findingOf(t, h, c.target, c.item)
+		if f.State != Differs || len(f.Settings) == 0 || c.refuse != nil {
+			continue
+		}
+		before := snapshot(t, h.Root)
+		o := Options{State: filepath.Join(t.TempDir(), "tune.json"), Only: []string{c.item}}
+		changes, err := Apply(h, c.target, o)
+		if err != nil {
+			t.Fatalf("%s: %v", c.item, err)
+		}
+		if f := findingOf(t, h, c.target, c.item); f.State != OK {
+			t.Errorf("%s is %s (%s) after %v", c.item, f.State, f.Current, changes)
+		}
+		if again, err := Apply(h, c.target, o); err != nil || len(again) > 0 {
+			t.Errorf("%s: applied again: %v, %v", c.item, again, err)
+		}
+		if _, err := Revert(h, o); err != nil {
+			t.Fatalf("%s: %v", c.item, err)
+		}
+		if after := snapshot(t, h.Root); !equal(before, after) {
+			t.Errorf("%s: %v became %v", c.item, before, after)
+		}
 	}
-	if state, _ := lookDisk(h, Target{Dir: "/mem"}); state != Unsupported {
-		t.Errorf("tmpfs: %s", state)
+}
+
+func TestNothingKnownScoresNothing(t *testing.T) {
+	for _, p := range []Profile{Leader, Follower, Client, Lab} {
+		findings := Check(tree(t, nil), Target{Profile: p})
+		for _, f := range findings {
+			if f.State != Unsupported {
+				t.Errorf("%s: %s is %s in an empty tree: %s", p, f.Item, f.State, f.Current)
+			}
+		}
+		if score := Score(findings); score != 0 {
+			t.Errorf("%s: an empty tree scores %d", p, score)
+		}
+	}
+}
+
+func TestScoreIsWeighed(t *testing.T) {
+	findings := []Finding{{State: OK, Weight: 6}, {State: Differs, Weight: 2}, {State: NeedsReboot, Weight: 2},
+		{State: Unsupported, Weight: 50}}
+	if score := Score(findings); score != 60 {
+		t.Errorf("score %d, want 60", score)
+	}
+	if wrong := Wrong(findings); len(wrong) != 2 || wrong[0].State != Differs {
+		t.Errorf("wrong are %v", wrong)
 	}
 }
 
 func TestThisHostHasAStateForEveryItem(t *testing.T) {
-	findings := Check(ThisHost(), Target{Interface: "lo", Dir: t.TempDir()})
-	if len(findings) != len(items) {
-		t.Fatalf("%d findings for %d items", len(findings), len(items))
+	findings := Check(ThisHost(), Target{Interface: "lo", Dir: t.TempDir(), Cores: []int{0}})
+	if len(findings) == 0 {
+		t.Fatal("no findings")
 	}
 	var out strings.Builder
 	if err := Print(&out, findings); err != nil {
@@ -131,4 +221,53 @@ func TestThisHostHasAStateForEveryItem(t *testing.T) {
 			t.Errorf("%s: current %q; printed:\n%s", f.Item, f.Current, out.String())
 		}
 	}
+	text, err := json.Marshal(findings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back []Finding
+	if err := json.Unmarshal(text, &back); err != nil || len(back) != len(findings) || back[0].State != findings[0].State {
+		t.Errorf("findings do not come back from JSON: %v", err)
+	}
+}
+
+func TestProfilesByName(t *testing.T) {
+	for _, p := range []Profile{Leader, Follower, Client, Lab} {
+		if back, err := ParseProfile(p.String()); back != p || err != nil {
+			t.Errorf("%s: %v, %v", p, back, err)
+		}
+	}
+	if _, err := ParseProfile("desk"); err == nil || !strings.Contains(err.Error(), "leader, follower, client, lab") {
+		t.Errorf("profile desk: %v", err)
+	}
+}
+
+// snapshot is every file of a tree.
+func snapshot(t *testing.T, root string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files[path] = chosen(strings.TrimSpace(string(text)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func equal(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for path, text := range a {
+		if b[path] != text {
+			return false
+		}
+	}
+	return true
 }

@@ -1,7 +1,10 @@
 package tuning
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,19 +13,30 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"lockstep/agent"
 )
+
+// KindFile is the kind of settings that are files below the root.
+const KindFile = "file"
+
+// Backend reads and writes the settings of one kind. Write must leave what Read returns equal to value, or fail. Errors
+// keep the kernel's number (errors.Is with unix.EPERM, fs.ErrNotExist and the like): the states come from it.
+type Backend interface {
+	Read(name string) (string, error)
+	Write(name, value string) error
+}
+
+// Prober is a Backend that can say whether a write would be let through, without writing.
+type Prober interface{ Probe(name string) error }
 
 // Host is the machine as the check sees it: a file tree, and what only system calls tell.
 type Host struct {
-	Root      string // "/" in production
-	MemlockOK bool   // locked memory is unlimited or the process may lock any
-	Memlock   string // the limit in words
+	Root string // "/" in production
 	// Link asks the kernel about an interface: /sys shows those of the namespace that mounted it, which may be another.
 	Link func(name string) (Link, error)
-	// Device resolves a directory to its block device's name under /sys/class/block; nil uses stat.
+	// Device resolves a directory to its block device's name under /sys/class/block.
 	Device func(dir string) (string, error)
+
+	backends map[string]Backend
 }
 
 // Link is what matters of an interface.
@@ -34,140 +48,170 @@ type Link struct {
 
 // ThisHost is the machine that the process runs on.
 func ThisHost() *Host {
-	h := &Host{Root: "/", Link: askLink, Device: blockDevice}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err == nil {
-		h.Memlock = fmt.Sprintf("%d KiB", limit.Cur>>10)
-		if limit.Cur == unix.RLIM_INFINITY {
-			h.MemlockOK, h.Memlock = true, "unlimited"
-		}
-	}
-	if os.Geteuid() == 0 {
-		h.MemlockOK, h.Memlock = true, h.Memlock+", root"
-	}
+	h := HostAt("/")
+	h.Link, h.Device = askLink, blockDevice
 	return h
 }
 
-// read returns a file's text, trimmed.
-func (h *Host) read(path string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(h.Root, path))
-	return strings.TrimSpace(string(b)), err
+// HostAt is a machine of which there is a file tree only.
+func HostAt(root string) *Host {
+	h := &Host{Root: root, backends: map[string]Backend{}}
+	h.Link, h.Device = h.linkInTree, h.deviceInTree
+	h.Register(KindFile, files{root})
+	return h
 }
 
+// Register takes in settings of a kind.
+func (h *Host) Register(kind string, b Backend) { h.backends[kind] = b }
+
+// Get reads a setting of any kind.
+func (h *Host) Get(kind, name string) (string, error) {
+	b, known := h.backends[kind]
+	if !known {
+		return "", fmt.Errorf("tuning: settings of kind %q: %w", kind, errors.ErrUnsupported)
+	}
+	return b.Read(name)
+}
+
+func (h *Host) set(kind, name, value string) error {
+	b, known := h.backends[kind]
+	if !known {
+		return fmt.Errorf("tuning: settings of kind %q: %w", kind, errors.ErrUnsupported)
+	}
+	return b.Write(name, value)
+}
+
+// mayWrite is nil when nothing says that a setting cannot be written.
+func (h *Host) mayWrite(kind, name string) error {
+	if p, can := h.backends[kind].(Prober); can {
+		return p.Probe(name)
+	}
+	return nil
+}
+
+// read returns a file's text, trimmed; of a choice in brackets, what is chosen.
+func (h *Host) read(path string) (string, error) { return h.Get(KindFile, path) }
+
+func (h *Host) readInt(path string) (int64, error) {
+	text, err := h.read(path)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/%s is %q, not a number", path, text)
+	}
+	return n, nil
+}
+
+func (h *Host) exists(path string) bool {
+	_, err := os.Lstat(filepath.Join(h.Root, path))
+	return err == nil
+}
+
+// glob is the paths below the root that match, numbers in them in their order.
 func (h *Host) glob(pattern string) []string {
 	paths, _ := filepath.Glob(filepath.Join(h.Root, pattern))
 	for i, p := range paths {
 		paths[i], _ = filepath.Rel(h.Root, p)
 	}
+	slices.SortFunc(paths, naturally)
 	return paths
 }
 
-func lookIsolation(h *Host, t Target) (State, string) {
-	text, err := h.read("sys/devices/system/cpu/isolated")
-	if err != nil {
-		return Unknown, err.Error()
-	}
-	isolated, err := agent.ParseCores(text)
-	if err != nil {
-		return Unknown, err.Error()
-	}
-	if len(isolated) == 0 {
-		return Differs, "none isolated"
-	}
-	for _, core := range t.Cores {
-		if !slices.Contains(isolated, core) {
-			return Differs, fmt.Sprintf("%s isolated, core %d is not", text, core)
+// naturally compares cpu2 before cpu10.
+func naturally(a, b string) int {
+	if len(a) != len(b) {
+		if i := mismatch(a, b); i < min(len(a), len(b)) && digit(a[i]) && digit(b[i]) {
+			return len(a) - len(b)
 		}
 	}
-	return OK, text
+	return strings.Compare(a, b)
 }
 
-func lookGovernor(h *Host, _ Target) (State, string) {
-	paths := h.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
-	if len(paths) == 0 {
-		return Unsupported, "no cpufreq"
-	}
-	for _, p := range paths {
-		governor, err := h.read(p)
-		if err != nil {
-			return Unknown, err.Error()
-		}
-		if governor != "performance" {
-			return Differs, governor
+func mismatch(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
 		}
 	}
-	return OK, "performance"
+	return min(len(a), len(b))
 }
 
-func lookIdleStates(h *Host, _ Target) (State, string) {
-	states := h.glob("sys/devices/system/cpu/cpu0/cpuidle/state[0-9]*")
-	if len(states) == 0 {
-		return Unsupported, "no cpuidle"
+func digit(c byte) bool { return c >= '0' && c <= '9' }
+
+// unreadable is the finding of a read that failed.
+func unreadable(err error) Finding {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return Finding{State: NoPermission, Current: err.Error(), Fix: "run it as root"}
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported):
+		return unsupported("not in this kernel or machine")
 	}
-	for _, s := range states {
-		name, _ := h.read(s + "/name")
-		disabled, _ := h.read(s + "/disable")
-		text, err := h.read(s + "/latency")
-		latency, err2 := strconv.Atoi(text)
-		if err != nil || err2 != nil {
-			return Unknown, s + "/latency cannot be read"
+	return unsupported("cannot be read: %v", err)
+}
+
+// change is the finding of something that settings mend: differs, or why this process cannot.
+func (h *Host) change(current string, settings ...Setting) Finding {
+	f := differs(current, settings...)
+	for _, s := range settings {
+		if err := h.mayWrite(s.Kind, s.Name); err != nil {
+			f.State = refusal(err)
+			f.Fix = fmt.Sprintf("%s cannot be written (%v): run it as root, outside a container", s, err)
+			return f
 		}
-		if latency > 10 && disabled != "1" {
-			return Differs, fmt.Sprintf("%s (%d us) enabled", name, latency)
+	}
+	return f
+}
+
+// refusal is the state of something whose write fails.
+func refusal(err error) State {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return NoPermission
+	}
+	return Immovable
+}
+
+// files is the backend of files below a root.
+type files struct{ root string }
+
+func (b files) Read(name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(b.root, name))
+	return chosen(strings.TrimSpace(string(text))), err
+}
+
+// chosen is the word in brackets of a file that lists what it can be, else all of it.
+func chosen(text string) string {
+	if strings.Contains(text, "\n") {
+		return text
+	}
+	found := ""
+	for _, word := range strings.Fields(text) {
+		if strings.HasPrefix(word, "[") && strings.HasSuffix(word, "]") {
+			if found != "" {
+				return text
+			}
+			found = word[1 : len(word)-1]
 		}
 	}
-	return OK, "shallow only"
+	return cmp.Or(found, text)
 }
 
-func lookClock(h *Host, _ Target) (State, string) {
-	source, err := h.read("sys/devices/system/clocksource/clocksource0/current_clocksource")
+// Write writes in one call, as files of /proc and /sys want it; it creates nothing.
+func (b files) Write(name, value string) error {
+	f, err := os.OpenFile(filepath.Join(b.root, name), os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
-		return Unknown, err.Error()
+		return err
 	}
-	return verdict(source == "tsc"), source
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
-func lookHugePages(h *Host, _ Target) (State, string) {
-	text, err := h.read("sys/kernel/mm/transparent_hugepage/enabled")
-	if err != nil {
-		return Unsupported, "no transparent huge pages"
+func (b files) Probe(name string) error {
+	if err := unix.Access(filepath.Join(b.root, name), unix.W_OK); err != nil {
+		return &fs.PathError{Op: "write", Path: filepath.Join(b.root, name), Err: err}
 	}
-	_, chosen, _ := strings.Cut(text, "[")
-	chosen, _, _ = strings.Cut(chosen, "]")
-	return verdict(chosen == "never" || chosen == "madvise"), chosen
-}
-
-func lookSwap(h *Host, _ Target) (State, string) {
-	text, err := h.read("proc/swaps")
-	if err != nil {
-		return Unsupported, "no swap in this kernel"
-	}
-	lines := strings.Split(text, "\n")
-	if len(lines) <= 1 {
-		return OK, "off"
-	}
-	return Differs, strings.Fields(lines[1])[0]
-}
-
-func lookMemlock(h *Host, _ Target) (State, string) { return verdict(h.MemlockOK), h.Memlock }
-
-// zeroCopyDrivers have AF_XDP zero-copy in the mainline kernel (docs.ebpf.io, XDP driver table).
-var zeroCopyDrivers = []string{"ice", "i40e", "ixgbe", "igc", "mlx5_core", "gve", "stmmac", "nfp", "fsl_dpaa2_eth"}
-
-func lookInterface(h *Host, t Target) (State, string) {
-	if t.Interface == "" {
-		return Unsupported, "no interface given"
-	}
-	link, err := h.Link(t.Interface)
-	if err != nil {
-		return Differs, err.Error()
-	}
-	state := "down"
-	if link.Up {
-		state = "up"
-	}
-	current := fmt.Sprintf("%s %s, MTU %d, driver %s", t.Interface, state, link.MTU, link.Driver)
-	return verdict(link.Up && link.MTU >= 1500 && slices.Contains(zeroCopyDrivers, link.Driver)), current
+	return nil
 }
 
 // askLink asks about an interface of this thread's network namespace.
@@ -188,39 +232,18 @@ func askLink(name string) (Link, error) {
 	return link, nil
 }
 
-func lookDisk(h *Host, t Target) (State, string) {
-	if t.Dir == "" || h.Device == nil {
-		return Unsupported, "no directory given"
-	}
-	device, err := h.Device(t.Dir)
+func (h *Host) linkInTree(name string) (Link, error) {
+	dir := "sys/class/net/" + name
+	mtu, err := h.readInt(dir + "/mtu")
 	if err != nil {
-		return Unsupported, err.Error()
+		return Link{}, fmt.Errorf("%s does not exist", name)
 	}
-	cache, err := h.read("sys/class/block/" + device + "/queue/write_cache")
-	if err != nil {
-		return Unknown, err.Error()
+	state, _ := h.read(dir + "/operstate")
+	link := Link{Up: state == "up", MTU: int(mtu), Driver: "unknown"}
+	if driver, err := os.Readlink(filepath.Join(h.Root, dir, "device/driver")); err == nil {
+		link.Driver = filepath.Base(driver)
 	}
-	return verdict(cache == "write through"), device + ": " + cache
-}
-
-func lookHypervisor(h *Host, _ Target) (State, string) {
-	text, err := h.read("proc/cpuinfo")
-	if err != nil {
-		return Unknown, err.Error()
-	}
-	for line := range strings.SplitSeq(text, "\n") {
-		if strings.HasPrefix(line, "flags") && slices.Contains(strings.Fields(line), "hypervisor") {
-			return Differs, "virtual machine"
-		}
-	}
-	return OK, "none"
-}
-
-func verdict(ok bool) State {
-	if ok {
-		return OK
-	}
-	return Differs
+	return link, nil
 }
 
 // blockDevice finds the block device under a directory.
@@ -229,12 +252,36 @@ func blockDevice(dir string) (string, error) {
 	if err := unix.Stat(dir, &st); err != nil {
 		return "", err
 	}
-	link, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	return wholeDevice("/", fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)), dir)
+}
+
+// deviceInTree finds it in the tree's mounts.
+func (h *Host) deviceInTree(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(h.Root, "proc/self/mountinfo"))
 	if err != nil {
+		return "", err
+	}
+	number, longest := "", -1
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) < 5 {
+			continue
+		}
+		at := strings.TrimSuffix(words[4], "/")
+		if (dir == at || strings.HasPrefix(dir, at+"/")) && len(at) > longest {
+			number, longest = words[2], len(at)
+		}
+	}
+	return wholeDevice(h.Root, number, dir)
+}
+
+func wholeDevice(root, number, dir string) (string, error) {
+	link, err := os.Readlink(filepath.Join(root, "sys/dev/block", number))
+	if err != nil || number == "" {
 		return "", fmt.Errorf("%s is not on a block device", dir)
 	}
 	device := filepath.Base(link)
-	if _, err := os.Stat("/sys/class/block/" + device + "/partition"); err == nil {
+	if _, err := os.Stat(filepath.Join(root, "sys/class/block", device, "partition")); err == nil {
 		device = filepath.Base(filepath.Dir(link))
 	}
 	return device, nil

@@ -1,0 +1,3 @@
+package tuning
+
+var interruptCases []itemCase

@@ -1,0 +1,4 @@
+package tuning
+
+// timeItems are of the wall clock and of what keeps it.
+var timeItems []Item
