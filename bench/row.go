@@ -73,6 +73,7 @@ type Row struct {
 	Ramp      *RampFigures      `json:"ramp,omitempty"`
 	Admission *AdmissionFigures `json:"admission,omitempty"`
 	Cost      *CostFigures      `json:"cost,omitempty"`
+	Jitter    *JitterFigures    `json:"jitter,omitempty"`
 }
 
 // MemoryFigures are what so many open sessions take, in bytes. Per session: what the processes have grown by since as few

@@ -22,7 +22,8 @@ func benchCommand() *cobra.Command {
 	}
 	group(parent)
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchThroughputCommand(), benchFloorCommand(), benchFailoverCommand(),
-		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchPipelineCommand(), benchRelayCommand())
+		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchPipelineCommand(), benchRelayCommand(),
+		benchJitterCommand())
 	return parent
 }
 

@@ -322,6 +322,9 @@ func (r *benchRun) emit(row *bench.Row) error {
 	if row.Scenario == floorDisk || row.Scenario == floorDisk+"-median" {
 		what = fmt.Sprintf("%d at once", row.Clients)
 	}
+	if row.Jitter != nil {
+		what = fmt.Sprintf("core %d", row.Jitter.Core)
+	}
 	fmt.Fprintf(r.text, "%-14s %-3s %-8s %-10s %-6s p50 %8.1f  p90 %8.1f  p99 %8.1f  p99.9 %8.1f  max %9.1f us  %8.0f/s",
 		row.Scenario, row.Transport, row.Mode, what, row.Loop, row.P50Us, row.P90Us, row.P99Us, row.P999Us, row.MaxUs,
 		row.PerSec)

@@ -22,7 +22,7 @@ type tuneFlags struct {
 
 func tuneCommand() *cobra.Command {
 	parent := &cobra.Command{Use: "tune", Short: "What the host must look like to be fit for Lockstep"}
-	parent.AddCommand(tuneCheckCommand(), tuneApplyCommand(), tuneRevertCommand())
+	parent.AddCommand(tuneCheckCommand(), tuneApplyCommand(), tuneRevertCommand(), tuneJitterCommand())
 	group(parent)
 	return parent
 }

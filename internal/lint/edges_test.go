@@ -55,11 +55,12 @@ var edges = map[string][]string{
 	"service/orderbook/match": {}, // the standard library only
 	"service/orderbook/fb":    {},
 
-	"tuning": {"agent", "xdp/nic"},
+	"tuning":        {"agent", "xdp/nic"},
+	"tuning/jitter": {"agent", "agent/tsc"},
 	"node": {"internal/counters", "internal/simbug", "internal/vfs", "agent", "agent/tsc", "ringbuf", "wire", "journal", "journal/snapshot", "transport", "xdp", "xdp/nic",
 		"replica", "sequencer", "service", "service/echo", "service/kv", "service/lock", "service/orderbook", "service/queue",
 		"service/timer", "tuning"},
-	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service"},
+	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service", "tuning/jitter"},
 
 	// An order book to compare with; imported by tests.
 	"internal/bookmodel": {"service/orderbook/match"},
@@ -117,7 +118,7 @@ var edges = map[string][]string{
 		"internal/lab", "internal/opening", "internal/pipeline", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/kv", "service/lock",
 		"service/orderbook", "service/orderbook/fb", "service/orderbook/match",
-		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "tuning"},
+		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "tuning", "tuning/jitter"},
 }
 
 func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }
