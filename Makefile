@@ -17,7 +17,10 @@ build: ## bin/lockstep, which runs from any directory without the source tree
 demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had), orders, a killed leader, the proof
 	@$(BIN) demo $(DEMO)
 
-test: deps fmt vet staticcheck generate-check unit race fuzz client-c sim-short sim-bugs explore-short system demo-check ## everything that CI runs
+STAGES  := deps fmt vet staticcheck generate-check unit race fuzz client-c sim-short sim-bugs explore-short system demo-check
+
+test: ## everything that CI runs, one stage after the other
+	@scripts/stages $(STAGES)
 	@echo "make test: all passed"
 
 deps: ## a C compiler for the race detector, curl for an example

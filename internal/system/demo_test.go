@@ -175,20 +175,3 @@ func TestShouldLeaveNothingWhenHolderIsKilled(t *testing.T) {
 		t.Errorf("lab down left %v", left)
 	}
 }
-
-func TestShouldDemonstrateToAnUnprivilegedUser(t *testing.T) {
-	systemTest(t)
-	dir, err := os.MkdirTemp("", "lockstep-system-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	cmd := demoCommand(copyBinary(t), dir)
-	if os.Geteuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
-	checkDemo(t, cmd, dir, "udp")
-}
