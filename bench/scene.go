@@ -47,6 +47,7 @@ type Phase struct {
 
 // RampFigures are what only a row of clients that arrive has.
 type RampFigures struct {
+	Step      int     `json:"step"`      // from 1
 	RateEach  float64 `json:"rate_each"` // messages a second of each client
 	Arrived   int     `json:"arrived"`   // clients that came as the step began
 	OpenedMs  float64 `json:"opened_ms"` // until the last of them had a session; 0: not all had one as it ended
@@ -368,7 +369,7 @@ func (r *scene) rows(transportKind, mode string, mtu int) (rows []Row) {
 		row.SetNIC(r.o.Target.nicDriver())
 		row.Admission = p.admission
 		if r.o.Arrivals {
-			row.Ramp = r.ramp(p)
+			row.Ramp = r.ramp(i, p)
 		}
 		if r.o.Costs {
 			row.Cost = &CostFigures{}
@@ -380,8 +381,8 @@ func (r *scene) rows(transportKind, mode string, mtu int) (rows []Row) {
 }
 
 // ramp is what only clients that arrive have.
-func (r *scene) ramp(p *scenePhase) *RampFigures {
-	f := &RampFigures{RateEach: r.o.Plan.Rate, Arrived: p.Join, Conflated: p.conflated, GaveUp: p.gaveUp}
+func (r *scene) ramp(i int, p *scenePhase) *RampFigures {
+	f := &RampFigures{Step: i + 1, RateEach: r.o.Plan.Rate, Arrived: p.Join, Conflated: p.conflated, GaveUp: p.gaveUp}
 	if p.openedNs != 0 && p.Join > 0 {
 		f.OpenedMs = round(float64(p.openedNs-p.arrivedNs) / 1e6)
 	}

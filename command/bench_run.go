@@ -65,6 +65,8 @@ type benchRun struct {
 	flags *benchFlags
 	json  io.Writer // lines; nil: none are wanted
 	text  io.Writer // standard output, unless the lines go there
+
+	jitter float64 // of the machine, before the round
 }
 
 // newBenchRun opens what a run writes to, which done closes.

@@ -90,10 +90,9 @@ func (f *throughputFlags) check() error {
 // throughputRun is one run.
 type throughputRun struct {
 	benchRun
-	f      *throughputFlags
-	plan   bench.Plan
-	jitter float64
-	best   []bench.Row // largest rate sustained, by round
+	f    *throughputFlags
+	plan bench.Plan
+	best []bench.Row // largest rate sustained, by round
 }
 
 func runThroughput(ctx context.Context, f *throughputFlags, plan bench.Plan) error {
