@@ -66,7 +66,8 @@ type benchRun struct {
 	json  io.Writer // lines; nil: none are wanted
 	text  io.Writer // standard output, unless the lines go there
 
-	jitter float64 // of the machine, before the round
+	scenario string  // of rows of single clients; "": what the plan says
+	jitter   float64 // of the machine, before the round
 }
 
 // newBenchRun opens what a run writes to, which done closes.
@@ -98,6 +99,7 @@ func (r *benchRun) direct(ctx context.Context, plans []bench.Plan) error {
 				return err
 			}
 			row.Revision = node.Revision
+			r.name(&row)
 			if err := r.emit(&row); err != nil {
 				return err
 			}
@@ -225,10 +227,18 @@ func (r *benchRun) round(ctx context.Context, dir string, plans []bench.Plan) (r
 			return nil, fmt.Errorf("%w (the nodes' output is in %s)", err, o.Dir)
 		}
 		row.JitterP99Us = jitter
+		r.name(&row)
 		conditions(ctx, l, &row)
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// name gives a row the scenario of this run, if it has one of its own.
+func (r *benchRun) name(row *bench.Row) {
+	if r.scenario != "" {
+		row.Scenario = r.scenario
+	}
 }
 
 // onLab makes a cluster for do, with node directories in dir.
@@ -323,6 +333,9 @@ func (r *benchRun) emit(row *bench.Row) error {
 	what := row.Level
 	if row.Scenario == floorDisk || row.Scenario == floorDisk+"-median" {
 		what = fmt.Sprintf("%d at once", row.Clients)
+	}
+	if r.scenario != "" {
+		what = fmt.Sprintf("%d x %d", row.Burst, row.Payload)
 	}
 	if row.Jitter != nil {
 		what = fmt.Sprintf("core %d", row.Jitter.Core)

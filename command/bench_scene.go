@@ -18,7 +18,7 @@ import (
 
 // sceneCommands measure what several clients see.
 func sceneCommands() []*cobra.Command {
-	return []*cobra.Command{benchRampCommand(), sceneCommand()}
+	return []*cobra.Command{benchRampCommand(), benchSweepCommand(), benchSaturationCommand(), sceneCommand()}
 }
 
 // sceneEvent is a line of the process that plays a scene: a phase begins (their number: the last is over), or a row of the
