@@ -102,10 +102,11 @@ func Apply(h *Host, t Target, o Options) (changes []Change, err error) {
 
 // wantedSettings is what differs, with what it is as the original, and what is not to be changed as that cannot be read.
 func wantedSettings(h *Host, t Target, only []string) (wanted []entry, failed []Change) {
-	for _, f := range Check(h, t) {
-		if len(only) > 0 && !slices.Contains(only, f.Item) {
+	for _, it := range Items() {
+		if !it.For.Has(t.Profile) || len(only) > 0 && !slices.Contains(only, it.Name) {
 			continue
 		}
+		f := it.look(h, t)
 		for _, setting := range f.Settings {
 			current, err := h.Get(setting.Kind, setting.Name)
 			e := entry{Item: f.Item, Setting: setting, Original: current}

@@ -96,12 +96,12 @@ func (r refusing) Write(name, value string) error {
 
 func findingOf(t *testing.T, h *Host, target Target, item string) Finding {
 	t.Helper()
-	for _, f := range Check(h, target) {
-		if f.Item == item {
-			return f
+	for _, it := range Items() {
+		if it.Name == item && it.For.Has(target.Profile) {
+			return it.look(h, target)
 		}
 	}
-	t.Fatalf("no finding for %q with profile %s", item, target.Profile)
+	t.Fatalf("profile %s does not look at %q", target.Profile, item)
 	return Finding{}
 }
 
@@ -129,7 +129,7 @@ func TestEveryItemHasEachOfItsStates(t *testing.T) {
 	}
 }
 
-// Every item is shown as wanted, as not wanted, and as missing.
+// Every item is shown as wanted, as not wanted unless it is only told, and as missing.
 func TestEveryItemHasCases(t *testing.T) {
 	seen := map[string][]State{}
 	for _, c := range itemCases() {
@@ -142,7 +142,8 @@ func TestEveryItemHasCases(t *testing.T) {
 			t.Errorf("two items named %q", it.Name)
 		}
 		names[it.Name] = true
-		if !slices.Contains(states, OK) || !slices.ContainsFunc(states, State.Wrong) || !slices.Contains(states, Unsupported) {
+		wrong := slices.ContainsFunc(states, State.Wrong)
+		if !slices.Contains(states, OK) || wrong != (it.Weight > 0) || !slices.Contains(states, Unsupported) {
 			t.Errorf("%s has cases for %v: want ok, unsupported and what can be wrong", it.Name, states)
 		}
 	}

@@ -50,6 +50,8 @@ type Link struct {
 func ThisHost() *Host {
 	h := HostAt("/")
 	h.Link, h.Device = askLink, blockDevice
+	h.Register(KindAffinity, affinities{h: h})
+	h.Register(KindService, services{})
 	return h
 }
 
@@ -58,6 +60,7 @@ func HostAt(root string) *Host {
 	h := &Host{Root: root, backends: map[string]Backend{}}
 	h.Link, h.Device = h.linkInTree, h.deviceInTree
 	h.Register(KindFile, files{root})
+	h.Register(KindAffinity, affinities{h: h, tree: true})
 	return h
 }
 

@@ -1,6 +1,9 @@
 package tuning
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Setting is one value that Apply writes.
 type Setting struct {
@@ -66,22 +69,41 @@ func (it *Item) look(h *Host, t Target) Finding {
 	if !f.State.Wrong() {
 		f.Fix, f.Boot, f.Settings = "", nil, nil
 	} else if f.Fix == "" {
-		f.Fix = f.mend(it.How)
+		f.Fix = f.mend(t, it.How)
 	}
 	return f
 }
 
 // mend is the command that mends a finding.
-func (f *Finding) mend(how string) string {
+func (f *Finding) mend(t Target, how string) string {
 	switch {
 	case len(f.Settings) == 1 && f.Settings[0].Kind == KindFile:
 		return fmt.Sprintf("echo %s > %s", f.Settings[0].Wanted, f.Settings[0])
 	case len(f.Settings) > 0:
-		return fmt.Sprintf("lockstep tune apply --only %q", f.Item)
+		return fmt.Sprintf("lockstep tune apply%s --only %q", t.flags(), f.Item)
 	case len(f.Boot) > 0:
 		return "boot with " + joinWords(f.Boot)
 	}
 	return how
+}
+
+// flags are those of lockstep tune for a target.
+func (t Target) flags() string {
+	text := " --profile " + t.Profile.String()
+	if t.Interface != "" {
+		text += " --interface " + t.Interface
+	}
+	if t.Dir != "" {
+		text += " --dir " + t.Dir
+	}
+	if len(t.Cores) > 0 {
+		words := make([]string, len(t.Cores))
+		for i, c := range t.Cores {
+			words[i] = fmt.Sprint(c)
+		}
+		text += " --core " + strings.Join(words, ",")
+	}
+	return text
 }
 
 // The findings of looks that end early.
