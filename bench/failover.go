@@ -153,6 +153,8 @@ func (w *Watch) Check() error {
 		return fmt.Errorf("bench: %d sessions: want 1 to 100", w.Sessions)
 	case w.Plan.Flow == FlowEcho && w.Plan.Payload < fleetHead:
 		return fmt.Errorf("bench: payload of %d bytes: want %d or more, which say whose message it is", w.Plan.Payload, fleetHead)
+	case w.Plan.Recording != nil && w.Plan.Recording.Speed > 0:
+		return fmt.Errorf("bench: a recorded flow at the speed of its times is not kept through kills: want a rate")
 	case w.Plan.Rate < float64(least*w.Sessions):
 		return fmt.Errorf("bench: %g messages a second for %d sessions: want %d or more for each", w.Plan.Rate, w.Sessions, least)
 	case w.Plan.Level == wire.LevelNone:

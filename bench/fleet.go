@@ -13,6 +13,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"lockstep/agent"
+	"lockstep/bench/recorded"
 	"lockstep/client"
 	"lockstep/internal/orderflow"
 	"lockstep/service"
@@ -77,11 +78,17 @@ func (p *Plan) tellsWhose() bool { return p.Flow == FlowEcho && p.Payload >= fle
 func newFleet(ctx context.Context, t *Target, p *Plan, n int, clock agent.Clock, idle agent.Idle) (*fleet, error) {
 	f := &fleet{plan: p, clock: clock, idle: idle, rtts: NewHistogram()}
 	var err error
-	if f.mux, f.tr, f.mode, err = t.openMux(n); err != nil {
+	if f.mux, f.tr, f.mode, err = t.openMux(n + 1); err != nil {
 		return nil, err
 	}
+	var players []*recorded.Player
+	if p.Recording != nil {
+		if players, err = p.Recording.split(n); err != nil {
+			return nil, errors.Join(err, f.close())
+		}
+	}
 	for i := range n {
-		if err := f.add(t, i); err != nil {
+		if err := f.add(t, i, players); err != nil {
 			return nil, errors.Join(err, f.close())
 		}
 	}
@@ -99,6 +106,11 @@ func newFleet(ctx context.Context, t *Target, p *Plan, n int, clock agent.Clock,
 				waiting++
 			}
 			s.lastNs = nowNs
+		}
+	}
+	if p.Recording != nil {
+		if err := f.prepare(ctx, t); err != nil {
+			return nil, errors.Join(err, f.close())
 		}
 	}
 	f.dueNs = clock.NowNs()
@@ -122,14 +134,30 @@ func (t *Target) openMux(clients int) (*client.Mux, transport.Transport, string,
 	return mux, tr, mode, nil
 }
 
+// prepare asks the order book for what a recorded flow needs.
+func (f *fleet) prepare(ctx context.Context, t *Target) error {
+	sessions := make([]wire.SessionID, len(f.sessions))
+	for i, s := range f.sessions {
+		sessions[i] = s.client.Session()
+	}
+	err := f.plan.Recording.prepare(ctx, f.mux, t, f.clock, f.idle, sessions...)
+	for _, s := range f.sessions {
+		s.lastNs = f.clock.NowNs()
+	}
+	return err
+}
+
 // add makes a session's client.
-func (f *fleet) add(t *Target, i int) (err error) {
+func (f *fleet) add(t *Target, i int, players []*recorded.Player) (err error) {
 	open := 1 << bits.Len(uint(f.plan.Window))
 	s := &fleetSession{f: f, index: i, sentNs: make([]int64, open), dueNs: make([]int64, open),
 		buffer: make([]byte, f.plan.Payload), want: make([]byte, f.plan.Payload)}
 	if f.plan.Flow == FlowOrders {
 		flow := orderflow.New(orderflow.Options{Seed: flowSeed + uint64(i)})
 		s.next = func() []byte { payload, _ := flow.Next(); return payload }
+	}
+	if players != nil {
+		s.next = players[i].Next
 	}
 	s.client, err = f.mux.Add(client.Options{Nodes: t.Nodes, Name: fmt.Sprintf("bench %d", i+1),
 		Window: uint32(f.plan.Window)}, s)

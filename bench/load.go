@@ -35,6 +35,10 @@ type LoadOptions struct {
 	// 0: one that falls behind for as long as Drain beyond the end is an error.
 	Behind time.Duration
 	Stages bool // the client asks where the time of messages goes: Result.Stages says
+	// Due, if set, says when the n-th message of an open loop is due, from 0, in ns since the beginning: instead of Rate and Burst.
+	Due func(n uint64) int64
+	// Rejected, if set, tells whether a response is a refusal of the service: Result.Rejected counts those.
+	Rejected func(payload []byte) bool
 	// Next returns the payload of the next message; it may reuse its memory.
 	Next func() []byte
 	// OnSend, if set, is told of every message that was given to the client.
@@ -48,6 +52,7 @@ type Result struct {
 	Acked      uint64
 	Duplicated uint64 // acknowledged twice at the level asked for
 	Reordered  uint64 // acknowledged with a position not above the one of the message before
+	Rejected   uint64 // responses since the warm-up that are refusals of the service
 	Elapsed    time.Duration
 	Stages     *StageTimes // nil unless asked for
 	Timeline   *Timeline
@@ -99,7 +104,8 @@ type Load struct {
 	newest   uint64        // correlation of it
 	answerNs int64
 	idle     agent.Idle
-	payload  []byte // of the message that is due and not sent; nil: to be asked for
+	payload  []byte  // of the message that is due and not sent; nil: to be asked for
+	errand   *errand // under way: it is told instead
 }
 
 // NewLoad returns a load; make the client with it as handler, then call Run.
@@ -114,13 +120,25 @@ func NewLoad(o LoadOptions, clock agent.Clock, idle agent.Idle) *Load {
 
 // OnAck implements client.Handler.
 func (l *Load) OnAck(a client.Ack) {
+	if l.errand != nil {
+		l.errand.OnAck(a)
+		return
+	}
 	if a.Level == l.o.Level {
 		l.answered(&a)
 	}
 }
 
 // OnResponse implements client.Handler.
-func (l *Load) OnResponse(client.Response) {}
+func (l *Load) OnResponse(x client.Response) {
+	if l.errand != nil {
+		l.errand.OnResponse(x)
+		return
+	}
+	if l.o.Rejected != nil && l.result.Sent > 0 && l.o.Rejected(x.Payload) {
+		l.result.Rejected++
+	}
+}
 
 // OnEvent implements client.Handler.
 func (l *Load) OnEvent(e client.Event) {
@@ -158,6 +176,13 @@ func (l *Load) answered(a *client.Ack) {
 	l.answerNs = nowNs
 	f.correlation = 0
 	l.open--
+}
+
+// ask asks the order book for what the load needs of it, before or after its run.
+func (l *Load) ask(s Session, requests [][]byte) error {
+	l.errand = &errand{}
+	defer func() { l.errand = nil }()
+	return l.errand.run(s, l.clock, l.idle, requests)
 }
 
 // Run sends and records until the measured time is over and the answers are in. The session must be open.
@@ -200,11 +225,15 @@ func (l *Load) closed(measureNs, endNs int64) error {
 
 // scheduled sends bursts at fixed instants. What the window does not take now stays due: its latency has begun.
 func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
-	intervalNs := float64(l.o.Burst) / l.o.Rate * 1e9
-	burst, inBurst := 0, 0
+	due := l.o.Due
+	if due == nil {
+		burst, intervalNs := uint64(l.o.Burst), float64(l.o.Burst)/l.o.Rate*1e9
+		due = func(n uint64) int64 { return int64(float64(n/burst) * intervalNs) }
+	}
+	next := uint64(0)
 	for {
 		nowNs := l.clock.NowNs()
-		dueNs := startNs + int64(float64(burst)*intervalNs)
+		dueNs := startNs + due(next)
 		if dueNs >= endNs {
 			return nil
 		}
@@ -216,13 +245,15 @@ func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
 			if !sent {
 				break
 			}
-			if inBurst++; inBurst == l.o.Burst {
-				burst, inBurst = burst+1, 0
-				dueNs = startNs + int64(float64(burst)*intervalNs)
-			}
+			next++
+			dueNs = startNs + due(next)
 		}
 		if l.o.Behind > 0 && nowNs-dueNs > l.o.Behind.Nanoseconds() {
-			l.giveUp(max(0, endNs-max(dueNs, measureNs)))
+			for ; dueNs < endNs; dueNs = startNs + due(next) { // what was still due counts as sent, and so as lost
+				if next++; dueNs >= measureNs {
+					l.result.Sent++
+				}
+			}
 			return nil
 		}
 		if nowNs > endNs+l.o.Drain.Nanoseconds() {
@@ -234,9 +265,6 @@ func (l *Load) scheduled(startNs, measureNs, endNs int64) error {
 		}
 	}
 }
-
-// giveUp counts what was due in the last so many nanoseconds as sent, and so as lost.
-func (l *Load) giveUp(dueNs int64) { l.result.Sent += uint64(l.o.Rate * float64(dueNs) / 1e9) }
 
 // send sends one message; false when the window has no room for it now.
 func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {

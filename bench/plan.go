@@ -15,8 +15,9 @@ import (
 
 // Flows that a plan can send.
 const (
-	FlowEcho   = "echo"   // payloads of a fixed size to the echo service
-	FlowOrders = "orders" // a seeded order flow to the order book
+	FlowEcho     = "echo"     // payloads of a fixed size to the echo service
+	FlowOrders   = "orders"   // a seeded order flow to the order book
+	FlowRecorded = "recorded" // a recorded one
 )
 
 // flowSeed makes every run send the same orders.
@@ -33,10 +34,12 @@ type Plan struct {
 	Burst   int
 	Payload int
 	Flow    string
-	Warmup  time.Duration
-	Measure time.Duration
-	Window  int
-	Stages  bool // ask where each message's time went, and fail if that does not add up
+	// Recording is what FlowRecorded plays. With a speed its times take the place of Rate and Burst.
+	Recording *Recording
+	Warmup    time.Duration
+	Measure   time.Duration
+	Window    int
+	Stages    bool // ask where each message's time went, and fail if that does not add up
 	// Behind: as in LoadOptions.
 	Behind time.Duration
 	// Clients are in one process, on one thread; in an open loop Rate is that of all together. 0: one.
@@ -50,8 +53,12 @@ func (p *Plan) Check() error {
 		return fmt.Errorf("bench: loop %q: want closed or open", p.Loop)
 	case p.Loop == Open && (p.Rate <= 0 || p.Burst < 1):
 		return fmt.Errorf("bench: rate %g, burst %d: an open loop wants both above 0", p.Rate, p.Burst)
-	case p.Flow != FlowEcho && p.Flow != FlowOrders:
-		return fmt.Errorf("bench: flow %q: want echo or orders", p.Flow)
+	case p.Flow != FlowEcho && p.Flow != FlowOrders && p.Flow != FlowRecorded:
+		return fmt.Errorf("bench: flow %q: want echo, orders or recorded", p.Flow)
+	case (p.Flow == FlowRecorded) != (p.Recording != nil):
+		return fmt.Errorf("bench: flow %s: want a file with flow recorded, and with no other", p.Flow)
+	case p.Recording != nil && p.Recording.Speed > 0 && p.Loop != Open:
+		return fmt.Errorf("bench: a recorded flow at the speed of its times: want an open loop; a closed one sends when it is answered")
 	case p.Level == wire.LevelNone:
 		return fmt.Errorf("bench: level none is never acknowledged: want one of %v", LevelNames)
 	case p.Payload < 0 || p.Payload > wire.MaxMessage:
@@ -71,6 +78,11 @@ func (p *Plan) LoadOptions() LoadOptions { return p.loadOptions(0) }
 func (p *Plan) loadOptions(client int) LoadOptions {
 	o := LoadOptions{Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst, Warmup: p.Warmup, Measure: p.Measure,
 		Drain: drainLimit, Stages: p.Stages, Behind: p.Behind}
+	if p.Recording != nil {
+		players, _ := p.Recording.split(1) // of one session: all there is
+		p.Recording.play(&o, players[0])
+		return o
+	}
 	if p.Flow == FlowOrders {
 		flow := orderflow.New(orderflow.Options{Seed: flowSeed + uint64(client)})
 		o.Service = service.OrderBook
@@ -104,8 +116,16 @@ func Measure(ctx context.Context, t *Target, p *Plan) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
+	if p.Recording != nil {
+		if err := load.ask(c, p.Recording.beforehand(c.Session())); err != nil {
+			return Row{}, err
+		}
+	}
 	before := ReadCPUTimes()
 	result, err := load.Run(c)
+	if err == nil && p.Recording != nil {
+		err = load.ask(c, p.Recording.afterwards(c.Session()))
+	}
 	CloseSession(c, clock, idle)
 	if err != nil {
 		return Row{}, err
@@ -131,6 +151,10 @@ func NewRow(scenario, transportKind, mode string, p *Plan, r *Result) Row {
 		Rate: p.Rate, Burst: p.Burst, Payload: p.Payload, Sent: r.Sent, Acked: r.Acked, Lost: r.Lost(),
 		Duplicated: r.Duplicated, Reordered: r.Reordered, PerSec: r.PerSec(), Clients: 1, Window: p.Window,
 		Kernel: host.Kernel, Cores: host.Cores, Host: host.Host, Conditions: ThisConditions(),
+	}
+	row.Flow, row.Rejected = p.Flow, r.Rejected
+	if p.Recording != nil {
+		row.FlowFile, row.FlowSpeed = p.Recording.Flow.Name, p.Recording.Speed
 	}
 	row.SetTimes(r.Histogram)
 	row.SetNIC(Unknown)

@@ -59,6 +59,10 @@ type Row struct {
 	Elections   int64   `json:"elections_more"`
 	Revision    string  `json:"revision"`
 	Host        string  `json:"host"`
+	Flow        string  `json:"flow,omitempty"`
+	FlowFile    string  `json:"flow_file,omitempty"`  // of a recorded flow
+	FlowSpeed   float64 `json:"flow_speed,omitempty"` // times as fast as it was recorded; 0: at the rate
+	Rejected    uint64  `json:"rejected,omitempty"`   // by the order book, of a recorded flow
 	Conditions
 
 	Hist     string          `json:"hist,omitempty"`     // every time of the row: EncodeHistogram

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lockstep/agent"
+	"lockstep/bench/recorded"
 	"lockstep/client"
 	"lockstep/transport"
 )
@@ -103,6 +104,8 @@ func (s *Scene) Check() error {
 		return fmt.Errorf("bench: %d messages under way: want 1 to the window, %d", s.InFlight, s.Plan.Window)
 	case s.Conflated && s.Plan.Loop != Open:
 		return errors.New("bench: only an open loop can drop what it could not send for the newest")
+	case s.Plan.Recording != nil && s.Plan.Recording.Speed > 0:
+		return errors.New("bench: a recorded flow at the speed of its times is that of one session: want a rate for several")
 	case s.Plan.Stages:
 		return errors.New("bench: stages are told of one client at a time")
 	}
@@ -118,10 +121,11 @@ type scene struct {
 	parker  *agent.Parker
 	waves   []*wave
 	phases  []scenePhase
-	now     int       // number of the phase
-	members []*member // those that work
-	others  []*member // those that do nothing but live
-	names   int       // clients there have been
+	now     int                // number of the phase
+	members []*member          // those that work
+	others  []*member          // those that do nothing but live
+	players []*recorded.Player // of a recorded flow, by client
+	names   int                // clients there have been
 	sent    uint64
 	acked   uint64
 	nowNs   int64
@@ -165,6 +169,11 @@ func (s *Scene) Run(ctx context.Context) (rows []Row, err error) {
 		}
 		defer func() { err = errors.Join(err, run.parker.Close()) }()
 	}
+	if s.Plan.Recording != nil {
+		if err := run.record(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range s.Phases {
 		run.phases = append(run.phases, scenePhase{Phase: p, result: Result{Histogram: NewHistogram()}})
 	}
@@ -176,6 +185,18 @@ func (s *Scene) Run(ctx context.Context) (rows []Row, err error) {
 		return nil, err
 	}
 	return run.rows(s.Target.Transport, mode, tr.MaxPayload()+transport.HeaderBytes), nil
+}
+
+// record deals a recorded flow out to those that will come, and has the order book know its instruments.
+func (r *scene) record(ctx context.Context) (err error) {
+	clients := 0
+	for _, p := range r.o.Phases {
+		clients += p.Join
+	}
+	if r.players, err = r.o.Plan.Recording.split(clients); err != nil {
+		return err
+	}
+	return r.o.Plan.Recording.prepare(ctx, r.mux, &r.o.Target, r.clock, r.idle)
 }
 
 // play runs the phases one after the other.

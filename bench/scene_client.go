@@ -33,10 +33,11 @@ type member struct {
 	name      string
 	service   uint16
 	next      func() []byte
-	payload   []byte   // that could not be sent; nil: to be asked for
-	flights   []flight // by correlation
-	open      int      // sent and not answered
-	newest    uint64   // correlation answered last
+	rejected  func(payload []byte) bool // of a recorded flow
+	payload   []byte                    // that could not be sent; nil: to be asked for
+	flights   []flight                  // by correlation
+	open      int                       // sent and not answered
+	newest    uint64                    // correlation answered last
 	position  wire.Position
 	connected bool
 
@@ -85,7 +86,10 @@ func (r *scene) add(w *wave, works bool) (*member, error) {
 	o := client.Options{Nodes: r.o.Target.Nodes, Name: m.name, Window: uint32(r.o.Plan.Window)}
 	if works {
 		load := r.o.Plan.loadOptions(len(r.members))
-		m.service, m.next = load.Service, load.Next
+		if r.players != nil {
+			r.o.Plan.Recording.play(&load, r.players[len(r.members)])
+		}
+		m.service, m.next, m.rejected = load.Service, load.Next, load.Rejected
 		m.flights = make([]flight, 1<<bits.Len(uint(r.o.Plan.Window)))
 	} else {
 		o.Window, o.KeepaliveNs, o.SilenceNs = 2, crowdKeepalive.Nanoseconds(), crowdPatience.Nanoseconds()
@@ -237,7 +241,11 @@ func (m *member) OnAck(a client.Ack) {
 }
 
 // OnResponse implements client.Handler.
-func (m *member) OnResponse(client.Response) {}
+func (m *member) OnResponse(x client.Response) {
+	if m.rejected != nil && m.rejected(x.Payload) {
+		m.r.phases[m.r.now].result.Rejected++
+	}
+}
 
 // OnEvent implements client.Handler.
 func (m *member) OnEvent(e client.Event) {

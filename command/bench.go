@@ -25,6 +25,7 @@ func benchCommand() *cobra.Command {
 		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchPipelineCommand(), benchRelayCommand(),
 		benchJitterCommand())
 	parent.AddCommand(sceneCommands()...)
+	parent.AddCommand(benchFlowCommand())
 	return parent
 }
 
@@ -38,6 +39,7 @@ type benchFlags struct {
 	burst     int
 	payload   int
 	flow      string
+	recording recordingFlags
 	seconds   float64
 	warmup    float64
 	rounds    int
@@ -73,7 +75,8 @@ func (f *benchFlags) register(c *cobra.Command) {
 	flags.Float64Var(&f.rate, "rate", 10000, "open loop: messages a second")
 	flags.IntVar(&f.burst, "burst", 1, "open loop: messages due at the same instant")
 	flags.IntVar(&f.payload, "payload", 200, "bytes of a message (flow echo)")
-	flags.StringVar(&f.flow, "flow", "echo", "what is sent: echo, or orders (a seeded order flow for the order book)")
+	flags.StringVar(&f.flow, "flow", "echo", "what is sent: echo, orders (a seeded order flow for the order book), or recorded (that of --flow-file)")
+	f.recording.register(flags)
 	flags.Float64Var(&f.seconds, "seconds", 5, "measured time of a round")
 	flags.Float64Var(&f.warmup, "warmup", 1, "seconds before that")
 	flags.IntVar(&f.rounds, "rounds", 1, "rounds; with more than one, a last line has the median of each percentile")
@@ -105,6 +108,9 @@ func (f *benchFlags) plan() (bench.Plan, error) {
 	}
 	if p.Loop == bench.Closed {
 		p.Rate, p.Burst = 0, 1
+	}
+	if err := f.recording.set(&p); err != nil {
+		return p, err
 	}
 	if f.rounds < 1 {
 		return p, fmt.Errorf("%w: --rounds %d: want 1 or more", errUsage, f.rounds)

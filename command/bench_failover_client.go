@@ -35,8 +35,9 @@ type watchingClient struct{ child *child }
 func startWatching(ctx context.Context, l *lab.Lab, p *bench.Plan, sessions int, acks string) (*watchingClient, error) {
 	args := []string{"bench", "failover", "client", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster),
 		"--level", p.Level.String(), "--loop", string(p.Loop), "--rate", fmt.Sprint(p.Rate),
-		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
+		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload),
 		"--window", strconv.Itoa(p.Window), "--sessions", strconv.Itoa(sessions), "--acks", acks}
+	args = append(args, flowArgs(p)...)
 	c, err := startChild(ctx, l, 0, append(args, clientFlags(l)...))
 	if err != nil {
 		return nil, err

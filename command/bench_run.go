@@ -265,7 +265,7 @@ func (r *benchRun) onLab(ctx context.Context, dir string, do func(ctx context.Co
 func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.Row, error) {
 	args := []string{"bench", "rtt", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster),
 		"--level", p.Level.String(), "--loop", string(p.Loop), "--rate", fmt.Sprint(p.Rate),
-		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload), "--flow", p.Flow,
+		"--burst", strconv.Itoa(p.Burst), "--payload", strconv.Itoa(p.Payload),
 		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
 		"--window", strconv.Itoa(p.Window)}
 	if p.Clients > 1 {
@@ -277,6 +277,7 @@ func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.
 	if p.Stages {
 		args = append(args, "--stages")
 	}
+	args = append(args, flowArgs(p)...)
 	return runChild(ctx, l, append(args, clientFlags(l)...))
 }
 

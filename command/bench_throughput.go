@@ -81,6 +81,8 @@ func (f *throughputFlags) check() error {
 	switch {
 	case f.withFloor:
 		return fmt.Errorf("%w: --with-floor: there is no floor of a rate; bench rtt --loop open has that of a round trip", errUsage)
+	case f.recording.speed > 0:
+		return fmt.Errorf("%w: --flow-speed: the rate is what is looked for here; bench rtt plays a flow as it was recorded", errUsage)
 	case f.p99Limit <= 0 || f.maxRate < f.rate || f.within < 0.1 || f.within > 50 || f.tries < 1:
 		return fmt.Errorf("%w: want --p99-limit above 0, --max-rate not below --rate, --within 0.1 to 50, --tries 1 or more", errUsage)
 	}
