@@ -12,6 +12,9 @@
 // JournalAppend and JournalDurable measure a node's journal alone, as its threads run it; BareAppend, BareDurable and Fio
 // are the floors of the same disk: the same writes with no journal.
 //
+// CheckVirtual and CheckLoopback hold all of it against responders whose answers are known. JitterRows are the rows of a core's
+// own pauses.
+//
 // # Thread ownership
 //
 // A Load, with its client, transport and histograms, belongs to the thread that runs it, which does nothing else.

@@ -23,7 +23,7 @@ func benchCommand() *cobra.Command {
 	group(parent)
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchThroughputCommand(), benchFloorCommand(), benchFailoverCommand(),
 		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchPipelineCommand(), benchRelayCommand(),
-		benchJitterCommand())
+		benchJitterCommand(), benchSelfCheckCommand())
 	parent.AddCommand(sceneCommands()...)
 	parent.AddCommand(benchFlowCommand())
 	return parent
