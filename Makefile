@@ -62,6 +62,7 @@ fuzz: ## every fuzz target for $(FUZZ)
 system: build ## real processes in network namespaces over real AF_XDP
 	@$(CGO) LOCKSTEP_SYSTEM=1 $(GO) test -v -count=1 -timeout 15m ./internal/system
 	@$(CGO) LOCKSTEP_EXAMPLES=docs $(GO) test -v -count=1 -timeout 10m -parallel 3 ./internal/examples
+	@$(CGO) LOCKSTEP_TUNE_HOST=1 $(GO) test -v -count=1 -run TestThisHost ./tuning
 
 examples: build ## every command that the documents mark, and that --help of bench and tune shows, each for a moment
 	@$(CGO) LOCKSTEP_EXAMPLES=all $(GO) test -v -count=1 -timeout 30m -parallel 2 ./internal/examples

@@ -29,6 +29,6 @@
 // # Limits
 //
 // All files are read below a root folder, / in production, so that every state of every item is tested on a made-up
-// tree. Check writes nothing but, for an interrupt or a thread of RCU's that may run on a hot core, the mask that it
-// has already: no other way tells whether the kernel lets it be moved.
+// tree. Check changes nothing. Of an interrupt or a thread of RCU's that may run on a hot core, and of the power policy
+// of PCIe, it writes the value that is there already: no other way tells whether the kernel lets it be changed.
 package tuning

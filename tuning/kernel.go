@@ -33,8 +33,7 @@ var kernelItems = []Item{
 		Why:  "a process that locks across cache lines is stalled for milliseconds on purpose",
 		Look: oneOf(sysKernel+"split_lock_mitigate", "0")},
 	{Name: "PCIe power", Group: groupKernel, Wanted: "performance", Weight: 3, For: bareMetal,
-		Why:  "a link that sleeps adds microseconds to the next packet or write",
-		Look: oneOf("sys/module/pcie_aspm/parameters/policy", "performance")},
+		Why: "a link that sleeps adds microseconds to the next packet or write", Look: lookLinkPower},
 	{Name: "real-time throttle", Group: groupKernel, Wanted: "told only: Lockstep's threads are not real-time ones",
 		For:  everywhere,
 		Why:  "a thread of a real-time class that spins is taken off its core 50 ms a second; without the throttle it starves the kernel",
@@ -121,6 +120,16 @@ func some(names []string) string {
 
 func lookMachineCheck(h *Host, _ Target) Finding {
 	return h.all(h.glob("sys/devices/system/machinecheck/machinecheck[0-9]*/ignore_ce"), "1", "no machine checks")
+}
+
+// lookLinkPower writes the policy that there is back: firmware that keeps links to itself has the kernel refuse any.
+func lookLinkPower(h *Host, t Target) Finding {
+	const path = "sys/module/pcie_aspm/parameters/policy"
+	f := oneOf(path, "performance")(h, t)
+	if f.State == Differs && h.set(KindFile, path, f.Current) != nil {
+		return Finding{State: Immovable, Current: f.Current + ", held by the firmware", Fix: "set ASPM off in the firmware's setup"}
+	}
+	return f
 }
 
 func lookRealTime(h *Host, _ Target) Finding {

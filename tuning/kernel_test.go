@@ -52,6 +52,8 @@ var kernelCases = append(append([]itemCase{
 	{item: "RCU threads", want: NoPermission, target: hot, files: thread("12", "rcuog/0", "0-7"), host: bound(unix.EPERM)},
 	{item: "RCU threads", want: Unsupported, target: hot, files: thread("12", "kswapd0", "0-7")},
 	{item: "RCU threads", want: Unsupported, files: thread("12", "rcuog/0", "0-7")},
+	{item: "PCIe power", want: Immovable, files: map[string]string{"sys/module/pcie_aspm/parameters/policy": "[default] performance"},
+		refuse: map[string]error{"sys/module/pcie_aspm/parameters/policy": unix.EIO}},
 	{item: "real-time throttle", want: OK, files: map[string]string{sysKernel + "sched_rt_runtime_us": "950000",
 		sysKernel + "sched_rt_period_us": "1000000"}},
 	{item: "real-time throttle", want: OK, files: map[string]string{sysKernel + "sched_rt_runtime_us": "-1"}},
