@@ -35,21 +35,28 @@ type Host struct {
 	Link func(name string) (Link, error)
 	// Device resolves a directory to its block device's name under /sys/class/block.
 	Device func(dir string) (string, error)
+	// Space is how many bytes the file system of a directory has free for us, and in all.
+	Space func(dir string) (free, all uint64, err error)
+	// Clock is what the kernel says of the wall clock.
+	Clock func() (Clock, error)
 
 	backends map[string]Backend
 }
 
 // Link is what matters of an interface.
 type Link struct {
-	Up     bool
-	MTU    int
-	Driver string
+	Up        bool
+	Multicast bool
+	Index     int // the kernel's number of it; 0 when it is not known
+	MTU       int
+	Driver    string
 }
 
 // ThisHost is the machine that the process runs on.
 func ThisHost() *Host {
 	h := HostAt("/")
-	h.Link, h.Device = askLink, blockDevice
+	h.Link, h.Device, h.Space, h.Clock = askLink, blockDevice, fileSpace, kernelClock
+	h.Register(KindEthtool, NewEthtool())
 	h.Register(KindAffinity, affinities{h: h})
 	h.Register(KindService, services{})
 	return h
@@ -59,6 +66,8 @@ func ThisHost() *Host {
 func HostAt(root string) *Host {
 	h := &Host{Root: root, backends: map[string]Backend{}}
 	h.Link, h.Device = h.linkInTree, h.deviceInTree
+	h.Space = func(string) (uint64, uint64, error) { return 0, 0, errors.ErrUnsupported }
+	h.Clock = func() (Clock, error) { return Clock{}, errors.ErrUnsupported }
 	h.Register(KindFile, files{root})
 	h.Register(KindAffinity, affinities{h: h, tree: true})
 	return h
@@ -223,7 +232,8 @@ func askLink(name string) (Link, error) {
 	if err != nil {
 		return Link{}, fmt.Errorf("%s does not exist", name)
 	}
-	link := Link{Up: device.Flags&net.FlagRunning != 0, MTU: device.MTU, Driver: "unknown"}
+	link := Link{Up: device.Flags&net.FlagRunning != 0, Multicast: device.Flags&net.FlagMulticast != 0,
+		Index: device.Index, MTU: device.MTU, Driver: "unknown"}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return link, nil
@@ -242,7 +252,9 @@ func (h *Host) linkInTree(name string) (Link, error) {
 		return Link{}, fmt.Errorf("%s does not exist", name)
 	}
 	state, _ := h.read(dir + "/operstate")
-	link := Link{Up: state == "up", MTU: int(mtu), Driver: "unknown"}
+	text, _ := h.read(dir + "/flags")
+	flags, _ := strconv.ParseUint(text, 0, 32)
+	link := Link{Up: state == "up", Multicast: flags&unix.IFF_MULTICAST != 0, MTU: int(mtu), Driver: "unknown"}
 	if driver, err := os.Readlink(filepath.Join(h.Root, dir, "device/driver")); err == nil {
 		link.Driver = filepath.Base(driver)
 	}
