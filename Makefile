@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system examples demo-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
+.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system examples demo-check report-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
 
 all: build
 
@@ -17,7 +17,7 @@ build: ## bin/lockstep, which runs from any directory without the source tree
 demo: build ## three nodes over AF_XDP (kernel UDP where that is not to be had), orders, a killed leader, the proof
 	@$(BIN) demo $(DEMO)
 
-STAGES  := deps fmt vet staticcheck generate-check unit race fuzz client-c sim-short sim-bugs explore-short system demo-check
+STAGES  := deps fmt vet staticcheck generate-check unit race fuzz client-c sim-short sim-bugs explore-short system demo-check report-check
 
 test: ## everything that CI runs, one stage after the other
 	@scripts/stages $(STAGES)
@@ -66,6 +66,10 @@ system: build ## real processes in network namespaces over real AF_XDP
 
 examples: build ## every command that the documents mark, and that --help of bench and tune shows, each for a moment
 	@$(CGO) LOCKSTEP_EXAMPLES=all $(GO) test -v -count=1 -timeout 30m -parallel 2 ./internal/examples
+
+report-check: ## a report of measured rows in a real browser; pictures of it are in out/report
+	@scripts/install-packages chromium:chromium || true
+	@$(CGO) LOCKSTEP_REPORT=$(CURDIR)/out/report $(GO) test -v -count=1 -run InABrowser ./bench/report
 
 demo-check: build ## the demo itself, over AF_XDP in both modes and over kernel UDP
 	@scripts/demo-check

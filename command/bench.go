@@ -24,6 +24,7 @@ func benchCommand() *cobra.Command {
 	parent.AddCommand(benchRTTCommand(), benchLevelsCommand(), benchThroughputCommand(), benchFloorCommand(), benchFailoverCommand(),
 		benchSessionsCommand(), benchJournalCommand(), benchOpeningCommand(), benchPipelineCommand(), benchRelayCommand(),
 		benchJitterCommand(), benchSelfCheckCommand())
+	parent.AddCommand(benchReportCommand())
 	parent.AddCommand(sceneCommands()...)
 	parent.AddCommand(benchFlowCommand())
 	return parent

@@ -64,6 +64,8 @@ var edges = map[string][]string{
 		"service/orderbook", "service/orderbook/fb", "service/orderbook/match", "bench/recorded", "tuning/jitter"},
 	// Order flow that somebody recorded.
 	"bench/recorded": {"internal/orderflow", "service/orderbook", "service/orderbook/match"},
+	// A page of what it measured.
+	"bench/report": {"wire", "bench"},
 
 	// An order book to compare with; imported by tests.
 	"internal/bookmodel": {"service/orderbook/match"},
@@ -121,7 +123,7 @@ var edges = map[string][]string{
 		"internal/lab", "internal/opening", "internal/pipeline", "internal/testnet", "internal/orderflow", "internal/vfs", "agent", "wire",
 		"xdp", "transport", "journal", "journal/snapshot", "client", "service", "service/fb", "service/kv", "service/lock",
 		"service/orderbook", "service/orderbook/fb", "service/orderbook/match",
-		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "bench/recorded", "tuning", "tuning/jitter"},
+		"service/queue", "service/queue/fb", "service/timer", "service/timer/fb", "node", "bench", "bench/recorded", "bench/report", "tuning", "tuning/jitter"},
 }
 
 func TestImportsAreEdgesOfTheGraph(t *testing.T) { hold(t, unknownEdges) }
