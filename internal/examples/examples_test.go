@@ -255,4 +255,6 @@ func TestHelpExamplesRun(t *testing.T) {
 var apart = map[string]string{}
 
 // before is what has to be done before the examples that begin so, in the same folder.
-var before = map[string]string{}
+var before = map[string]string{
+	"lockstep bench report": "lockstep bench floor --floors spsc --json rtt.json\nlockstep bench report rtt.json -o report.html\n",
+}
