@@ -13,6 +13,7 @@ import (
 // CostFigures are the processor time that a measurement took: of each process, and what that is for a million messages.
 type CostFigures struct {
 	Processes []ProcessCost `json:"processes"`
+	Nodes     ProcessCost   `json:"nodes"` // all of them but the client
 }
 
 // ProcessCost is the processor time of one process.
@@ -38,6 +39,41 @@ func (c *CostFigures) SetIdle(name string, idle time.Duration, messages uint64) 
 			p.Above = perMillion((p.CPUMs-p.IdleMs)/1e3, messages)
 		}
 	}
+}
+
+// Sum adds up all processes but the client's.
+func (c *CostFigures) Sum() {
+	c.Nodes = ProcessCost{Name: "nodes together"}
+	for _, p := range c.Processes {
+		if p.Name != "client" {
+			c.Nodes.CPUMs, c.Nodes.IdleMs = round(c.Nodes.CPUMs+p.CPUMs), round(c.Nodes.IdleMs+p.IdleMs)
+			c.Nodes.PerMillion, c.Nodes.Above = round(c.Nodes.PerMillion+p.PerMillion), round(c.Nodes.Above+p.Above)
+		}
+	}
+}
+
+// medianCosts has the medians of each process over rounds; nil unless all rounds have the same processes.
+func medianCosts(rows []Row) *CostFigures {
+	if rows[0].Cost == nil {
+		return nil
+	}
+	m := &CostFigures{}
+	for i, first := range rows[0].Cost.Processes {
+		var each [4][]float64
+		for k := range rows {
+			if rows[k].Cost == nil || len(rows[k].Cost.Processes) != len(rows[0].Cost.Processes) {
+				return nil
+			}
+			p := &rows[k].Cost.Processes[i]
+			for n, value := range []float64{p.CPUMs, p.IdleMs, p.PerMillion, p.Above} {
+				each[n] = append(each[n], value)
+			}
+		}
+		m.Processes = append(m.Processes, ProcessCost{Name: first.Name, CPUMs: medianOf(each[0]), IdleMs: medianOf(each[1]),
+			PerMillion: medianOf(each[2]), Above: medianOf(each[3])})
+	}
+	m.Sum()
+	return m
 }
 
 func perMillion(seconds float64, messages uint64) float64 {

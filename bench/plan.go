@@ -195,6 +195,7 @@ func Median(rows []Row) Row {
 		}
 		m.Stages = medianStages(rounds)
 	}
+	medianFigures(&m, rows)
 	m.Sent, m.Acked, m.Lost, m.Duplicated, m.Reordered = 0, 0, 0, 0, 0
 	for i := range rows {
 		m.Sent += rows[i].Sent

@@ -77,6 +77,7 @@ type Row struct {
 	Ramp      *RampFigures      `json:"ramp,omitempty"`
 	Admission *AdmissionFigures `json:"admission,omitempty"`
 	Cost      *CostFigures      `json:"cost,omitempty"`
+	Scaling   *ScalingFigures   `json:"scaling,omitempty"`
 	Jitter    *JitterFigures    `json:"jitter,omitempty"`
 }
 

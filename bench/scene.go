@@ -429,3 +429,33 @@ func measureClients(ctx context.Context, t *Target, p *Plan) (Row, error) {
 	}
 	return rows[0], nil
 }
+
+// medianFigures has what rows of scenes have beside their round trips: sums of counts, medians of costs.
+func medianFigures(m *Row, rows []Row) {
+	m.Cost = medianCosts(rows)
+	if m.Ramp != nil {
+		ramp := *m.Ramp
+		var opened []float64
+		for i, r := range rows {
+			if r.Ramp != nil {
+				opened = append(opened, r.Ramp.OpenedMs)
+				ramp.GaveUp = ramp.GaveUp || r.Ramp.GaveUp
+				if i > 0 {
+					ramp.Conflated += r.Ramp.Conflated
+				}
+			}
+		}
+		ramp.OpenedMs = medianOf(opened)
+		m.Ramp = &ramp
+	}
+	if m.Admission != nil {
+		all := *m.Admission
+		for _, r := range rows[1:] {
+			if a := r.Admission; a != nil {
+				all.Asked, all.Admitted, all.Refused = all.Asked+a.Asked, all.Admitted+a.Admitted, all.Refused+a.Refused
+				all.Unanswered, all.Refusals = all.Unanswered+a.Unanswered, all.Refusals+a.Refusals
+			}
+		}
+		m.Admission = &all
+	}
+}

@@ -18,7 +18,8 @@ import (
 
 // sceneCommands measure what several clients see.
 func sceneCommands() []*cobra.Command {
-	return []*cobra.Command{benchRampCommand(), benchSweepCommand(), benchSaturationCommand(), sceneCommand()}
+	return []*cobra.Command{benchRampCommand(), benchSweepCommand(), benchSaturationCommand(),
+		benchScalingCommand(), benchCostCommand(), sceneCommand()}
 }
 
 // sceneEvent is a line of the process that plays a scene: a phase begins (their number: the last is over), or a row of the
@@ -144,6 +145,20 @@ func (r *benchRun) sceneRounds(ctx context.Context, measure func(ctx context.Con
 	if len(rounds) == 1 {
 		return rounds[0], nil
 	}
+	for _, median := range medianRows(rounds) {
+		medians = append(medians, median)
+		if err := r.emitScene(&median, ""); err != nil {
+			return nil, err
+		}
+	}
+	return medians, nil
+}
+
+// medianRows are the medians of the rows in the same place of every round; those of one round are their own.
+func medianRows(rounds [][]bench.Row) (medians []bench.Row) {
+	if len(rounds) == 1 {
+		return rounds[0]
+	}
 	common := len(rounds[0])
 	for _, rows := range rounds {
 		common = min(common, len(rows))
@@ -153,13 +168,9 @@ func (r *benchRun) sceneRounds(ctx context.Context, measure func(ctx context.Con
 		for _, rows := range rounds {
 			same = append(same, rows[i])
 		}
-		median := bench.Median(same)
-		medians = append(medians, median)
-		if err := r.emitScene(&median, ""); err != nil {
-			return nil, err
-		}
+		medians = append(medians, bench.Median(same))
 	}
-	return medians, nil
+	return medians
 }
 
 // emitScenes prints rows of a scene, and writes their JSON lines.
