@@ -24,18 +24,20 @@ type gaps struct {
 	before  int64 // of the window before
 	all     int64 // since the start
 
-	max, second, stalls *counters.Counter
+	max, second, stalls, windows *counters.Counter
 }
 
 // newGaps makes the gauge of a thread, in file; nil: nobody reads it.
 func newGaps(file *counters.File, thread string) *gaps {
 	if file == nil {
-		return &gaps{max: &counters.Counter{}, second: &counters.Counter{}, stalls: &counters.Counter{}}
+		return &gaps{max: &counters.Counter{}, second: &counters.Counter{}, stalls: &counters.Counter{},
+			windows: &counters.Counter{}}
 	}
 	return &gaps{
-		max:    file.Counter(GapCounter(thread, "max"), gapHelp),
-		second: file.Counter(GapCounter(thread, "second"), gapHelp),
-		stalls: file.Counter(StallCounter(thread), "Gaps of a millisecond or more between two duty cycles."),
+		max:     file.Counter(GapCounter(thread, "max"), gapHelp),
+		second:  file.Counter(GapCounter(thread, "second"), gapHelp),
+		stalls:  file.Counter(StallCounter(thread), "Gaps of a millisecond or more between two duty cycles."),
+		windows: file.Counter(WindowCounter(thread), "Seconds that a hot thread has gone through: none while it is stuck."),
 	}
 }
 
@@ -50,6 +52,12 @@ func GapCounter(thread, of string) string {
 // StallCounter names the counter of a thread's gaps of StallNs or more.
 func StallCounter(thread string) string {
 	return fmt.Sprintf("lockstep_thread_stalls_total{thread=%q}", thread)
+}
+
+// WindowCounter names the counter of the windows of a second that a thread has gone through. It grows about once a second as long
+// as the thread has duty cycles, and not at all while it is stuck in one.
+func WindowCounter(thread string) string {
+	return fmt.Sprintf("lockstep_thread_windows_total{thread=%q}", thread)
 }
 
 // start begins before the first cycle.
@@ -80,6 +88,7 @@ func (g *gaps) note(now, gap int64) {
 	if now >= g.turn {
 		g.before, g.longest = g.longest, 0
 		g.turn = now + gapWindowNs
+		g.windows.Inc()
 	}
 	g.longest = max(g.longest, gap)
 	g.limit = min(g.longest, StallNs-1)

@@ -18,6 +18,9 @@ import (
 // hasBrittle in the environment gives the binary a service that breaks when it is told to.
 const hasBrittle = "LOCKSTEP_TEST_HAS_BRITTLE"
 
+// brittleHangs names the file for which that service waits when it is told to hang.
+const brittleHangs = "LOCKSTEP_TEST_BRITTLE_HANGS"
+
 // ownOfTests are the binary's own services.
 func ownOfTests() []Own {
 	if os.Getenv(hasBrittle) == "" {
@@ -41,6 +44,10 @@ func (s *brittle) Apply(ctx *service.Context, r *wire.Record, payload []byte) {
 	case "responses":
 		for range service.MaxOutputs + 1 {
 			ctx.Respond(r.Session, nil)
+		}
+	case "hang":
+		for _, err := os.Stat(os.Getenv(brittleHangs)); err != nil; _, err = os.Stat(os.Getenv(brittleHangs)) {
+			time.Sleep(10 * time.Millisecond)
 		}
 	case "later":
 		if err := ctx.SetTimer(1, ctx.Timestamp()+1); err != nil {

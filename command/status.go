@@ -3,11 +3,13 @@ package command
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,15 +20,20 @@ func statusCommand() *cobra.Command {
 	var config string
 	var urls []string
 	var asJSON, process bool
+	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show role, positions and drops of every node of a cluster",
 		Long: `Show role, positions and drops of every node of a cluster. Below them a line that begins with ALARM for each node on which
 apply has halted, a service holds more than 80 per cent of what it may, or a record cost or caused more than half of what one may;
-on which a hot thread did not run for long, garbage is collected all the time, or memory is swapped out.`,
+on which a hot thread did not run for long, garbage is collected all the time, or memory is swapped out.
+
+With --wait it first waits until the next node could be restarted: all answer and follow one leader, none recovers, is
+halted or has a full or hanging disk, all voters count, and all have applied what was committed. It fails when that does not come.`,
 		Example: `  lockstep status --config /etc/lockstep/node1.toml
   lockstep status --control 10.0.0.1:7500 --control 10.0.0.2:7500
-  lockstep status --config /etc/lockstep/node1.toml --process`,
+  lockstep status --config /etc/lockstep/node1.toml --process
+  lockstep status --config /etc/lockstep/node1.toml --wait 60s`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			controls := urls
@@ -42,12 +49,20 @@ on which a hot thread did not run for long, garbage is collected all the time, o
 			if len(controls) == 0 {
 				return fmt.Errorf("%w: give --config FILE, or --control HOST:PORT for each node", errUsage)
 			}
-			return showStatus(c.Context(), os.Stdout, controls, asJSON, process)
+			if wait < 0 {
+				return fmt.Errorf("%w: --wait %v: want a time above 0", errUsage, wait)
+			}
+			var late error
+			if wait > 0 {
+				late = awaitSettled(c.Context(), controls, wait)
+			}
+			return errors.Join(late, showStatus(c.Context(), os.Stdout, controls, asJSON, process))
 		},
 	}
 	c.Flags().StringVar(&config, "config", "", "config file of any node: all its nodes are asked")
 	c.Flags().StringSliceVar(&urls, "control", nil, "control address of a node (repeat for more)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print each node's whole status as JSON")
+	c.Flags().DurationVar(&wait, "wait", 0, "wait so long at most for a cluster of which the next node could be restarted")
 	c.Flags().BoolVar(&process, "process", false, "show each node's threads, memory and garbage collections as well")
 	return c
 }

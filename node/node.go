@@ -75,6 +75,7 @@ type Node struct {
 	cancel       context.CancelFunc // ends fetches
 	startedAt    time.Time
 	watch        *watch                 // over the process, while it runs
+	manager      *manager               // of services, which is told how the node is; nil: nobody is
 	mapped       []mapped               // memory that hot threads use
 	locked       atomic.Pointer[string] // whether memory is, and why not
 
@@ -146,13 +147,16 @@ func (n *Node) profile() tuning.Profile {
 }
 
 // Serve opens a node and runs it until ctx ends or it fails. One that had a snapshot installed is opened again; in between,
-// nothing of it is taken.
-func Serve(ctx context.Context, machine Machine, config Config, out io.Writer) error {
+// nothing of it is taken. A service manager that started the process for it is told how the node is.
+func Serve(ctx context.Context, machine Machine, config Config, out io.Writer) (err error) {
+	m := newManager(out)
+	defer func() { m.close(err) }()
 	for {
 		n, err := OpenOn(machine, config, out)
 		if err != nil {
 			return err
 		}
+		n.manager = m
 		err = n.Run(ctx)
 		if !errors.Is(err, ErrInstalled) {
 			return err
@@ -169,7 +173,9 @@ func (n *Node) Run(ctx context.Context) error {
 	err := n.start()
 	if err == nil {
 		n.logf("node %d of cluster %s runs: %s", n.config.Node, ClusterString(n.identity.Cluster), n.transport.Describe())
+		n.manager.runs(n)
 		err = n.supervise(ctx)
+		n.manager.opens() // if it does
 	}
 	if stopErr := n.stop(); err == nil || errors.Is(err, ErrInstalled) && stopErr != nil {
 		err = stopErr
@@ -193,6 +199,7 @@ func (n *Node) supervise(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		n.logf("stopping")
+		n.manager.stops("")
 		n.handOverAtEnd()
 		return nil
 	case err := <-ended:
