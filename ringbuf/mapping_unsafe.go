@@ -13,7 +13,7 @@ import (
 // Mapping is memory outside of the Go heap, all of it populated, so that no later use of it can fault or fail.
 type Mapping struct {
 	mem   []byte
-	all   []byte // what is mapped in all: with what lies around the memory and nobody may touch
+	own   [][]byte // what Close gives back: with what lies around the memory and nobody may touch
 	pages Pages
 }
 
@@ -25,15 +25,15 @@ func (m *Mapping) Pages() Pages { return m.pages }
 
 // Close gives the memory back. A second Close does nothing.
 func (m *Mapping) Close() error {
-	if m.mem == nil {
-		return nil
+	own := m.own
+	m.mem, m.own = nil, nil
+	var failed []error
+	for _, part := range own {
+		if err := unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(part)), uintptr(len(part))); err != nil {
+			failed = append(failed, fmt.Errorf("ringbuf: unmap %d bytes: %w", len(part), err))
+		}
 	}
-	all := m.all
-	m.mem, m.all = nil, nil
-	if err := unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(all)), uintptr(len(all))); err != nil {
-		return fmt.Errorf("ringbuf: unmap %d bytes: %w", len(all), err)
-	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // Map maps and populates memory, for a MessageRing or whatever else should be off the heap. bytes is rounded up to
@@ -63,9 +63,7 @@ func Map(bytes int) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	const private = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED
-	base := unsafe.Pointer(unsafe.SliceData(m.mem))
-	if _, err = unix.MmapPtr(-1, 0, base, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, private); err == nil {
+	if err = m.place(-1, 0, size, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS); err == nil {
 		if large {
 			_ = unix.Madvise(m.mem, unix.MADV_HUGEPAGE) // refused where the kernel has none: small ones do
 		}
@@ -91,7 +89,7 @@ func mapPool(bytes int) (*Mapping, error) {
 		return nil, err
 	}
 	all := unsafe.Slice((*byte)(p), size)
-	m := &Mapping{mem: all[:bytes:size], all: all, pages: Pages{Kind: PagesPool, Bytes: size, Large: size}}
+	m := &Mapping{mem: all[:bytes:size], own: [][]byte{all}, pages: Pages{Kind: PagesPool, Bytes: size, Large: size}}
 	if err := populate(all); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -111,7 +109,22 @@ func reserve(size int) (*Mapping, error) {
 	all := unsafe.Slice((*byte)(p), total)
 	first := int(uintptr(p)) + page
 	from := roundUp(first, LargePage) - int(uintptr(p))
-	return &Mapping{mem: all[from : from+size : from+size], all: all}, nil
+	return &Mapping{mem: all[from : from+size : from+size], own: [][]byte{all}}, nil
+}
+
+// place maps n bytes of fd (-1: of none), at offset at of the memory, over what was reserved there. The kernel takes away what
+// was there before it finds that it cannot map, as with a pool that is short of pages; the next thread that maps something,
+// the Go runtime's included, may be given that address. So what could not be mapped is not ours any more: Close leaves it alone.
+func (m *Mapping) place(fd, at, n, flags int) error {
+	part := m.mem[at : at+n]
+	base := unsafe.Pointer(unsafe.SliceData(part))
+	_, err := unix.MmapPtr(fd, 0, base, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_FIXED)
+	if err != nil {
+		all := m.own[0] // whole: only one place is tried after the other, up to the first that fails
+		before := int(uintptr(base) - uintptr(unsafe.Pointer(unsafe.SliceData(all))))
+		m.own = [][]byte{all[:before], all[before+n:]}
+	}
+	return err
 }
 
 // populate has all pages of mem present, or says why that cannot be: found missing at its first use, one of a file would be
@@ -186,11 +199,17 @@ func mapTwice(bytes, flags int) (*Mapping, error) {
 	if err := unix.Ftruncate(fd, int64(bytes)); err != nil {
 		return nil, fmt.Errorf("memory file: %w", err)
 	}
+	transparent := flags == 0 && bytes >= LargePage
+	if !transparent {
+		if err := allocate(fd, bytes); err != nil {
+			return nil, err
+		}
+	}
 	m, err := reserve(2 * bytes)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.fill(fd, bytes, flags == 0 && bytes >= LargePage); err != nil {
+	if err := m.fill(fd, bytes, transparent); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -199,23 +218,30 @@ func mapTwice(bytes, flags int) (*Mapping, error) {
 // fill maps both halves and has them present. Transparent huge pages are what a first touch may bring, and allocating does
 // not: where they are wanted, that comes second.
 func (m *Mapping) fill(fd, bytes int, transparent bool) error {
-	base := unsafe.Pointer(unsafe.SliceData(m.mem))
 	for half := range 2 {
-		_, err := unix.MmapPtr(fd, 0, unsafe.Add(base, half*bytes), uintptr(bytes), unix.PROT_READ|unix.PROT_WRITE,
-			unix.MAP_SHARED|unix.MAP_FIXED)
-		if err != nil {
+		if err := m.place(fd, half*bytes, bytes, unix.MAP_SHARED); err != nil {
 			return fmt.Errorf("map half %d: %w", half, err)
 		}
 	}
-	if transparent && unix.Madvise(m.mem, unix.MADV_HUGEPAGE) == nil {
-		if err := unix.Madvise(m.mem[:bytes], unix.MADV_POPULATE_WRITE); err != nil && !errors.Is(err, unix.EINVAL) {
+	if transparent {
+		if unix.Madvise(m.mem, unix.MADV_HUGEPAGE) == nil {
+			if err := unix.Madvise(m.mem[:bytes], unix.MADV_POPULATE_WRITE); err != nil && !errors.Is(err, unix.EINVAL) {
+				return err
+			}
+		}
+		if err := allocate(fd, bytes); err != nil {
 			return err
 		}
 	}
+	return errors.Join(populate(m.mem[:bytes]), populate(m.mem[bytes:]))
+}
+
+// allocate has a memory file's pages be there, or says that there are too few.
+func allocate(fd, bytes int) error {
 	if err := unix.Fallocate(fd, 0, 0, int64(bytes)); err != nil {
 		return fmt.Errorf("allocate: %w", err)
 	}
-	return errors.Join(populate(m.mem[:bytes]), populate(m.mem[bytes:]))
+	return nil
 }
 
 func roundUp(n, to int) int { return (n + to - 1) &^ (to - 1) }
