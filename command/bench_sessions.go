@@ -35,6 +35,9 @@ const (
 // crowdSettles is how long sessions that do nothing take to say so less and less often.
 const crowdSettles = 3 * time.Second
 
+// crowdReturns is how long a session that has lost its leader may take to find one again.
+const crowdReturns = 10 * time.Second
+
 func benchSessionsCommand() *cobra.Command {
 	var f sessionsBenchFlags
 	c := &cobra.Command{
@@ -197,14 +200,28 @@ func (r *sessionsRun) beside(ctx context.Context, l *lab.Lab, n int) (row bench.
 	if row.Memory, err = r.memory(ctx, l, n, &opened); err != nil || crowd == nil {
 		return row, err
 	}
-	state, err := crowd.look()
-	if err == nil && state.Connected != n-1 {
-		err = fmt.Errorf("%d of %d sessions are there after the measurement: %s", state.Connected, n-1, state.Error)
-	}
-	if err != nil {
+	if err = crowd.awaitAll(ctx, n-1); err != nil {
 		return row, err
 	}
 	return row, crowd.end()
+}
+
+// awaitAll waits until all sessions of a crowd are connected: on a busy machine one may just be looking for its leader.
+func (c *child) awaitAll(ctx context.Context, sessions int) error {
+	for end := time.Now().Add(crowdReturns); ; {
+		state, err := c.look()
+		switch {
+		case err != nil:
+			return err
+		case state.Connected == sessions:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("%d of %d sessions are there after the measurement: %s", state.Connected, sessions, state.Error)
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // memory reads what the nodes have.
