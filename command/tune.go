@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -46,11 +48,30 @@ func (f *tuneFlags) storing(c *cobra.Command) {
 	c.Flags().StringVar(&f.state, "state", "", "file that keeps originals (default ROOT/"+tuning.DefaultState+")")
 }
 
-func (f *tuneFlags) host() *tuning.Host {
+// host is what the flags are about.
+func (f *tuneFlags) host() (*tuning.Host, error) {
 	if filepath.Clean(f.root) == "/" {
-		return tuning.ThisHost()
+		return tuning.ThisHost(), nil
 	}
-	return tuning.HostAt(f.root)
+	if info, err := os.Stat(f.root); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("%w: --root %s is no folder", errUsage, f.root)
+	}
+	return tuning.HostAt(f.root), nil
+}
+
+// coresMax bounds what --core may say: as many as the kernel can be built for.
+const coresMax = 8192
+
+// look checks the flags and is what they are about.
+func (f *tuneFlags) look() (*tuning.Host, error) {
+	for _, core := range f.target.Cores {
+		if core < 0 || core >= coresMax {
+			return nil, fmt.Errorf("%w: --core %d: want 0 to %d", errUsage, core, coresMax-1)
+		}
+	}
+	slices.Sort(f.target.Cores)
+	f.target.Cores = slices.Compact(f.target.Cores)
+	return f.host()
 }
 
 func (f *tuneFlags) options() tuning.Options {
@@ -73,7 +94,11 @@ needs reboot (a kernel parameter; the line to add is printed), no permission (ru
 		Example: "  lockstep tune check --profile leader --interface eth0 --dir /var/lib/lockstep --core 2",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			findings := tuning.Check(f.host(), f.target)
+			h, err := f.look()
+			if err != nil {
+				return err
+			}
+			findings := tuning.Check(h, f.target)
 			if f.asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(findings)
 			}
@@ -99,7 +124,11 @@ Kernel parameters are not among them: lockstep tune check prints the line for th
   lockstep tune apply --profile lab --only "transparent huge pages"`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			h, o := f.host(), f.options()
+			h, err := f.look()
+			if err != nil {
+				return err
+			}
+			o := f.options()
 			o.Only, o.DryRun = only, dryRun
 			if err := tuning.KnownItems(only); err != nil {
 				return fmt.Errorf("%w: --only: %w", errUsage, err)
@@ -133,9 +162,13 @@ and told; so is what another boot has reset.`,
 		Example: "  lockstep tune revert",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			h, err := f.host()
+			if err != nil {
+				return err
+			}
 			o := f.options()
 			o.DryRun = dryRun
-			changes, err := tuning.Revert(f.host(), o)
+			changes, err := tuning.Revert(h, o)
 			if err := errors.Join(err, f.print(c.OutOrStdout(), changes)); err != nil {
 				return err
 			}

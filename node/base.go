@@ -23,6 +23,7 @@ type begun struct {
 	bumped   bool             // the next is known
 	identity journal.Identity // with the run of this start
 	aside    uint64           // snapshots set aside so far
+	preflown bool             // the host is fit enough
 }
 
 // openSnapshots finds the snapshots in the directory, and what is known of them.

@@ -36,6 +36,7 @@ type Config struct {
 	Election  ElectionConfig  `toml:"election"`
 	Threads   ThreadsConfig   `toml:"threads"`
 	Limits    LimitsConfig    `toml:"limits"`
+	Tuning    TuningConfig    `toml:"tuning"`
 }
 
 // ClusterConfig is the same on every node; what of it the log's config record holds must agree with it.
@@ -113,6 +114,13 @@ type LimitsConfig struct {
 	MessagesPerS int `toml:"messages_per_s"`
 }
 
+// TuningConfig says what of the host is asked for.
+type TuningConfig struct {
+	Profile     string `toml:"profile"`
+	RefuseBelow int    `toml:"refuse_below"`
+	HoldLatency string `toml:"hold_cpu_latency"`
+}
+
 // Defaults is a config with everything but the node, its directory and the cluster's nodes.
 func Defaults() Config {
 	return Config{
@@ -126,6 +134,7 @@ func Defaults() Config {
 		Election:  ElectionConfig{TimeoutMinMs: 150, TimeoutMaxMs: 225, HeartbeatMs: 20, ClockSkewMs: 1000},
 		Threads:   ThreadsConfig{Layout: "shared", Idle: "auto"},
 		Limits:    LimitsConfig{Window: 4096, AdmitPerS: 10_000},
+		Tuning:    TuningConfig{Profile: "auto", HoldLatency: "auto"},
 	}
 }
 
@@ -166,7 +175,7 @@ func Merge(c *Config, text string) error {
 // Validate says what is wrong with a config, naming the key.
 func (c *Config) Validate() error {
 	for _, check := range []func() error{c.checkCluster, c.checkTransport, c.checkJournal, c.checkRetention,
-		c.checkElection, c.checkThreads, c.checkLimits} {
+		c.checkElection, c.checkThreads, c.checkLimits, c.checkTuning} {
 		if err := check(); err != nil {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
@@ -338,6 +347,20 @@ func (c *Config) checkThreads() error {
 	if want := c.hotThreads(); len(c.Threads.Cores) != 0 && len(c.Threads.Cores) != want {
 		return fmt.Errorf(`key "threads.cores" lists %d cores: layout %s wants %d, or none (not pinned)`,
 			len(c.Threads.Cores), c.Threads.Layout, want)
+	}
+	return nil
+}
+
+func (c *Config) checkTuning() error {
+	t := &c.Tuning
+	if err := oneOf("tuning.profile", t.Profile, "auto", "leader", "follower", "client", "lab"); err != nil {
+		return err
+	}
+	if err := oneOf("tuning.hold_cpu_latency", t.HoldLatency, "auto", "on", "off"); err != nil {
+		return err
+	}
+	if t.RefuseBelow < 0 || t.RefuseBelow > 100 {
+		return fmt.Errorf(`key "tuning.refuse_below" is %d: want 0 to 100`, t.RefuseBelow)
 	}
 	return nil
 }

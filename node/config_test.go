@@ -185,6 +185,9 @@ func TestValidationNamesTheKey(t *testing.T) {
 		{"limits.window", func(c *Config) { c.Limits.Window = 5000 }},
 		{"limits.admit_per_s", func(c *Config) { c.Limits.AdmitPerS = 1 }},
 		{"limits.messages_per_s", func(c *Config) { c.Limits.MessagesPerS = -1 }},
+		{"tuning.profile", func(c *Config) { c.Tuning.Profile = "boss" }},
+		{"tuning.refuse_below", func(c *Config) { c.Tuning.RefuseBelow = 101 }},
+		{"tuning.hold_cpu_latency", func(c *Config) { c.Tuning.HoldLatency = "yes" }},
 	}
 	for _, c := range cases {
 		config := three()
@@ -208,6 +211,7 @@ func TestEncodeAndParseAgree(t *testing.T) {
 	want.Election = ElectionConfig{TimeoutMinMs: 100, TimeoutMaxMs: 400, HeartbeatMs: 10}
 	want.Threads = ThreadsConfig{Layout: "dedicated", Idle: "spin", Cores: []int{2, 3, 4, 5}}
 	want.Limits = LimitsConfig{Window: 64, AdmitPerS: 500, MessagesPerS: 7}
+	want.Tuning = TuningConfig{Profile: "lab", RefuseBelow: 40, HoldLatency: "off"}
 	text, err := want.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -107,7 +107,7 @@ func openOnce(machine Machine, config Config, out io.Writer, b *begun) (*Node, e
 	if machine.Inline {
 		steps = append(steps, n.assemble, n.fillRing)
 	} else {
-		steps = append(steps, n.askPeers, n.checkHost, n.assemble, n.fillRing, n.startControl)
+		steps = append(steps, n.askPeers, n.preflight, n.assemble, n.fillRing, n.startControl)
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -123,27 +123,6 @@ func (n *Node) fillRing() error {
 		return fmt.Errorf("node: %w", err)
 	}
 	return nil
-}
-
-// checkHost prints what the host lacks.
-func (n *Node) checkHost() error {
-	n.findings = tuning.Check(tuning.ThisHost(), tuning.Target{Profile: n.profile(), Interface: n.config.Transport.Interface,
-		Dir: n.config.Dir, Cores: n.config.Threads.Cores})
-	wrong := tuning.Wrong(n.findings)
-	n.logf("host: score %d of 100 as a %s's, %d items not as wanted (lockstep tune check)", tuning.Score(n.findings),
-		n.profile(), len(wrong))
-	for _, f := range wrong[:min(len(wrong), 3)] {
-		n.logf("host: %s is %s, wanted %s: %s", f.Item, f.Current, f.Wanted, f.Fix)
-	}
-	return nil
-}
-
-// profile is what this node's host is checked for.
-func (n *Node) profile() tuning.Profile {
-	if n.config.Self().Learner {
-		return tuning.Follower
-	}
-	return tuning.Leader
 }
 
 // Serve opens a node and runs it until ctx ends or it fails. One that had a snapshot installed is opened again; in between,

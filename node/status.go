@@ -63,7 +63,8 @@ type Status struct {
 	Dropped     map[string]uint64 `json:"dropped"`
 	Counters    string            `json:"counters"` // the mapped file
 	GCCycles    uint64            `json:"gc_cycles"`
-	Host        []tuning.Finding  `json:"host"`
+	HostScore   uint64            `json:"host_score"`
+	Host        []tuning.Finding  `json:"host"` // what was not as wanted at start
 	Services    []ServiceStatus   `json:"services"`
 	WorkMax     uint64            `json:"work_max"`    // of one record, since the start: units of work
 	OutputsMax  uint64            `json:"outputs_max"` // responses and changes of timers
@@ -113,7 +114,7 @@ func (n *Node) Status() Status {
 		StateHash: fmt.Sprintf("%016x", driver.StateHash), Rule: n.config.Cluster.Rule,
 		Transport: n.transport.Describe(), Journal: n.journal.Describe(), Layout: n.config.Threads.Layout,
 		Idle: fmt.Sprintf("%s (%s)", n.idle, n.idleWhy), Dropped: map[string]uint64{}, GCCycles: readGC().cycles,
-		Host: n.findings, Counters: n.counters.Path(), Version: n.version(), InForce: driver.Version,
+		HostScore: n.gauge("lockstep_tuning_score"), Host: n.findings, Counters: n.counters.Path(), Version: n.version(), InForce: driver.Version,
 	}
 	snapshot, _ := n.progress.Snapshot()
 	verified, _ := n.progress.Verified()

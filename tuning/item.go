@@ -80,15 +80,15 @@ func (f *Finding) mend(t Target, how string) string {
 	case len(f.Settings) == 1 && f.Settings[0].Kind == KindFile:
 		return fmt.Sprintf("echo %s > %s", f.Settings[0].Wanted, f.Settings[0])
 	case len(f.Settings) > 0:
-		return fmt.Sprintf("lockstep tune apply%s --only %q", t.flags(), f.Item)
+		return fmt.Sprintf("lockstep tune apply%s --only %q", t.Flags(), f.Item)
 	case len(f.Boot) > 0:
 		return "boot with " + joinWords(f.Boot)
 	}
 	return how
 }
 
-// flags are those of lockstep tune for a target.
-func (t Target) flags() string {
+// Flags are those of lockstep tune for a target, with a space in front.
+func (t Target) Flags() string {
 	text := " --profile " + t.Profile.String()
 	if t.Interface != "" {
 		text += " --interface " + t.Interface
