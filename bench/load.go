@@ -39,6 +39,8 @@ type LoadOptions struct {
 	Due func(n uint64) int64
 	// Rejected, if set, tells whether a response is a refusal of the service: Result.Rejected counts those.
 	Rejected func(payload []byte) bool
+	// Progress, if set, is told how far it is.
+	Progress *Progress
 	// Next returns the payload of the next message; it may reuse its memory.
 	Next func() []byte
 	// OnSend, if set, is told of every message that was given to the client.
@@ -291,6 +293,9 @@ func (l *Load) send(nowNs, dueNs int64, measured bool) (bool, error) {
 }
 
 func (l *Load) poll(nowNs int64) error {
+	if p := l.o.Progress; p != nil {
+		p.set(0, l.result.Sent, l.result.Acked)
+	}
 	l.idle.Idle(l.session.Poll(nowNs))
 	return l.failed
 }

@@ -44,6 +44,8 @@ type Plan struct {
 	Behind time.Duration
 	// Clients are in one process, on one thread; in an open loop Rate is that of all together. 0: one.
 	Clients int
+	// Progress, if set, is told how far it is.
+	Progress *Progress `json:"-"`
 }
 
 // Check says what is wrong with a plan.
@@ -77,7 +79,7 @@ func (p *Plan) LoadOptions() LoadOptions { return p.loadOptions(0) }
 // loadOptions makes the load of one of several clients, which have orders of their own.
 func (p *Plan) loadOptions(client int) LoadOptions {
 	o := LoadOptions{Level: p.Level, Loop: p.Loop, Rate: p.Rate, Burst: p.Burst, Warmup: p.Warmup, Measure: p.Measure,
-		Drain: drainLimit, Stages: p.Stages, Behind: p.Behind}
+		Drain: drainLimit, Stages: p.Stages, Behind: p.Behind, Progress: p.Progress}
 	if p.Recording != nil {
 		players, _ := p.Recording.split(1) // of one session: all there is
 		p.Recording.play(&o, players[0])

@@ -412,7 +412,7 @@ func (r *scene) ramp(i int, p *scenePhase) *RampFigures {
 
 // measureClients runs a plan of several clients and returns its row.
 func measureClients(ctx context.Context, t *Target, p *Plan) (Row, error) {
-	s := Scene{Target: *t, Name: "rtt", Plan: *p, InFlight: 1}
+	s := Scene{Target: *t, Name: "rtt", Plan: *p, InFlight: 1, Progress: p.Progress}
 	s.Plan.Rate /= float64(p.Clients)
 	first := Phase{Join: p.Clients, For: p.Measure}
 	if p.Warmup > 0 {

@@ -50,6 +50,7 @@ type benchFlags struct {
 	window    int
 	clients   int
 	jsonFile  string
+	quiet     bool
 	dir       string
 
 	// Without --lab: a running cluster.
@@ -57,6 +58,8 @@ type benchFlags struct {
 	local         string
 	at            []string
 	cluster       string
+
+	sayProgress bool // to the process that started this one
 }
 
 func (f *benchFlags) register(c *cobra.Command) {
@@ -83,6 +86,9 @@ func (f *benchFlags) register(c *cobra.Command) {
 	flags.IntVar(&f.rounds, "rounds", 1, "rounds; with more than one, a last line has the median of each percentile")
 	flags.BoolVar(&f.withFloor, "with-floor", false, "measure the floor in turn with every round: two-hop, and the disk's for what waits for it (needs --lab)")
 	flags.IntVar(&f.window, "window", 256, "messages that may be unanswered")
+	flags.BoolVar(&f.quiet, "quiet", false, "no line of progress on a terminal")
+	flags.BoolVar(&f.sayProgress, "say-progress", false, "say on standard error how far it is, for the process that started this one")
+	_ = flags.MarkHidden("say-progress")
 	flags.StringVar(&f.jsonFile, "json", "", "write one JSON line a series to this file (- for standard output)")
 	flags.StringVar(&f.interfaceName, "interface", "", "without --lab: own interface, for xdp")
 	flags.StringVar(&f.local, "local", "0.0.0.0:0", "without --lab: own address")

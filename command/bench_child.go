@@ -21,6 +21,7 @@ type child struct {
 	in     io.WriteCloser
 	out    *bufio.Scanner
 	stderr strings.Builder
+	flush  func() // has all of it there, once the process has ended
 }
 
 // childLine is the longest line that a child writes.
@@ -28,8 +29,13 @@ const childLine = 1 << 20
 
 // startChild starts one where client i is.
 func startChild(ctx context.Context, l *lab.Lab, i int, args []string) (*child, error) {
-	c := &child{cmd: exec.CommandContext(ctx, l.Options.Binary, args...)}
-	c.cmd.Stderr = &c.stderr
+	return startFollowed(ctx, l, i, args, nil)
+}
+
+// startFollowed starts one that says how far it is.
+func startFollowed(ctx context.Context, l *lab.Lab, i int, args []string, p *liveLine) (*child, error) {
+	c := &child{cmd: exec.CommandContext(ctx, l.Options.Binary, append(args, p.flags()...)...)}
+	c.cmd.Stderr, c.flush = p.follow(&c.stderr)
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -48,7 +54,7 @@ func startChild(ctx context.Context, l *lab.Lab, i int, args []string) (*child, 
 // next reads one answer.
 func (c *child) next(into any) error {
 	if !c.out.Scan() {
-		return fmt.Errorf("the client: %w: %s", errors.Join(c.out.Err(), c.cmd.Wait()), strings.TrimSpace(c.stderr.String()))
+		return fmt.Errorf("the client: %w: %s", errors.Join(c.out.Err(), c.cmd.Wait()), c.said())
 	}
 	return json.Unmarshal(c.out.Bytes(), into)
 }
@@ -71,7 +77,7 @@ func (c *child) ask(what string) (s bench.CrowdState, err error) { return s, c.a
 func (c *child) end() error {
 	err := c.in.Close()
 	if waited := c.cmd.Wait(); waited != nil {
-		err = errors.Join(err, fmt.Errorf("the client: %w: %s", waited, strings.TrimSpace(c.stderr.String())))
+		err = errors.Join(err, fmt.Errorf("the client: %w: %s", waited, c.said()))
 	}
 	return err
 }
@@ -80,4 +86,10 @@ func (c *child) end() error {
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	_ = c.cmd.Wait()
+}
+
+// said is what a process that has ended wrote to its standard error.
+func (c *child) said() string {
+	c.flush()
+	return strings.TrimSpace(c.stderr.String())
 }

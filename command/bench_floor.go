@@ -224,7 +224,8 @@ func (r *benchRun) relays(ctx context.Context, o lab.Options, p *bench.Plan, sce
 	args := append(relayFlags(l, "client"), "--payload", strconv.Itoa(p.Payload), "--rate", fmt.Sprint(p.Rate),
 		"--seconds", fmt.Sprint(p.Measure.Seconds()), "--warmup", fmt.Sprint(p.Warmup.Seconds()),
 		"--local", l.ClientAddr(0).String(), "--json", "-")
-	row, err = runChild(ctx, l, args)
+	r.progress.begin(p.Warmup+p.Measure, "%s, %s loop", scenario, p.Loop)
+	row, err = r.runChild(ctx, l, args)
 	row.Scenario, row.Nodes, row.NIC, row.Revision = scenario, o.Nodes, "veth", node.Revision
 	row.StealPct = bench.StealPct(before, bench.ReadCPUTimes())
 	if l.ClientDevice() == "" {

@@ -66,6 +66,7 @@ type benchRun struct {
 	json  io.Writer // lines; nil: none are wanted
 	text  io.Writer // standard output, unless the lines go there
 
+	progress *liveLine
 	scenario string  // of rows of single clients; "": what the plan says
 	jitter   float64 // of the machine, before the round
 }
@@ -83,6 +84,10 @@ func newBenchRun(f *benchFlags) (r *benchRun, done func(), err error) {
 	if f.jsonFile == "-" {
 		r.text = os.Stderr
 	}
+	if r.progress = newLiveLine(f.quiet); r.progress != nil {
+		closeFile := done
+		r.text, done = r.progress.above(r.text), func() { r.progress.close(); closeFile() }
+	}
 	return r, done, nil
 }
 
@@ -94,7 +99,7 @@ func (r *benchRun) direct(ctx context.Context, plans []bench.Plan) error {
 	}
 	for range r.flags.rounds {
 		for i := range plans {
-			row, err := bench.Measure(ctx, &target, &plans[i])
+			row, err := r.measure(ctx, &target, &plans[i])
 			if err != nil {
 				return err
 			}
@@ -106,6 +111,25 @@ func (r *benchRun) direct(ctx context.Context, plans []bench.Plan) error {
 		}
 	}
 	return nil
+}
+
+// measure measures a running cluster from this process.
+func (r *benchRun) measure(ctx context.Context, t *bench.Target, p *bench.Plan) (row bench.Row, err error) {
+	r.sayPlan(p)
+	plan := *p
+	measured, stop := r.flags.watch(ctx, r.progress)
+	defer stop()
+	plan.Progress = measured
+	return bench.Measure(ctx, t, &plan)
+}
+
+// sayPlan has the line of progress say what is measured.
+func (r *benchRun) sayPlan(p *bench.Plan) {
+	what := "rtt"
+	if r.scenario != "" {
+		what = r.scenario
+	}
+	r.progress.begin(p.Warmup+p.Measure, "%s, %s loop, level %v, %d bytes", what, p.Loop, p.Level, p.Payload)
 }
 
 // benchColumn is what was measured over one transport.
@@ -209,6 +233,7 @@ func (r *benchRun) round(ctx context.Context, dir string, plans []bench.Plan) (r
 	}
 	defer os.RemoveAll(o.Dir)
 	jitter := bench.JitterP99Us(jitterTime, agent.System{}.NowNs)
+	r.progress.begin(0, "a cluster of %d nodes", o.Nodes)
 	l, err := lab.Up(ctx, o)
 	if err != nil {
 		return nil, err
@@ -248,6 +273,7 @@ func (r *benchRun) onLab(ctx context.Context, dir string, do func(ctx context.Co
 	if o.Dir, err = os.MkdirTemp(dir, "lockstep-bench-"); err != nil {
 		return err
 	}
+	r.progress.begin(0, "a cluster of %d nodes", o.Nodes)
 	l, err := lab.Up(ctx, o)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(o.Dir))
@@ -278,7 +304,8 @@ func (r *benchRun) child(ctx context.Context, l *lab.Lab, p *bench.Plan) (bench.
 		args = append(args, "--stages")
 	}
 	args = append(args, flowArgs(p)...)
-	return runChild(ctx, l, append(args, clientFlags(l)...))
+	r.sayPlan(p)
+	return r.runChild(ctx, l, append(args, clientFlags(l)...))
 }
 
 // clientFlags say how a process where the lab's client is reaches the network.
@@ -291,15 +318,18 @@ func clientFlagsAt(l *lab.Lab, i int) []string {
 }
 
 // runChild runs this binary as the lab's client and reads the one row that it prints.
-func runChild(ctx context.Context, l *lab.Lab, args []string) (bench.Row, error) {
+func (r *benchRun) runChild(ctx context.Context, l *lab.Lab, args []string) (bench.Row, error) {
 	var row bench.Row
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, l.Options.Binary, args...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd := exec.CommandContext(ctx, l.Options.Binary, append(args, r.progress.flags()...)...)
+	follower, flush := r.progress.follow(&stderr)
+	cmd.Stdout, cmd.Stderr = &stdout, follower
 	if err := l.StartClient(0, cmd); err != nil {
 		return row, err
 	}
-	if err := cmd.Wait(); err != nil {
+	err := cmd.Wait()
+	flush()
+	if err != nil {
 		return row, fmt.Errorf("measuring client: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return row, json.Unmarshal(stdout.Bytes(), &row)

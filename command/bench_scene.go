@@ -33,13 +33,16 @@ type sceneEvent struct {
 // sceneCommand is the process of the clients of a scene; a bench starts it.
 func sceneCommand() *cobra.Command {
 	text := ""
-	c := clientCommand("scene", func(ctx context.Context, _ *benchFlags, target bench.Target, _ string) error {
+	c := clientCommand("scene", func(ctx context.Context, f *benchFlags, target bench.Target, _ string) error {
 		var s bench.Scene
 		if err := json.Unmarshal([]byte(text), &s); err != nil {
 			return fmt.Errorf("%w: --scene: %w", errUsage, err)
 		}
 		in, out := bufio.NewReader(os.Stdin), json.NewEncoder(os.Stdout)
 		s.Target = target
+		measured, stop := f.watch(ctx, nil)
+		defer stop()
+		s.Progress = measured
 		s.OnPhase = func(phase int) error {
 			if err := out.Encode(sceneEvent{Phase: &phase}); err != nil || phase > 0 {
 				return err
@@ -69,11 +72,13 @@ func (r *benchRun) playScene(ctx context.Context, l *lab.Lab, s *bench.Scene, on
 		if s.Target, err = r.flags.target(); err != nil {
 			return nil, err
 		}
-		s.OnPhase = onPhase
+		measured, stop := r.flags.watch(ctx, r.progress)
+		defer stop()
+		s.Progress, s.OnPhase = measured, r.sayPhases(s, onPhase)
 		if rows, err = s.Run(ctx); err != nil {
 			return nil, err
 		}
-	} else if rows, err = sceneInLab(ctx, l, s, onPhase); err != nil {
+	} else if rows, err = r.sceneInLab(ctx, l, s, r.sayPhases(s, onPhase)); err != nil {
 		return nil, err
 	}
 	for i := range rows {
@@ -85,13 +90,33 @@ func (r *benchRun) playScene(ctx context.Context, l *lab.Lab, s *bench.Scene, on
 	return rows, nil
 }
 
-func sceneInLab(ctx context.Context, l *lab.Lab, s *bench.Scene, onPhase func(int) error) (rows []bench.Row, err error) {
+// sayPhases has the line of progress say what phase it is.
+func (r *benchRun) sayPhases(s *bench.Scene, onPhase func(int) error) func(int) error {
+	if r.progress == nil {
+		return onPhase
+	}
+	clients := 0
+	r.progress.begin(0, "%s: sessions are being opened", s.Name)
+	return func(phase int) error {
+		if phase < len(s.Phases) {
+			p := &s.Phases[phase]
+			clients += p.Join
+			r.progress.begin(p.For, "%s %s, phase %d of %d, %d clients", s.Name, p.Name, phase+1, len(s.Phases), clients)
+		}
+		if onPhase == nil {
+			return nil
+		}
+		return onPhase(phase)
+	}
+}
+
+func (r *benchRun) sceneInLab(ctx context.Context, l *lab.Lab, s *bench.Scene, onPhase func(int) error) (rows []bench.Row, err error) {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"bench", "scene", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster), "--scene", string(text)}
-	c, err := startChild(ctx, l, 0, append(args, clientFlags(l)...))
+	c, err := startFollowed(ctx, l, 0, append(args, clientFlags(l)...), r.progress)
 	if err != nil {
 		return nil, err
 	}

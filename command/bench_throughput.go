@@ -180,7 +180,7 @@ func (r *throughputRun) try(ctx context.Context, l *lab.Lab, rate float64) (row 
 		if err != nil {
 			return row, false, err
 		}
-		row, err = bench.Measure(ctx, &target, &plan)
+		row, err = r.measure(ctx, &target, &plan)
 		row.Scenario, row.Revision = "throughput", node.Revision
 		return row, true, err
 	}
