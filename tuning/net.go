@@ -7,7 +7,8 @@ import (
 
 const groupNet = "network"
 
-// netItems are of the data interface and of the network stack.
+// netItems are of the data interface and of the network stack. Queues have settings of their own, which go and come back with
+// them: stackItems are before driverItems, which change how many there are, so that a revert has the queues first.
 var netItems = slices.Concat([]Item{
 	{Name: "interface", Group: groupNet, Wanted: "up, driver with zero-copy", Weight: 10, For: bareMetal,
 		Why: "a driver without zero-copy costs a copy and a system call a packet",
@@ -15,7 +16,7 @@ var netItems = slices.Concat([]Item{
 	{Name: "MTU", Group: groupNet, Wanted: "1500 or more, the same on every node and switch port", Weight: 3, For: everywhere,
 		Why:  "a frame takes what fits into it: what it costs is by the frame",
 		Look: onInterface(lookMTU)},
-}, busItems, driverItems, stackItems, multicastItems)
+}, busItems, stackItems, driverItems, multicastItems)
 
 // zeroCopyDrivers have AF_XDP zero-copy in the mainline kernel (docs.ebpf.io, XDP driver table).
 var zeroCopyDrivers = []string{"ice", "i40e", "ixgbe", "igc", "mlx5_core", "gve", "stmmac", "nfp", "fsl_dpaa2_eth"}

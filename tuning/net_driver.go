@@ -135,11 +135,11 @@ func (h *Host) wantAll(current string, values []string, settings ...Setting) Fin
 }
 
 func lookChannels(h *Host, name string, t Target) Finding {
-	v, err := h.ethtool(name, "combined", "rx", "max-combined")
+	v, err := h.ethtool(name, "combined", "rx", "max-combined", "max-rx")
 	if err != nil {
 		return driverLacks(h, name, err)
 	}
-	current := fmt.Sprintf("combined %s of %s, rx %s", v[0], v[2], v[1])
+	current := fmt.Sprintf("combined %s of %s, rx %s of %s", v[0], v[2], v[1], v[3])
 	combined, _ := strconv.Atoi(v[0])
 	rx, _ := strconv.Atoi(v[1])
 	cores, err := h.housekeeping(t)
@@ -152,6 +152,8 @@ func lookChannels(h *Host, name string, t Target) Finding {
 		return ok(current)
 	case rx == 0:
 		return h.change(current, ethtoolSetting(name, "combined", strconv.Itoa(room)))
+	case combined == 0:
+		return h.change(current, ethtoolSetting(name, "rx", strconv.Itoa(room)))
 	}
 	f := differs(current)
 	f.Fix = fmt.Sprintf("ethtool -L %s rx %d", name, max(room-combined, 1))

@@ -68,6 +68,7 @@ func driverCases() []itemCase {
 	add("NIC channels", OK, func(d *fakeDriver) { d.channels[7] = 4 })
 	add("NIC channels", Differs, as)
 	add("NIC channels", Differs, func(d *fakeDriver) { d.channels[4], d.channels[7] = 8, 0 })
+	add("NIC channels", Differs, func(d *fakeDriver) { d.channels[4], d.channels[7] = 2, 4 })
 	add("NIC channels", Unsupported, gone)
 
 	add("flow steering", OK, as)
