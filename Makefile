@@ -7,7 +7,7 @@ CGO     := CGO_ENABLED=0
 REV     := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X lockstep/node.Revision=$(REV)
 
-.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system examples demo-check report-check bench bench-journal bench-opening clean deps deps-generate litmus crash-image client-c
+.PHONY: all build demo test sim sim-short sim-levels soak sim-bugs explore explore-short book-long fmt vet staticcheck generate generate-check unit race fuzz system examples demo-check report-check bench bench-journal bench-opening peers peers-check clean deps deps-generate litmus crash-image client-c
 
 all: build
 
@@ -132,6 +132,16 @@ bench-journal: build ## the journal alone, beside bare writes and fio (DIR=where
 
 bench-opening: build ## starts of a node with ten million records: from snapshots, and from the beginning (DIR=where)
 	@bin/lockstep bench opening --dir $(or $(DIR),/tmp) --records 10000000 --behind 100000,1000000
+
+ROUNDS  ?= 3
+
+peers: build ## other replicated systems beside this one, ROUNDS=n, to out/peers.json; fetches what they depend on
+	@mkdir -p out
+	@bin/lockstep bench peers --rounds $(ROUNDS) --json out/peers.json $(PEERS)
+
+peers-check: build ## the module that measures them: vet, staticcheck, its tests, and every system for a moment
+	@cd bench/peers && $(GO) vet $(PKGS) && "$$($(GO) -C ../.. tool -n staticcheck)" $(PKGS) && $(CGO) $(GO) test -count=1 $(PKGS)
+	@bin/lockstep bench peers --seconds 0.5 --warmup 0.2 --series closed,500,500x20
 
 clean:
 	@rm -rf bin out

@@ -27,6 +27,7 @@ func benchCommand() *cobra.Command {
 	parent.AddCommand(benchReportCommand())
 	parent.AddCommand(sceneCommands()...)
 	parent.AddCommand(benchFlowCommand())
+	parent.AddCommand(benchPeersCommand())
 	return parent
 }
 

@@ -111,6 +111,9 @@ var edges = map[string][]string{
 	"examples/poll": {"agent", "wire", "transport", "client", "service"},
 	"examples/many": {"agent", "wire", "transport", "client", "service"},
 
+	// A module of its own, so that what it measures stays out of this one.
+	"bench/peers": {"agent", "wire", "client", "bench"},
+
 	// A module of its own, as somebody with a service of his own would have it.
 	"examples/reservations":       {"command"},
 	"examples/reservations/seats": {"service", "wire"},
