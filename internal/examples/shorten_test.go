@@ -59,7 +59,7 @@ type command struct {
 }
 
 var (
-	flagLine = regexp.MustCompile(`(?m)^ +(?:-(\w), |    )--([a-z0-9-]+)(?: (\w+))?  `)
+	flagLine = regexp.MustCompile(`(?m)^ +(?:-(\w), |    )--([a-z0-9-]+)(?: (\w+))?  .*?(\(default [^()]*\))?$`)
 )
 
 // take takes a call apart; help is what its --help says. It fails at a flag that is none.
@@ -68,6 +68,9 @@ func take(args []string, help string) (c command, err error) {
 	letters := map[string]string{}
 	for _, m := range flagLine.FindAllStringSubmatch(help, -1) {
 		c.flags[m[2]] = m[3]
+		if m[3] == "" && m[4] != "" && m[4] != "(default true)" {
+			c.flags[m[2]] = "text" // a value of a type of its own, which help does not name
+		}
 		letters[m[1]] = m[2]
 	}
 	for i := 0; i < len(args); i++ {
@@ -122,6 +125,9 @@ func (s *stage) shorten(c command) []string {
 				own[flag] = value
 			}
 		}
+	}
+	if slices.Contains(c.args, "--stages") { // which may be missing of one message in a hundred
+		own["seconds"], own["warmup"] = "2", "0.5"
 	}
 	if _, has := c.flags["commit"]; has {
 		own["dir"] = s.Memory // else there and on disk, one after the other
