@@ -24,7 +24,8 @@ type tuneFlags struct {
 
 func tuneCommand() *cobra.Command {
 	parent := &cobra.Command{Use: "tune", Short: "What the host must look like to be fit for Lockstep"}
-	parent.AddCommand(tuneCheckCommand(), tuneApplyCommand(), tuneRevertCommand(), tuneJitterCommand())
+	parent.AddCommand(tuneCheckCommand(), tuneApplyCommand(), tuneRevertCommand(), tuneReportCommand(), tuneWatchCommand(),
+		tuneJitterCommand())
 	group(parent)
 	return parent
 }
