@@ -263,7 +263,7 @@ func (s *fleetSession) OnAck(a client.Ack) {
 	s.keep(Ack{Correlation: a.Correlation, Level: a.Level, Sequence: a.Sequence, Position: a.Position, SentNs: *sent,
 		AckedNs: nowNs})
 	*sent = 0
-	_ = s.f.rtts.RecordValue(nowNs - s.dueNs[at])
+	record(s.f.rtts, nowNs-s.dueNs[at])
 	s.f.times.Add(s.dueNs[at], nowNs-s.dueNs[at])
 	s.acked++
 	s.answers++

@@ -225,7 +225,7 @@ func (f *floorLoad) poll() {
 		f.answered = number
 		if dueNs := f.due[number%flights]; dueNs >= f.measureNs {
 			f.result.Acked++
-			_ = f.result.Histogram.RecordValue(f.clock.NowNs() - dueNs)
+			record(f.result.Histogram, f.clock.NowNs()-dueNs)
 		}
 	}
 	if n > 0 {

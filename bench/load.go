@@ -166,7 +166,7 @@ func (l *Load) answered(a *client.Ack) {
 	}
 	if f.measured {
 		l.result.Acked++
-		_ = l.result.Histogram.RecordValue(nowNs - f.dueNs)
+		record(l.result.Histogram, nowNs-f.dueNs)
 		l.result.Timeline.Add(f.dueNs, nowNs-f.dueNs)
 		if l.result.Stages != nil {
 			l.result.Stages.Add(a, f.dueNs, f.sentNs, nowNs)

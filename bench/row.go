@@ -128,6 +128,11 @@ func (a *FailoverAudit) Holds() bool {
 // NewHistogram holds nanoseconds from 1 us to 60 s at three significant digits.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60e9, 3) }
 
+// record takes a time. What is longer than the histogram holds counts as the longest: left out, the worst would be in no percentile.
+func record(h *hdrhistogram.Histogram, ns int64) {
+	_ = h.RecordValue(min(ns, h.HighestTrackableValue()))
+}
+
 // EncodeHistogram is a histogram as text: HdrHistogram V2, compressed, base64; empty for one without values.
 func EncodeHistogram(h *hdrhistogram.Histogram) string {
 	if h.TotalCount() == 0 {

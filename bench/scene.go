@@ -33,6 +33,9 @@ type Scene struct {
 	// OnPhase, if set, is told that a phase begins, and that the last one is over (its number is then len(Phases)).
 	OnPhase  func(phase int) error `json:"-"`
 	Progress *Progress             `json:"-"`
+
+	clock agent.Clock // of a check of the harness: instead of the machine's, with the idle strategy that makes it go on
+	idle  agent.Idle
 }
 
 // Phase is a part of a scene.
@@ -163,6 +166,9 @@ func (s *Scene) Run(ctx context.Context) (rows []Row, err error) {
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	run := &scene{o: s, clock: agent.System{}, idle: agent.Yield{}, mux: mux}
+	if s.clock != nil {
+		run.clock, run.idle = s.clock, s.idle
+	}
 	if s.Parks {
 		if run.parker, err = agent.NewParker(tr.Fds()...); err != nil {
 			return nil, err

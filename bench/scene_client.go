@@ -233,7 +233,7 @@ func (m *member) OnAck(a client.Ack) {
 	}
 	result.Acked++
 	took := m.r.clock.NowNs() - f.dueNs
-	_ = result.Histogram.RecordValue(took)
+	record(result.Histogram, took)
 	result.Timeline.Add(f.dueNs, took)
 	f.correlation = 0
 	m.open--

@@ -41,7 +41,8 @@ type SelfCheck struct {
 type selfPlan struct {
 	name    string
 	loop    Loop
-	rate    float64
+	clients int     // 0: one, measured by Load; else so many in one process, by Scene
+	rate    float64 // of all clients
 	burst   int
 	warmup  time.Duration
 	measure time.Duration
@@ -84,6 +85,14 @@ func virtualPlans() []selfPlan {
 		{name: "a stall of 150 ms", loop: Closed, measure: 5 * time.Second, known: stall},
 		{name: "a stall in the warm-up", loop: Open, rate: 1000, burst: 1, warmup: 500 * ms, measure: 2 * time.Second, known: early},
 		{name: "silent in the end", loop: Open, rate: 1000, burst: 1, measure: 2 * time.Second, known: silent},
+		{name: "8 clients, fixed 1 ms", loop: Closed, clients: 8, measure: 2 * time.Second, known: known{latency: fixed(1 * ms)}},
+		{name: "8 clients, fixed 1 ms", loop: Open, clients: 8, rate: 8000, burst: 1, measure: 2 * time.Second,
+			known: known{latency: fixed(1 * ms)}},
+		{name: "8 clients, 1 ms, 3 in 100 10 ms", loop: Open, clients: 8, rate: 8000, burst: 1, measure: 2 * time.Second,
+			known: known{latency: bimodal(1*ms, 10*ms, 33)}},
+		{name: "8 clients, a stall of 150 ms", loop: Open, clients: 8, rate: 1600, burst: 1, measure: 5 * time.Second, known: stall},
+		{name: "8 clients, a stall of 150 ms", loop: Closed, clients: 8, measure: 5 * time.Second, known: stall},
+		{name: "8 clients, silent in the end", loop: Open, clients: 8, rate: 1600, burst: 1, measure: 2 * time.Second, known: silent},
 	}
 }
 
@@ -110,10 +119,10 @@ const (
 func (p *selfPlan) truth() (latencies []int64, lost int) {
 	from := p.warmup.Nanoseconds()
 	end := from + p.measure.Nanoseconds()
-	n := uint64(0)
-	take := func(dueNs int64) (answeredNs int64) {
-		n++
-		answeredNs, ok := p.answered(n, dueNs)
+	sent := make([]uint64, max(1, p.clients)) // by client
+	take := func(client int, dueNs int64) (answeredNs int64) {
+		sent[client]++
+		answeredNs, ok := p.answered(sent[client], dueNs)
 		switch {
 		case dueNs < from:
 		case ok:
@@ -124,17 +133,19 @@ func (p *selfPlan) truth() (latencies []int64, lost int) {
 		return answeredNs
 	}
 	if p.loop == Closed {
-		for at := int64(0); at < end; {
-			at = take(at)
+		for client := range sent {
+			for at := int64(0); at < end; {
+				at = take(client, at)
+			}
 		}
 	} else {
-		for burst := 0; ; burst++ {
+		for burst := 0; ; burst++ { // clients take turns
 			dueNs := int64(float64(burst) * float64(p.burst) / p.rate * 1e9)
 			if dueNs >= end {
 				break
 			}
 			for range p.burst {
-				take(dueNs)
+				take(burst%len(sent), dueNs)
 			}
 		}
 	}
@@ -162,12 +173,15 @@ func (p *selfPlan) judge(clock string, r *Result, lessNs, moreNs int64) (checks 
 	if p.loop == Open {
 		add("sent", sent, sent, float64(r.Sent))
 	} else {
-		each := float64(p.measure.Nanoseconds()) / sent
-		add("sent", sent*each/(each+float64(moreNs))-1, sent, float64(r.Sent))
+		each := float64(p.measure.Nanoseconds()*int64(max(1, p.clients))) / sent
+		add("sent", sent*each/(each+float64(moreNs))-float64(max(1, p.clients)), sent, float64(r.Sent))
 	}
 	add("lost", float64(lost), float64(lost), float64(r.Lost()))
 	add("duplicated and reordered", 0, 0, float64(r.Duplicated+r.Reordered))
 	add("recorded", float64(r.Acked), float64(r.Acked), float64(r.Histogram.TotalCount()))
+	if r.Timeline != nil {
+		p.judgeTimeline(r, add)
+	}
 	at := func(q float64, slack int) int64 {
 		rank := int(math.Ceil(q/100*float64(len(latencies)))) - 1 + slack
 		return latencies[max(0, min(len(latencies)-1, rank))]
@@ -190,6 +204,22 @@ func (p *selfPlan) judge(clock string, r *Result, lessNs, moreNs int64) (checks 
 		add(x.what, least/1e3, most/1e3, float64(x.got)/1e3)
 	}
 	return checks
+}
+
+// judgeTimeline wants every message in the timeline, and a stall where it was.
+func (p *selfPlan) judgeTimeline(r *Result, add func(what string, least, most, got float64)) {
+	count, worst := uint64(0), TimelinePoint{}
+	for _, point := range r.Timeline.Points() {
+		count += point.Count
+		if point.MaxUs > worst.MaxUs {
+			worst = point
+		}
+	}
+	add("in the timeline", float64(r.Acked), float64(r.Acked), float64(count))
+	if p.stallNs > 0 && p.fromNs >= p.warmup.Nanoseconds() {
+		from := float64(p.fromNs-p.warmup.Nanoseconds()) / 1e9
+		add("stall at_s", from-0.1, from+0.1, worst.AtS) // the interval of 100 ms that it begins in, or the one before
+	}
 }
 
 // Wrong are the checks that did not come out right.
@@ -266,7 +296,29 @@ func (p *selfPlan) runVirtual(ctx context.Context) (*Result, error) {
 	if p.loop == Open {
 		idle.everyNs = int64(float64(p.burst) / p.rate * 1e9)
 	}
+	if p.clients > 0 {
+		return p.play(ctx, client, at, idle)
+	}
 	return p.drive(ctx, client, at, clock, idle)
+}
+
+// play measures as measureClients does.
+func (p *selfPlan) play(ctx context.Context, tr transport.Transport, at transport.Addr, idle *stepper) (*Result, error) {
+	s := Scene{Name: "selfcheck", Plan: p.load(), InFlight: 1, Phases: []Phase{{Join: p.clients, For: p.measure}}, clock: idle.clock,
+		idle: idle}
+	s.Plan.Rate /= float64(p.clients)
+	s.Target = Target{Nodes: []transport.Addr{at}, Cluster: selfCluster, open: func() (transport.Transport, error) { return tr, nil }}
+	s.OnPhase = func(int) error {
+		idle.startNs = idle.clock.NowNs()
+		return nil
+	}
+	rows, err := s.Run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Sent: rows[0].Sent, Acked: rows[0].Acked, Duplicated: rows[0].Duplicated, Reordered: rows[0].Reordered}
+	r.Histogram, err = DecodeHistogram(rows[0].Hist)
+	return r, err
 }
 
 // drive measures as Measure does.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"slices"
 
 	"lockstep/transport"
 	"lockstep/wire"
@@ -32,7 +33,7 @@ func (k *known) answered(n uint64, sentNs int64) (ns int64, ok bool) {
 	return k.awake(at + k.latency(n)), true
 }
 
-// responder stands in a cluster's place for one client in one session, and answers as is known. It belongs to one thread.
+// responder stands in a cluster's place for clients with a session each, and answers as is known. It belongs to one thread.
 type responder struct {
 	known
 	tr        transport.Transport
@@ -41,34 +42,42 @@ type responder struct {
 	cluster   uint64
 	level     wire.Level
 
-	startNs   int64  // of the first message; 0: none yet
+	startNs  int64 // of the first message; 0: none yet
+	sessions []*responderSession
+	waiting  []waiting
+	nextNs   int64 // when the first of them is due
+	lastNs   int64 // of the last step
+	gapNs    int64 // longest time between two steps that were none of a stall
+	rx       [64]transport.Received
+}
+
+// responderSession is one client's.
+type responderSession struct {
+	id        wire.SessionID // from 1
+	token     uint64         // that it was opened with
+	at        transport.Addr
 	heard     uint64 // messages, in order
 	committed uint64 // all up to here are answered
 	over      map[uint64]bool
-	waiting   []waiting
-	nextNs    int64 // when the first of them is due
-	lastNs    int64 // of the last step
-	gapNs     int64 // longest time between two steps that were none of a stall
-	client    transport.Addr
-	rx        [64]transport.Received
+	due       []wire.Answer
 }
 
 // waiting is a message that is to be answered.
 type waiting struct {
+	session     *responderSession
 	correlation uint64
 	dueNs       int64
 }
 
 const (
-	responderNode    = 1
-	responderSession = 1
-	responderTerm    = 1
-	responderWindow  = 4096
+	responderNode   = 1
+	responderTerm   = 1
+	responderWindow = 4096
 )
 
 func newResponder(tr transport.Transport, cluster uint64, level wire.Level, k known) *responder {
 	return &responder{known: k, tr: tr, sender: transport.NewSender(tr, 64), cluster: cluster, level: level,
-		validator: wire.Validator{Cluster: cluster, Self: responderNode}, over: map[uint64]bool{}, nextNs: math.MaxInt64}
+		validator: wire.Validator{Cluster: cluster, Self: responderNode}, nextNs: math.MaxInt64}
 }
 
 // step receives, answers what is due, and says how much that was.
@@ -106,24 +115,45 @@ func (r *responder) take(nowNs int64, h *wire.Header, body []byte, from transpor
 			answer := wire.Challenge{Token: c.Token, Nonce: 1}
 			r.send(wire.DatagramChallenge, answer.Put, from)
 		}
+		return
 	case wire.DatagramProve:
 		var p wire.Prove
 		if p.Decode(body) {
-			answer := wire.Accept{Token: p.Token, Session: responderSession, Correlation: r.committed, Leader: responderNode,
-				Term: responderTerm, Window: responderWindow, MaxMessage: wire.MaxMessage}
-			r.send(wire.DatagramAccept, answer.Put, from)
+			r.accept(&p, from)
 		}
+		return
+	}
+	if h.Sender == 0 || h.Sender > uint64(len(r.sessions)) {
+		return
+	}
+	s := r.sessions[h.Sender-1]
+	s.at = from
+	switch h.Kind {
 	case wire.DatagramMessages:
-		r.messages(nowNs, body, from)
+		r.messages(nowNs, s, body)
 	case wire.DatagramKeepalive:
-		r.answers(from, nil)
+		r.answers(s, nil)
 	case wire.DatagramDisconnect:
-		r.answers(from, []wire.Answer{{Kind: wire.AnswerClosed, Correlation: r.committed}})
+		r.answers(s, []wire.Answer{{Kind: wire.AnswerClosed, Correlation: s.committed}})
 	}
 }
 
+// accept opens or resumes a session.
+func (r *responder) accept(p *wire.Prove, from transport.Addr) {
+	i := slices.IndexFunc(r.sessions, func(s *responderSession) bool { return s.token == p.Token || s.id == p.Session })
+	if i < 0 {
+		i = len(r.sessions)
+		r.sessions = append(r.sessions, &responderSession{id: wire.SessionID(i + 1), token: p.Token, over: map[uint64]bool{}})
+	}
+	s := r.sessions[i]
+	s.at = from
+	answer := wire.Accept{Token: p.Token, Session: s.id, Correlation: s.committed, Leader: responderNode, Term: responderTerm,
+		Window: responderWindow, MaxMessage: wire.MaxMessage}
+	r.send(wire.DatagramAccept, answer.Put, from)
+}
+
 // messages notes when each message is to be answered. One that comes again after its answer gets it again.
-func (r *responder) messages(nowNs int64, body []byte, from transport.Addr) {
+func (r *responder) messages(nowNs int64, s *responderSession, body []byte) {
 	if r.startNs == 0 {
 		r.startNs = nowNs
 	}
@@ -134,27 +164,25 @@ func (r *responder) messages(nowNs int64, body []byte, from transport.Addr) {
 			return
 		}
 		rest = behind
-		r.client = from
 		switch answered, ok := r.answered(m.Correlation, nowNs-r.startNs); {
-		case m.Correlation == r.heard+1:
-			r.heard++
+		case m.Correlation == s.heard+1:
+			s.heard++
 			if ok {
-				r.wait(m.Correlation, r.startNs+answered)
+				r.wait(s, m.Correlation, r.startNs+answered)
 			}
-		case m.Correlation <= r.committed || r.over[m.Correlation]:
-			r.wait(m.Correlation, nowNs)
+		case m.Correlation <= s.committed || s.over[m.Correlation]:
+			r.wait(s, m.Correlation, nowNs)
 		}
 	}
 }
 
-func (r *responder) wait(correlation uint64, dueNs int64) {
-	r.waiting = append(r.waiting, waiting{correlation, dueNs})
+func (r *responder) wait(s *responderSession, correlation uint64, dueNs int64) {
+	r.waiting = append(r.waiting, waiting{s, correlation, dueNs})
 	r.nextNs = min(r.nextNs, dueNs)
 }
 
 // answer answers what is due.
-func (r *responder) answer(nowNs int64) int {
-	var due []wire.Answer
+func (r *responder) answer(nowNs int64) (answered int) {
 	left := r.waiting[:0]
 	r.nextNs = math.MaxInt64
 	for _, w := range r.waiting {
@@ -163,24 +191,33 @@ func (r *responder) answer(nowNs int64) int {
 			r.nextNs = min(r.nextNs, w.dueNs)
 			continue
 		}
-		due = append(due, wire.Answer{Kind: wire.AnswerAck, Level: r.level, Correlation: w.correlation, Sequence: w.correlation,
-			Position: wire.Position(w.correlation * wire.RecordHeaderSize)})
-		r.over[w.correlation] = true
+		w.session.due = append(w.session.due, wire.Answer{Kind: wire.AnswerAck, Level: r.level, Correlation: w.correlation,
+			Sequence: w.correlation, Position: wire.Position(w.correlation * wire.RecordHeaderSize)})
+		if w.correlation > w.session.committed {
+			w.session.over[w.correlation] = true
+		}
 	}
 	r.waiting = left
-	for r.over[r.committed+1] {
-		r.committed++
-		delete(r.over, r.committed)
+	for _, s := range r.sessions {
+		if len(s.due) == 0 {
+			continue
+		}
+		for s.over[s.committed+1] {
+			s.committed++
+			delete(s.over, s.committed)
+		}
+		r.answers(s, s.due)
+		answered += len(s.due)
+		s.due = s.due[:0]
 	}
-	r.answers(r.client, due)
-	return len(due)
+	return answered
 }
 
-// answers sends answers, and how far all are answered; with none that alone.
-func (r *responder) answers(to transport.Addr, all []wire.Answer) {
+// answers sends a session answers, and how far all are answered; with none that alone.
+func (r *responder) answers(s *responderSession, all []wire.Answer) {
 	for first := true; first || len(all) > 0; first = false {
 		r.send(wire.DatagramAnswers, func(b []byte) int {
-			head := wire.Answers{Session: responderSession, Committed: r.committed}
+			head := wire.Answers{Session: s.id, Committed: s.committed}
 			n := head.Put(b)
 			for len(all) > 0 {
 				more := wire.PutAnswer(b[n:], &all[0], nil)
@@ -190,7 +227,7 @@ func (r *responder) answers(to transport.Addr, all []wire.Answer) {
 				n, all = n+more, all[1:]
 			}
 			return n
-		}, to)
+		}, s.at)
 	}
 }
 

@@ -3,6 +3,10 @@ package bench
 import (
 	"testing"
 	"time"
+
+	"lockstep/agent"
+	"lockstep/client"
+	"lockstep/wire"
 )
 
 func checkAll(t *testing.T, wrong func(SelfCheck)) func([]SelfCheck) {
@@ -32,32 +36,36 @@ func TestHarnessMeasuresWhatIsKnown(t *testing.T) {
 // The message that is under way in a stall is all that a closed loop sees of it: measured like that, an open loop's figures
 // would be wrong, and the check says so.
 func TestCoordinatedOmissionIsFoundOut(t *testing.T) {
-	var open, closed *selfPlan
+	pairs := map[string]map[Loop]*selfPlan{}
 	plans := virtualPlans()
 	for i := range plans {
 		if p := &plans[i]; p.stallNs > 0 && p.warmup == 0 {
-			if p.loop == Open {
-				open = p
-			} else {
-				closed = p
+			if pairs[p.name] == nil {
+				pairs[p.name] = map[Loop]*selfPlan{}
+			}
+			pairs[p.name][p.loop] = p
+		}
+	}
+	if len(pairs) != 2 {
+		t.Fatalf("%d responders that stall, want one for a client and one for several", len(pairs))
+	}
+	for name, pair := range pairs {
+		result, err := pair[Closed].runVirtual(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := map[string]bool{}
+		for _, c := range Wrong(pair[Open].judge(ClockVirtual, result, leastStepNs, 3*leastStepNs)) {
+			wrong[c.What] = true
+		}
+		for _, what := range []string{"p99_us", "p999_us"} {
+			if !wrong[what] {
+				t.Errorf("%s: a closed loop's %s passes for an open one's", name, what)
 			}
 		}
-	}
-	result, err := closed.runVirtual(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	wrong := map[string]bool{}
-	for _, c := range Wrong(open.judge(ClockVirtual, result, leastStepNs, 3*leastStepNs)) {
-		wrong[c.What] = true
-	}
-	for _, what := range []string{"p99_us", "p999_us"} {
-		if !wrong[what] {
-			t.Errorf("a closed loop's %s passes for an open one's", what)
+		if wrong["p50_us"] || wrong["max_us"] {
+			t.Errorf("%s: wrong: %v; median and longest are the same in both loops", name, wrong)
 		}
-	}
-	if wrong["p50_us"] || wrong["max_us"] {
-		t.Errorf("wrong: %v; median and longest are the same in both loops", wrong)
 	}
 }
 
@@ -72,6 +80,7 @@ func TestSelfCheckNoticesWhatIsWrong(t *testing.T) {
 		"a message is not counted":    {func(r *Result) { r.Sent--; r.Acked-- }, "sent"},
 		"a lost one counts as there":  {func(r *Result) { r.Acked-- }, "lost"},
 		"an answer comes twice":       {func(r *Result) { r.Duplicated++ }, "duplicated and reordered"},
+		"times are in no timeline":    {func(r *Result) { r.Timeline = NewTimeline(0, time.Second) }, "in the timeline"},
 		"an answer is not recorded":   {func(r *Result) { r.Acked++; r.Sent++ }, "recorded"},
 		"all times are 10 us longer":  {shift(10_000), "p50_us"},
 		"all times are 10 us shorter": {shift(-10_000), "min_us"},
@@ -104,6 +113,18 @@ func shift(ns int64) func(*Result) {
 			}
 		}
 		r.Histogram = shifted
+	}
+}
+
+// A time that is longer than a histogram holds is in the percentiles all the same.
+func TestLoadRecordsWhatIsLongerThanAHistogramHolds(t *testing.T) {
+	clock := agent.NewVirtual(1e9, 0)
+	l := NewLoad(LoadOptions{Level: wire.LevelApplied}, clock, agent.NoIdle{})
+	l.flights[1] = flight{correlation: 1, dueNs: 1e9, measured: true}
+	clock.Advance((2 * time.Minute).Nanoseconds())
+	l.OnAck(client.Ack{Correlation: 1, Level: wire.LevelApplied})
+	if n := l.result.Histogram.TotalCount(); n != 1 || l.result.Histogram.Max() < (59*time.Second).Nanoseconds() {
+		t.Errorf("two minutes: %d recorded, the longest %v", n, time.Duration(l.result.Histogram.Max()))
 	}
 }
 
