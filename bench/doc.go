@@ -9,6 +9,9 @@
 // those of two threads and of a disk. StageTimes hold what the leader says of each message's stages against its round trip. Row
 // is one line of output.
 //
+// A Recording is order flow that somebody recorded (package recorded), played as fast as it was recorded or at a rate. Compare
+// compares the rows of two runs, with confidence intervals; HGRM writes them as files of percentiles.
+//
 // JournalAppend and JournalDurable measure a node's journal alone, as its threads run it; BareAppend, BareDurable and Fio
 // are the floors of the same disk: the same writes with no journal.
 //

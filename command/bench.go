@@ -26,7 +26,7 @@ func benchCommand() *cobra.Command {
 		benchJitterCommand(), benchSelfCheckCommand())
 	parent.AddCommand(benchReportCommand())
 	parent.AddCommand(sceneCommands()...)
-	parent.AddCommand(benchFlowCommand())
+	parent.AddCommand(benchFlowCommand(), benchCompareCommand())
 	parent.AddCommand(benchPeersCommand())
 	return parent
 }
@@ -52,6 +52,7 @@ type benchFlags struct {
 	clients   int
 	jsonFile  string
 	quiet     bool
+	hgrm      string
 	dir       string
 
 	// Without --lab: a running cluster.
@@ -91,6 +92,7 @@ func (f *benchFlags) register(c *cobra.Command) {
 	flags.BoolVar(&f.sayProgress, "say-progress", false, "say on standard error how far it is, for the process that started this one")
 	_ = flags.MarkHidden("say-progress")
 	flags.StringVar(&f.jsonFile, "json", "", "write one JSON line a series to this file (- for standard output)")
+	flags.StringVar(&f.hgrm, "hgrm", "", "write the percentiles of each series to a file in this folder, as plotters of HdrHistogram read them")
 	flags.StringVar(&f.interfaceName, "interface", "", "without --lab: own interface, for xdp")
 	flags.StringVar(&f.local, "local", "0.0.0.0:0", "without --lab: own address")
 	flags.StringSliceVar(&f.at, "at", nil, "without --lab: data addresses of the cluster's nodes")

@@ -84,11 +84,29 @@ func newBenchRun(f *benchFlags) (r *benchRun, done func(), err error) {
 	if f.jsonFile == "-" {
 		r.text = os.Stderr
 	}
+	if f.hgrm != "" {
+		if r.json, err = f.percentiles(out); err != nil {
+			done()
+			return nil, nil, err
+		}
+	}
 	if r.progress = newLiveLine(f.quiet); r.progress != nil {
 		closeFile := done
 		r.text, done = r.progress.above(r.text), func() { r.progress.close(); closeFile() }
 	}
 	return r, done, nil
+}
+
+// percentiles is where lines go when files of percentiles are wanted: to these, and to out, if it is not nil.
+func (f *benchFlags) percentiles(out io.Writer) (io.Writer, error) {
+	files, err := bench.NewHGRM(f.hgrm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --hgrm: %w", errUsage, err)
+	}
+	if f.jsonFile == "" {
+		return files, nil
+	}
+	return io.MultiWriter(out, files), nil
 }
 
 // direct measures a running cluster.

@@ -262,5 +262,8 @@ const needsPeers = "builds other systems, whose modules it fetches: make peers-c
 
 // before is what has to be done before the examples that begin so, in the same folder.
 var before = map[string]string{
-	"lockstep bench report": "lockstep bench floor --floors spsc --json rtt.json\nlockstep bench report rtt.json -o report.html\n",
+	"lockstep bench flow day.csv":               "lockstep bench flow --write day.csv --messages 2000\n",
+	"lockstep bench rtt --lab --flow-file day.": "lockstep bench flow --write day.csv --messages 2000\n",
+	"lockstep bench compare":                    "lockstep bench rtt --lab --commit replicated --json a.json\ncp a.json b.json\n",
+	"lockstep bench report":                     "lockstep bench floor --floors spsc --json rtt.json\nlockstep bench report rtt.json -o report.html\n",
 }
