@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"lockstep/agent"
+	"lockstep/tuning"
 )
 
 // Unknown is said of what could not be read, or was not looked at.
@@ -26,7 +27,7 @@ type Conditions struct {
 	NICDriver   string `json:"nic_driver"`   // "veth" and "loopback" in a lab
 	NICMode     string `json:"nic_mode"`     // how packets come from it: "kernel sockets", "xdp native" and so on
 	WriteCache  string `json:"write_cache"`  // of the disk below the nodes' directories: "write back", "write through", "none"
-	TuningScore int    `json:"tuning_score"` // 0 to 100, for the leader's profile; NoScore
+	TuningScore int    `json:"tuning_score"` // 0 to 100, of a host for a leader; NoScore
 	// Unfit are the reasons why figures taken here are not what the product can do. Empty: the host is fit.
 	Unfit []string `json:"unfit"`
 }
@@ -82,7 +83,11 @@ func ThisConditions() Conditions {
 	return c
 }
 
-var thisConditions = sync.OnceValue(func() Conditions { return readConditions("/") })
+var thisConditions = sync.OnceValue(func() Conditions {
+	c := readConditions("/")
+	c.TuningScore = tuning.Score(tuning.Check(tuning.ThisHost(), tuning.Target{Profile: tuning.Leader}))
+	return c
+})
 
 // readConditions reads what this host sets, from the files below root.
 func readConditions(root string) Conditions {

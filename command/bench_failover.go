@@ -216,9 +216,7 @@ func (r *failoverRun) all(ctx context.Context) error {
 	audit, err := r.audit(&watched)
 	for i := range rows {
 		rows[i].Audit = audit
-		if r.json != nil {
-			err = errors.Join(err, rows[i].Write(r.json))
-		}
+		err = errors.Join(err, r.write(&rows[i]))
 	}
 	return err
 }

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"lockstep/agent"
@@ -69,6 +71,8 @@ type benchRun struct {
 	progress *liveLine
 	scenario string  // of rows of single clients; "": what the plan says
 	jitter   float64 // of the machine, before the round
+
+	unfit map[string]bool // why figures of this run are not what the product can do
 }
 
 // newBenchRun opens what a run writes to, which done closes.
@@ -77,9 +81,9 @@ func newBenchRun(f *benchFlags) (r *benchRun, done func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r, done = &benchRun{flags: f, text: os.Stdout}, func() {}
+	r = &benchRun{flags: f, text: os.Stdout, unfit: map[string]bool{}}
 	if out != nil {
-		r.json, done = out, func() { _ = out.Close() }
+		r.json = out
 	}
 	if f.jsonFile == "-" {
 		r.text = os.Stderr
@@ -91,10 +95,37 @@ func newBenchRun(f *benchFlags) (r *benchRun, done func(), err error) {
 		}
 	}
 	if r.progress = newLiveLine(f.quiet); r.progress != nil {
-		closeFile := done
-		r.text, done = r.progress.above(r.text), func() { r.progress.close(); closeFile() }
+		r.text = r.progress.above(r.text)
 	}
-	return r, done, nil
+	return r, func() {
+		r.sayUnfit()
+		if r.progress != nil {
+			r.progress.close()
+		}
+		if out != nil {
+			_ = out.Close()
+		}
+	}, nil
+}
+
+// write judges a row, and writes its JSON line.
+func (r *benchRun) write(row *bench.Row) error {
+	row.Judge()
+	for _, reason := range row.Unfit {
+		r.unfit[reason] = true
+	}
+	if r.json == nil {
+		return nil
+	}
+	return row.Write(r.json)
+}
+
+// sayUnfit says once a run why its figures are not what the product can do.
+func (r *benchRun) sayUnfit() {
+	if len(r.unfit) > 0 {
+		fmt.Fprintf(r.text, "not what the product can do, but a comparison within this run: %s\n",
+			strings.Join(slices.Sorted(maps.Keys(r.unfit)), ", "))
+	}
 }
 
 // percentiles is where lines go when files of percentiles are wanted: to these, and to out, if it is not nil.
@@ -404,10 +435,7 @@ func (r *benchRun) emit(row *bench.Row) error {
 			return err
 		}
 	}
-	if r.json == nil {
-		return nil
-	}
-	return row.Write(r.json)
+	return r.write(row)
 }
 
 // wholeLab waits until every node runs, follows one leader, counts, and has applied what that leader had committed.

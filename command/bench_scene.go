@@ -223,10 +223,7 @@ func (r *benchRun) emitScene(row *bench.Row, more string) error {
 		fmt.Fprint(r.text, "  ", more)
 	}
 	fmt.Fprintln(r.text)
-	if r.json == nil {
-		return nil
-	}
-	return row.Write(r.json)
+	return r.write(row)
 }
 
 // checkTarget says early when neither a lab nor a cluster is named.

@@ -210,8 +210,5 @@ func (r *throughputRun) emitRate(row *bench.Row, verdict string) error {
 		fmt.Fprintf(r.text, "  %s", verdict)
 	}
 	fmt.Fprintln(r.text)
-	if r.json == nil {
-		return nil
-	}
-	return row.Write(r.json)
+	return r.write(row)
 }

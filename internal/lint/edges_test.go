@@ -61,7 +61,7 @@ var edges = map[string][]string{
 		"replica", "sequencer", "service", "service/echo", "service/kv", "service/lock", "service/orderbook", "service/queue",
 		"service/timer", "tuning"},
 	"bench": {"internal/history", "internal/orderflow", "internal/vfs", "agent", "ringbuf", "wire", "journal", "transport", "xdp", "client", "service",
-		"service/orderbook", "service/orderbook/fb", "service/orderbook/match", "bench/recorded", "tuning/jitter"},
+		"service/orderbook", "service/orderbook/fb", "service/orderbook/match", "bench/recorded", "tuning", "tuning/jitter"},
 	// Order flow that somebody recorded.
 	"bench/recorded": {"internal/orderflow", "service/orderbook", "service/orderbook/match"},
 	// A page of what it measured.
