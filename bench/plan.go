@@ -209,15 +209,17 @@ func Median(rows []Row) Row {
 	return m
 }
 
-// mergedHistogram has the times of all rows; empty unless all of them have one.
+// mergedHistogram has the times of all rows; empty unless all of them that have times have a histogram.
 func mergedHistogram(rows []Row) string {
 	all := NewHistogram()
 	for i := range rows {
 		h, err := DecodeHistogram(rows[i].Hist)
-		if h == nil || err != nil {
+		switch {
+		case err != nil || h == nil && rows[i].MaxUs > 0:
 			return ""
+		case h != nil: // none: nothing was answered in that round
+			all.Merge(h)
 		}
-		all.Merge(h)
 	}
 	return EncodeHistogram(all)
 }

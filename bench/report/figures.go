@@ -51,11 +51,11 @@ type plotted struct {
 
 // point has what its kind of figure wants. Times are microseconds.
 type point struct {
-	X    float64  `json:"x"`
-	Y    float64  `json:"y"`
-	Name string   `json:"name,omitempty"` // which of several lines, or which part
-	Lost float64  `json:"lost,omitempty"`
-	More *float64 `json:"more,omitempty"`
+	X     float64 `json:"x"`
+	Y     float64 `json:"y"`
+	Name  string  `json:"name,omitempty"` // which of several lines, or which part
+	Lost  float64 `json:"lost,omitempty"`
+	Until float64 `json:"until,omitempty"` // of an interval: its end
 }
 
 type markedAt struct {
@@ -128,8 +128,11 @@ func curves(list []*series) (all []figure) {
 	floors := slices.DeleteFunc(slices.Clone(drawn), func(s *series) bool { return !isFloor(&s.Row) })
 	rest := slices.DeleteFunc(slices.Clone(drawn), func(s *series) bool { return isFloor(&s.Row) })
 	with := map[string]bool{}
-	varied := []string{"transport", "mode", "level", "loop", "rate", "burst", "payload", "clients", "window", "mtu", "idle", "layout", "nodes"}
-	for _, group := range groups(rest, 1, varied...) {
+	varied := []string{"transport", "mode", "level", "loop", "rate", "burst", "payload", "clients", "window", "mtu", "idle", "layout", "nodes", "core"}
+	rank := func(s *series) int { return slices.Index([]string{"trip", "throughput", "jitter"}, family(s)) }
+	sorted := groups(rest, 1, varied...)
+	slices.SortStableFunc(sorted, func(a, b []*series) int { return cmp.Compare(rank(a[0]), rank(b[0])) })
+	for _, group := range sorted {
 		kind := family(group[0])
 		if kind == "outage" { // all that was done
 			continue
@@ -191,7 +194,7 @@ func timelines(list []*series) (all []figure) {
 		drawn := 0
 		for _, s := range list {
 			i := slices.IndexFunc(s.rounds, func(r bench.Row) bool { return len(r.Timeline) > 1 && (len(r.Marks) > 0) == marked })
-			if i < 0 || drawn == maxLines {
+			if i < 0 || drawn == maxLines || base(&s.Row) == "throughput" { // its search says what can be said
 				continue
 			}
 			drawn++
@@ -208,12 +211,14 @@ func timeline(s *series, round int) figure {
 	}
 	f.XLabel = "seconds"
 	lines := []plotted{{Label: "p50"}, {Label: "p99"}, {Label: "max"}}
-	for _, p := range s.rounds[round].Timeline {
+	all := s.rounds[round].Timeline
+	interval := all[1].AtS - all[0].AtS
+	for _, p := range all {
 		if p.Count == 0 {
 			continue
 		}
 		for i, y := range []float64{p.P50Us, p.P99Us, p.MaxUs} {
-			lines[i].Points = append(lines[i].Points, point{X: p.AtS, Y: y})
+			lines[i].Points = append(lines[i].Points, point{X: p.AtS, Y: y, Until: roundTo(p.AtS + interval)})
 		}
 	}
 	f.Series = lines

@@ -16,12 +16,16 @@
 
   const flat = (figure) => figure.series.flatMap((s) => s.points.map((p) => ({...p, label: s.label, floor: Boolean(s.floor)})));
   const scaleOf = (figure) => {
-    let used = 0;
-    return {domain: figure.series.map((s) => s.label), range: figure.series.map((s) => (s.floor ? "var(--floor)" : colours[used++ % colours.length])), legend: figure.series.length > 1};
+    let used = 0, floors = 0;
+    const grounds = ["var(--floor)", "var(--c10)", "var(--c11)", "var(--c9)"];
+    return {
+      domain: figure.series.map((s) => s.label), legend: figure.series.length > 1,
+      range: figure.series.map((s) => (s.floor ? grounds[floors++ % grounds.length] : colours[used++ % colours.length])),
+    };
   };
   // Bounds of a log scale that leave nothing on its edge.
   const bounds = (values) => {
-    const positive = values.filter((v) => v > 0);
+    const positive = values.filter((v) => v > 0); // which NaN is not
     if (positive.length === 0) return [0.1, 10];
     return [Math.min(...positive) / 1.25, Math.max(...positive) * 1.25];
   };
@@ -46,18 +50,25 @@
     },
 
     timeline(figure) {
-      const points = flat(figure), marks = figure.marks ?? [];
+      const marks = figure.marks ?? [], end = Math.max(0.1, ...flat(figure).map((p) => p.until), ...marks.map((m) => m.x));
+      // An interval is a level stretch of a line; where nothing was due, there is none.
+      const points = figure.series.flatMap((s) => s.points.flatMap((p, i) => {
+        const stretch = [{...p, label: s.label}, {...p, x: p.until, label: s.label}], next = s.points[i + 1];
+        return next && next.x > p.until + 1e-6 ? [...stretch, {x: p.until, y: NaN, label: s.label}] : stretch;
+      }));
       const events = marks.filter((m) => !m.what.startsWith("start")), few = marks.length <= 24;
+      let last = -Infinity;
+      const named = marks.filter((m) => m.x - last > end / 60 && ((last = m.x), true));
       return [Plot.plot(base({
         height: 380, marginTop: 30,
-        x: {label: figure.x, grid: false, domain: [0, Math.max(1, ...points.map((p) => p.x), ...marks.map((m) => m.x))]},
+        x: {label: figure.x, grid: false, domain: [0, end]},
         y: times(points),
         color: {domain: ["p50", "p99", "max"], range: [colours[0], colours[1], "var(--floor)"], legend: true},
         marks: [
           Plot.ruleX(marks, {x: "x", stroke: (m) => (events.includes(m) ? "var(--event)" : "var(--floor)"), strokeDasharray: few ? "4 3" : null,
             strokeWidth: few ? 1.5 : 0.5, className: "marks"}),
-          Plot.line(points, {x: "x", y: "y", stroke: "label", z: "label", strokeWidth: 1.6, curve: "step-after"}), // a point is of an interval
-          few ? Plot.text(marks, {x: "x", text: "what", frameAnchor: "top", rotate: -90, textAnchor: "end", dx: 8, dy: 4, className: "marked",
+          Plot.line(points, {x: "x", y: "y", stroke: "label", z: "label", strokeWidth: 1.6}),
+          few ? Plot.text(named, {x: "x", text: "what", frameAnchor: "top", rotate: -90, textAnchor: "end", dx: 8, dy: 4, className: "marked",
             fill: (m) => (events.includes(m) ? "var(--event)" : "var(--floor)"), stroke: "var(--panel)", strokeWidth: 4}) : null,
           Plot.tip(points, Plot.pointerX({x: "x", y: "y", title: (p) => `${p.label} at ${p.x} s: ${time(p.y)}`})),
         ],
@@ -99,12 +110,13 @@
       const names = figure.series.map((s) => s.label);
       const points = flat(figure), medians = points.filter((p) => p.name === "median"), rounds = points.filter((p) => p.name !== "median");
       return [Plot.plot({
-        width, height: 60 + 32 * names.length, marginLeft: Math.min(560, 16 + 6.7 * Math.max(...names.map((n) => n.length))), marginRight: 60, marginBottom: 40,
+        width, height: 60 + 32 * names.length, marginLeft: Math.min(560, 16 + 6.7 * Math.max(...names.map((n) => n.length))), marginRight: 70, marginBottom: 40,
         x: {label: "times the floor", grid: true, domain: [0, 1.05 * Math.max(1, ...points.map((p) => p.y))]}, y: {label: null, domain: names},
         marks: [
           Plot.barX(medians, {x: "y", y: "label", fill: colours[0], fillOpacity: 0.75, insetTop: 3, insetBottom: 3}),
           Plot.dot(rounds, {x: "y", y: "label", r: 3.5, stroke: "currentColor", fill: "var(--panel)", tip: true, title: (p) => `${p.name}: ${trim(p.y)}`}),
-          Plot.text(medians, {x: () => 0, y: "label", text: (p) => trim(p.y) + " x", textAnchor: "start", dx: 6, fill: "var(--ground)", fontWeight: 600}),
+          Plot.text(medians, {x: (p) => Math.max(...points.filter((q) => q.label === p.label).map((q) => q.y)), y: "label", text: (p) => trim(p.y) + " x",
+            textAnchor: "start", dx: 8, fontWeight: 600}),
           Plot.ruleX([1], {stroke: "var(--event)", strokeDasharray: "4 3"}),
         ],
       })];

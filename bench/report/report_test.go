@@ -74,7 +74,7 @@ func TestLabelsSayWhatDiffers(t *testing.T) {
 		return &series{file: "a", Row: bench.Row{Scenario: scenario, Transport: "xdp", Level: level, Rate: rate, Payload: 200, Nodes: 3, Idle: "yield"}}
 	}
 	names, common := labels([]*series{row("applied", 20000, "rtt"), row("durable", 20000, "rtt-median"), row("", 20000, "floor-two-hop")})
-	if want := []string{"rtt applied", "rtt durable", "floor-two-hop"}; !slices.Equal(names, want) || common != "xdp, 3 nodes, 20k/s, 200 B, 0 clients, idle yield" {
+	if want := []string{"rtt applied", "rtt durable", "floor-two-hop"}; !slices.Equal(names, want) || common != "xdp, 3 nodes, 20k/s, 200 B, idle yield" {
 		t.Errorf("%q, in common %q", names, common)
 	}
 	if names, _ := labels([]*series{row("applied", 1, "rtt"), row("applied", 1, "rtt")}); names[0] == names[1] {

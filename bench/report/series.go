@@ -40,6 +40,8 @@ var properties = []property{
 	{"scenario", func(s *series) string { return base(&s.Row) }, false},
 	{"transport", func(s *series) string { return s.Transport }, false},
 	{"mode", func(s *series) string { return s.Mode }, false},
+	{"core", func(s *series) string { return coreWords(s) }, false},
+	{"flow", func(s *series) string { return flowWords(s) }, false},
 	{"nodes", func(s *series) string { return counted(s.Nodes, "node", "nodes") }, true},
 	{"commit", func(s *series) string { return s.Commit }, true},
 	{"dir_fs", func(s *series) string { return prefixed("on ", s.DirFS) }, true},
@@ -47,12 +49,12 @@ var properties = []property{
 	{"loop", func(s *series) string { return s.Loop }, false},
 	{"rate", func(s *series) string { return rateWords(s) }, false},
 	{"burst", func(s *series) string { return burstWords(s.Burst) }, false},
-	{"payload", func(s *series) string { return strconv.Itoa(s.Payload) + " B" }, false},
+	{"payload", func(s *series) string { return payloadWords(s) }, false},
 	{"clients", func(s *series) string { return counted(s.Clients, "client", "clients") }, true},
 	{"window", func(s *series) string { return prefixed("window ", number(float64(s.Window))) }, true},
 	{"layout", func(s *series) string { return firstWord(s.Layout) }, true},
 	{"idle", func(s *series) string { return prefixed("idle ", firstWord(s.Idle)) }, true},
-	{"mtu", func(s *series) string { return prefixed("MTU ", number(float64(s.MTU))) }, false},
+	{"mtu", func(s *series) string { return prefixed("MTU ", number(float64(s.MTU))) }, true},
 	{"host", func(s *series) string { return s.Host }, false},
 }
 
@@ -73,8 +75,34 @@ func burstWords(n int) string {
 	return fmt.Sprint("bursts of ", n)
 }
 
+func coreWords(s *series) string {
+	if s.Jitter == nil {
+		return ""
+	}
+	return fmt.Sprint("core ", s.Jitter.Core)
+}
+
+// flowWords name what is sent, if it is not echoes.
+func flowWords(s *series) string {
+	words := strings.TrimSpace(s.Flow + " " + s.FlowFile)
+	if s.Flow == bench.FlowEcho {
+		return ""
+	}
+	return words
+}
+
+func payloadWords(s *series) string {
+	if s.Payload == 0 && s.Acked == 0 || s.Jitter != nil {
+		return ""
+	}
+	return fmt.Sprint(s.Payload, " B")
+}
+
 func counted(n int, one, many string) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return ""
+	case 1:
 		return "1 " + one
 	}
 	return fmt.Sprint(n, " ", many)

@@ -44,13 +44,6 @@ var columns = []column{
 	counts("burst", "burst", func(r *bench.Row) int { return r.Burst }),
 	counts("payload", "payload", func(r *bench.Row) int { return r.Payload }),
 	counts("clients", "clients", func(r *bench.Row) int { return r.Clients }),
-	counts("events", "events", func(r *bench.Row) int { return r.Events }),
-	counts("sent", "sent", func(r *bench.Row) uint64 { return r.Sent }),
-	counts("acked", "answered", func(r *bench.Row) uint64 { return r.Acked }),
-	counts("lost", "lost", func(r *bench.Row) uint64 { return r.Lost }),
-	counts("duplicated", "twice", func(r *bench.Row) uint64 { return r.Duplicated }),
-	counts("reordered", "out of order", func(r *bench.Row) uint64 { return r.Reordered }),
-	figuresOf("per_sec", "per second", func(r *bench.Row) float64 { return r.PerSec }),
 	figuresOf("min_us", "min", func(r *bench.Row) float64 { return r.MinUs }),
 	figuresOf("p50_us", "p50", func(r *bench.Row) float64 { return r.P50Us }),
 	figuresOf("p90_us", "p90", func(r *bench.Row) float64 { return r.P90Us }),
@@ -58,6 +51,13 @@ var columns = []column{
 	figuresOf("p999_us", "p99.9", func(r *bench.Row) float64 { return r.P999Us }),
 	figuresOf("p9999_us", "p99.99", func(r *bench.Row) float64 { return r.P9999Us }),
 	figuresOf("max_us", "max", func(r *bench.Row) float64 { return r.MaxUs }),
+	counts("events", "events", func(r *bench.Row) int { return r.Events }),
+	counts("sent", "sent", func(r *bench.Row) uint64 { return r.Sent }),
+	counts("acked", "answered", func(r *bench.Row) uint64 { return r.Acked }),
+	counts("lost", "lost", func(r *bench.Row) uint64 { return r.Lost }),
+	counts("duplicated", "twice", func(r *bench.Row) uint64 { return r.Duplicated }),
+	counts("reordered", "out of order", func(r *bench.Row) uint64 { return r.Reordered }),
+	figuresOf("per_sec", "per second", func(r *bench.Row) float64 { return r.PerSec }),
 	figuresOf("floor_p50_us", "floor p50", func(r *bench.Row) float64 { return r.FloorP50Us }),
 	figuresOf("ratio_p50", "ratio", func(r *bench.Row) float64 { return r.RatioP50 }),
 	figuresOf("steal_pct", "steal %", func(r *bench.Row) float64 { return r.StealPct }),
@@ -65,7 +65,7 @@ var columns = []column{
 }
 
 // always are the last columns: figures that a table has even when they are the same in all rows.
-var always = slices.IndexFunc(columns, func(c column) bool { return c.field == "sent" })
+var always = slices.IndexFunc(columns, func(c column) bool { return c.field == "min_us" })
 
 // table is one for the page.
 type table struct {
