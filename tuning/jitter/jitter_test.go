@@ -180,6 +180,14 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 			t.Errorf("causes of nothing: %+v", c)
 		}
 	}
+	var out bytes.Buffer
+	r := Report{Cores: []Core{{Core: 0, Unread: all[0].unread}, {Core: 1, Unread: all[1].unread}}}
+	r.printUnread(&out)
+	for _, path := range []string{"/dev/cpu/N/msr (", "/proc/self/task/N/status (", "/cpu/cpuN/thermal_throttle/core"} {
+		if strings.Count(out.String(), path) != 1 {
+			t.Errorf("%s is not named once in\n%s", path, out.String())
+		}
+	}
 }
 
 func TestAnotherThreadOnTheCoreIsFound(t *testing.T) {

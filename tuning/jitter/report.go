@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -88,6 +90,7 @@ func (r *Report) Print(w io.Writer) error {
 	for i := range r.Cores {
 		r.Cores[i].printCauses(w)
 	}
+	r.printUnread(w)
 	if r.Signals {
 		_, err := fmt.Fprintln(w, "\nthe Go runtime's preemption signals are among the pauses: set GODEBUG=asyncpreemptoff=1")
 		return err
@@ -157,7 +160,22 @@ func (c *Core) printCauses(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %10.1f  %-9s  %s\n", cause.PerSec, cause.Kind, cause.Name)
 	}
-	if len(c.Unread) > 0 {
-		fmt.Fprintf(w, "  not to be read here: %s\n", strings.Join(c.Unread, ", "))
+}
+
+// printUnread names what could not be read, once for all cores.
+func (r *Report) printUnread(w io.Writer) {
+	var all []string
+	for i := range r.Cores {
+		for _, what := range r.Cores[i].Unread {
+			if what = ofOne.ReplaceAllString(what, "${1}N${2}"); !slices.Contains(all, what) {
+				all = append(all, what)
+			}
+		}
+	}
+	if len(all) > 0 {
+		fmt.Fprintf(w, "\nnot to be read here, and not counted:\n  %s\n", strings.Join(all, "\n  "))
 	}
 }
+
+// ofOne finds the number of a core or a thread in the path of what is counted for it.
+var ofOne = regexp.MustCompile(`(/cpu|/cpu/|/task/)\d+(/)`)
