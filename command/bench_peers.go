@@ -177,7 +177,7 @@ func (f *peersFlags) build(ctx context.Context, say io.Writer) (binary string, e
 		return "", err
 	}
 	fmt.Fprintf(say, "building %s from bench/peers; the first time that fetches what the other systems depend on\n", binary)
-	cmd := exec.CommandContext(ctx, goCommand, "build", "-trimpath", "-o", binary, ".")
+	cmd := exec.CommandContext(ctx, goCommand, "build", "-mod=mod", "-trimpath", "-o", binary, ".")
 	cmd.Dir, cmd.Env = filepath.Join(tree, "bench", "peers"), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.Join(fmt.Errorf("build bench/peers: %w: %s", err, strings.TrimSpace(string(out))), ctx.Err())

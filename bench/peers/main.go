@@ -81,7 +81,7 @@ func parseMembers(text string) (list []member, err error) {
 	for s := range strings.SplitSeq(text, ",") {
 		addr, err := netip.ParseAddrPort(s)
 		if err != nil || addr.Port() == 0 || addr.Port() > 65535-portsMember {
-			return nil, fmt.Errorf("%w: --members: %q is no address with a port: want 10.0.0.1:7400,...", errUsage, s)
+			return nil, fmt.Errorf("%w: --members: %q is no address with a port: want 10.0.0.1:7400 and so on", errUsage, s)
 		}
 		list = append(list, member{addr})
 	}
@@ -128,7 +128,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%w: want node, load or systems; `lockstep bench peers` starts them", errUsage)
+	return fmt.Errorf("%w: want node, load or systems, as `lockstep bench peers` starts them", errUsage)
 }
 
 func runNode(ctx context.Context, args []string) error {

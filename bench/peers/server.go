@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -77,34 +76,34 @@ func (s *server) connection(c net.Conn) {
 			queue <- m
 		}
 	}()
-	if s.answers(c, queue) != nil {
-		_ = c.Close()
-		for range queue { // so that the reader comes to its end
-		}
+	s.answers(c, queue)
+	_ = c.Close()
+	for range queue { // so that the reader comes to its end
 	}
 }
 
 // answers writes answers in the order of the messages. What is written leaves as soon as the next answer would have to be
-// waited for, so that messages applied together are answered together and none waits for the next.
-func (s *server) answers(c net.Conn, queue <-chan sent) error {
+// waited for, so that messages applied together are answered together and none waits for the next. It returns when either side
+// has ended the connection.
+func (s *server) answers(c net.Conn, queue <-chan sent) {
 	out := bufio.NewWriterSize(c, maxFrame)
 	var b []byte
 	answered := s.applied.Load()
 	for {
 		if len(queue) == 0 {
-			if err := out.Flush(); err != nil {
-				return err
+			if out.Flush() != nil {
+				return
 			}
 		}
 		m, open := <-queue
 		if !open {
-			return errors.New("no more requests")
+			return
 		}
 		position, payload := uint64(m.leader), m.payload
 		if m.wait != nil {
 			if s.applied.Load() <= answered {
-				if err := out.Flush(); err != nil {
-					return err
+				if out.Flush() != nil {
+					return
 				}
 			}
 			answered++
@@ -115,7 +114,7 @@ func (s *server) answers(c net.Conn, queue <-chan sent) error {
 		}
 		b = appendAnswer(b[:0], m.correlation, position, payload)
 		if _, err := out.Write(b); err != nil {
-			return err
+			return
 		}
 	}
 }
