@@ -114,6 +114,8 @@ func wantedSettings(h *Host, t Target, only []string) (wanted []entry, failed []
 			case err != nil:
 				failed = append(failed, e.change(Failed, "", setting.Wanted, err))
 			case !same(current, setting.Wanted):
+				// Two items may want the same setting, the later one more exactly.
+				wanted = slices.DeleteFunc(wanted, func(w entry) bool { return w.Kind == e.Kind && w.Name == e.Name })
 				wanted = append(wanted, e)
 			}
 		}

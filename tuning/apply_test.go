@@ -233,6 +233,22 @@ func TestOnlyTakesItems(t *testing.T) {
 	}
 }
 
+// Two items want the same setting: the later one's value is written, once, and the original put back.
+func TestTwoItemsOfOneSetting(t *testing.T) {
+	defer func(saved []Item) { kernelItems = saved }(kernelItems)
+	want := func(value string) func(*Host, Target) Finding { return oneOf(vm+"swappiness", value) }
+	kernelItems = []Item{{Name: "one", For: everywhere, Look: want("1")}, {Name: "two", For: everywhere, Look: want("2")}}
+	h, o := untuned(t), stateOf(t)
+	o.Only = []string{"one", "two"}
+	changes, err := Apply(h, hot, o)
+	if err != nil || len(changes) != 1 || read(t, h, vm+"swappiness") != "2" {
+		t.Errorf("%v, %v", changes, err)
+	}
+	if _, err := Revert(h, o); err != nil || read(t, h, vm+"swappiness") != "60" {
+		t.Errorf("swappiness is %s, %v", read(t, h, vm+"swappiness"), err)
+	}
+}
+
 // Environment of the process that the test kills.
 const (
 	killRoot  = "LOCKSTEP_TUNING_ROOT"
