@@ -66,6 +66,9 @@ func (it *Item) look(h *Host, t Target) Finding {
 	if f.Wanted == "" {
 		f.Wanted = it.Wanted
 	}
+	if f.Current == "" {
+		f.Current = "nothing is said"
+	}
 	if !f.State.Wrong() {
 		f.Fix, f.Boot, f.Settings = "", nil, nil
 	} else if f.Fix == "" {
