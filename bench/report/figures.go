@@ -206,7 +206,10 @@ func timelines(list []*series) (all []figure) {
 
 func timeline(s *series, round int) figure {
 	f, _ := newFigure(kindTimeline, "Round trips as time went by", []*series{s})
-	if len(s.rounds) > 1 {
+	switch {
+	case family(s) == "outage": // the first of its rows has the timeline
+		f.Note = strings.Replace(f.Note, base(&s.Row), "the whole run", 1)
+	case len(s.rounds) > 1:
 		f.Note += fmt.Sprintf(", round %d of %d", round+1, len(s.rounds))
 	}
 	f.XLabel = "seconds"
