@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -22,8 +24,22 @@ import (
 type Recording struct {
 	Path    string
 	Options recorded.Options
-	Speed   float64 // times as fast as it was recorded; 0: at the rate of the plan
-	Flow    *recorded.Flow
+	Speed   float64        // times as fast as it was recorded; 0: at the rate of the plan
+	Flow    *recorded.Flow `json:"-"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler: it opens the recording anew.
+func (r *Recording) UnmarshalJSON(b []byte) error {
+	type plain Recording
+	var told plain
+	if err := json.Unmarshal(b, &told); err != nil {
+		return err
+	}
+	opened, err := OpenRecording(told.Path, told.Options, told.Speed)
+	if err == nil {
+		*r = *opened
+	}
+	return err
 }
 
 // maxSpeed bounds how much faster than recorded a flow may be played, and maxRecordedRate what that may come to.
@@ -40,6 +56,9 @@ func OpenRecording(path string, o recorded.Options, speed float64) (*Recording, 
 	flow, err := recorded.ReadFile(path, o)
 	if err != nil {
 		return nil, err
+	}
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole // for processes elsewhere
 	}
 	if speed > 0 && (flow.Span() == 0 || flow.PerSec()*speed > maxRecordedRate) {
 		return nil, fmt.Errorf("bench: recorded flow %s has %d messages in %v: too many to be sent as they were recorded: "+

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,6 +103,44 @@ func TestRefusalsAreCounted(t *testing.T) {
 		Measure: 100 * time.Millisecond}
 	if row := l.measureOn(t, &p); row.Acked < 8 || row.Rejected < row.Acked/4-1 || row.Rejected > row.Acked/4+1 {
 		t.Errorf("%d acknowledged, %d rejected: want every fourth", row.Acked, row.Rejected)
+	}
+}
+
+// Several clients divide the users of a recording among them, also in a process that is only told of it: the book refuses no
+// more than when one client plays it all.
+func TestRecordedFlowOfSeveralClients(t *testing.T) {
+	l := startLive(t)
+	r := recording(t, recorded.SampleOptions{Format: recorded.ITCH, Messages: 20000, Users: 40, Seed: 4}, 0)
+	told, err := json.Marshal(&Scene{Name: "ramp", Plan: Plan{Level: wire.LevelApplied, Loop: Open, Rate: 500, Burst: 1,
+		Flow: FlowRecorded, Recording: r, Window: 64}, Phases: []Phase{{Join: 3, For: 300 * time.Millisecond},
+		{Join: 3, For: 300 * time.Millisecond}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Scene
+	if err := json.Unmarshal(told, &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range l.play(t, &s) {
+		// Sessions are in no step with one another, so orders of one may take what another's recording has executed.
+		if whole(t, &row); row.Flow != FlowRecorded || row.FlowFile != "flow" || row.Rejected > row.Acked/4 {
+			t.Errorf("%d acknowledged, %d rejected, flow %s %s", row.Acked, row.Rejected, row.Flow, row.FlowFile)
+		}
+	}
+	s.Phases[0].Join = 1020
+	at := transport.Addr{IP: [4]byte{10, 0, 3, 1}, Port: 7600}
+	s.Target.open = func() (transport.Transport, error) { return l.network.Join(at) }
+	few := recording(t, recorded.SampleOptions{Messages: 100, Users: 3}, 0)
+	s.Plan.Recording = few
+	if _, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "it has 3 users") {
+		t.Errorf("more clients than users: %v", err)
+	}
+	few.Speed = 1
+	if err := s.Check(); err == nil {
+		t.Error("several clients play at the speed of the times")
+	}
+	if err := json.Unmarshal([]byte(`{"Path":"/none"}`), &Recording{}); err == nil {
+		t.Error("a recording without a file is taken")
 	}
 }
 

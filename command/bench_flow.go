@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -64,11 +63,7 @@ func flowArgs(p *bench.Plan) []string {
 	if r == nil {
 		return args
 	}
-	path := r.Path
-	if whole, err := filepath.Abs(path); err == nil {
-		path = whole
-	}
-	return append(args, "--flow-file", path, "--flow-format", string(r.Options.Format), "--flow-messages", strconv.Itoa(r.Options.Messages),
+	return append(args, "--flow-file", r.Path, "--flow-format", string(r.Options.Format), "--flow-messages", strconv.Itoa(r.Options.Messages),
 		"--flow-speed", fmt.Sprint(r.Speed), "--flow-first", fmt.Sprint(r.Options.First))
 }
 

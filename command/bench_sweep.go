@@ -62,6 +62,9 @@ func (f *sweepFlags) plans() (plans []bench.Plan, err error) {
 	if err := f.refuseFloor(); err != nil {
 		return nil, err
 	}
+	if f.recording.file != "" {
+		return nil, fmt.Errorf("%w: --flow-file: payloads are what is looked at here; those of a recorded flow are as they are", errUsage)
+	}
 	both := f.loop
 	closed, open := both == "both" || both == string(bench.Closed), both == "both" || both == string(bench.Open)
 	if !closed && !open || len(f.payloads) == 0 || open && (len(f.bursts) == 0 || slices.Min(f.bursts) < 1) {
