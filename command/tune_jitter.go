@@ -22,7 +22,7 @@ type jitterFlags struct {
 
 func (f *jitterFlags) register(c *cobra.Command) {
 	flags := c.Flags()
-	flags.IntSliceVar(&f.cores, "core", nil, "cores to measure, at the same time (default: all that the process may run on)")
+	flags.IntSliceVar(&f.cores, "core", nil, "cores to measure, at the same time (default: all, isolated ones as well)")
 	flags.Float64Var(&f.seconds, "seconds", 5, "measured time")
 	flags.DurationVar(&f.threshold, "threshold", 0, "what is longer between two readings of the clock is a pause (0: eight times "+
 		"the shortest time between two, 200ns at least)")

@@ -18,7 +18,7 @@ import (
 
 // Options say what to measure.
 type Options struct {
-	Cores       []int         // those to measure, all at the same time; none: all that the process may run on
+	Cores       []int         // those to measure, all at the same time; none: all that are allowed
 	Measure     time.Duration // for how long, above 0
 	ThresholdNs int64         // what is longer is a pause; 0: eight times the shortest time between two readings, 200 ns at least
 	Root        string        // where /proc, /sys and /dev are; empty: /
@@ -29,12 +29,8 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	allowed, err := Allowed()
-	if err != nil {
-		return nil, err
-	}
 	tsc.Start()
-	restore := makeRoom(o.Cores, allowed)
+	restore := makeRoom(o.Cores)
 	defer restore()
 	g := &gang{o: o, reader: reader{root: o.Root}}
 	if o.Root == "" {
@@ -62,22 +58,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	return g.report(before, after, elapsed), nil
 }
 
-// Allowed are the cores that this process may run on.
-func Allowed() ([]int, error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(unix.Getpid(), &set); err != nil {
-		return nil, fmt.Errorf("jitter: which cores this process may run on: %w", err)
-	}
-	var cores []int
-	for core := 0; len(cores) < set.Count(); core++ {
-		if set.IsSet(core) {
-			cores = append(cores, core)
-		}
-	}
-	return cores, nil
-}
-
-// Check says what is wrong with the options. Cores that are not given become all that the process may run on.
+// Check says what is wrong with the options. Cores that are not given become all that are allowed.
 func (o *Options) Check() error {
 	allowed, err := Allowed()
 	if err != nil {
@@ -96,8 +77,7 @@ func (o *Options) Check() error {
 	seen := map[int]bool{}
 	for _, core := range o.Cores {
 		if !slices.Contains(allowed, core) {
-			return fmt.Errorf("jitter: core %d is none of %v, which this process may run on (isolated cores: start it with "+
-				"taskset -c)", core, allowed)
+			return fmt.Errorf("jitter: core %d is none of %v, which threads of this process can be moved to", core, allowed)
 		}
 		if seen[core] {
 			return fmt.Errorf("jitter: core %d is given twice", core)
@@ -109,17 +89,16 @@ func (o *Options) Check() error {
 
 // makeRoom lets the Go runtime have processors beside those that the meters keep, and this thread, with those that it starts, cores
 // that are not measured if there are any. restore gives back what was.
-func makeRoom(measured, allowed []int) (restore func()) {
+func makeRoom(measured []int) (restore func()) {
 	before := runtime.GOMAXPROCS(0)
 	if want := len(measured) + 2; before < want {
 		runtime.GOMAXPROCS(want)
 	}
-	var others, old unix.CPUSet
-	for _, core := range allowed {
-		old.Set(core)
-		if !slices.Contains(measured, core) {
-			others.Set(core)
-		}
+	var old unix.CPUSet
+	_ = unix.SchedGetaffinity(unix.Getpid(), &old) // an empty set: everything stays where it is
+	others := old
+	for _, core := range measured {
+		others.Clear(core)
 	}
 	if others.Count() > 0 {
 		setThreads(&others)
