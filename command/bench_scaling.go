@@ -41,13 +41,14 @@ squares: Amdahl's, X(n) = lambda n / (1 + sigma (n-1)), and the Universal Scalab
 denominator. lambda is the throughput of one, sigma the part that only one can do at a time (contention), kappa what keeping each two in
 step costs (coherence); R2 is the part of the points' variance that the law explains.`,
 		Example: `  lockstep bench scaling --lab --commit replicated --dir /dev/shm --json scaling.json
-  lockstep bench scaling --lab --commit replicated --dir /dev/shm --clients 1,2,4,8,16,32,64 --groups "" --in-flight 20
+  lockstep bench scaling --lab --commit replicated --dir /dev/shm --clients 1,2,4,8,16,32,64 --groups 0 --in-flight 20
   lockstep bench scaling --at 10.0.0.1:7400,10.0.0.2:7400 --cluster 5f3c... --interface eth0 --clients 1,2,4,8`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !f.useLab && !c.Flags().Changed("groups") {
 				f.groups = nil
 			}
+			f.numbers, f.groups = wanted(f.numbers), wanted(f.groups)
 			plan, err := f.check()
 			if err != nil {
 				return err
@@ -59,8 +60,8 @@ step costs (coherence); R2 is the part of the points' variance that the law expl
 	defaults(c, map[string]string{"seconds": "2", "warmup": "0.5"})
 	hide(c, "loop", "rate", "burst", "with-floor")
 	flags := c.Flags()
-	flags.IntSliceVar(&f.numbers, "clients", []int{1, 2, 4, 8, 16, 32}, "clients of one cluster; empty: not measured")
-	flags.IntSliceVar(&f.groups, "groups", []int{1, 2, 3}, "clusters side by side, in a lab; empty: not measured")
+	flags.IntSliceVar(&f.numbers, "clients", []int{1, 2, 4, 8, 16, 32}, "clients of one cluster; 0: not measured")
+	flags.IntSliceVar(&f.groups, "groups", []int{1, 2, 3}, "clusters side by side, in a lab; 0: not measured")
 	flags.IntVar(&f.groupClients, "group-clients", 4, "clients of each of these")
 	flags.IntVar(&f.inFlight, "in-flight", 1, "messages that each client has under way")
 	return c
@@ -258,4 +259,12 @@ func sayLaw(w io.Writer, name string, l *bench.LawFitted) {
 		fmt.Fprintf(w, "  towards %.0f/s", l.Most)
 	}
 	fmt.Fprintln(w)
+}
+
+// wanted is a list of numbers, or none for the list of one zero.
+func wanted(list []int) []int {
+	if len(list) == 1 && list[0] == 0 {
+		return nil
+	}
+	return list
 }

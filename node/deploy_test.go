@@ -37,6 +37,7 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 	var names []string
 	for from, name := range map[string]string{
 		"lockstep@.service": "lockstep@1.service", "lockstep-tune.service": "lockstep-tune.service",
+		"lockstep-tune-watch.service": "lockstep-tune-watch.service",
 	} {
 		// The program has to be there; the manager that verify plays has no user of that name.
 		text := strings.ReplaceAll(document(t, filepath.Join("deploy", "systemd", from)), "/usr/local/bin/lockstep", self)

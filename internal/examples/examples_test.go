@@ -124,10 +124,12 @@ func raise(t *testing.T, binary string) (s stage, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var at []string
+	var at, processes []string
 	for i := range state.Nodes {
 		at = append(at, state.Nodes[i].Data)
+		processes = append(processes, fmt.Sprintf("node%d=%d", i+1, state.Nodes[i].PID))
 	}
+	s.Processes = strings.Join(processes, ",")
 	s.At, s.Cluster, s.Control = strings.Join(at, ","), state.Cluster, state.Nodes[0].Control
 	s.Config = filepath.Join(nodes, "node1.toml")
 
@@ -241,8 +243,8 @@ func TestHelpExamplesRun(t *testing.T) {
 				t.Skip(why)
 			}
 			dir := t.TempDir()
-			for prefix, text := range before {
-				if strings.HasPrefix(line, prefix) {
+			for part, text := range before {
+				if strings.Contains(line, part) {
 					s.run(t, path, dir, script{text: text})
 				}
 			}
@@ -260,7 +262,7 @@ var apart = map[string]string{
 
 const needsPeers = "builds other systems, whose modules it fetches: make peers-check runs them"
 
-// before is what has to be done before the examples that begin so, in the same folder.
+// before is what has to be done before the examples that have this in them, in the same folder.
 var before = map[string]string{
 	"lockstep bench flow day.csv":               "lockstep bench flow --write day.csv --messages 2000\n",
 	"lockstep bench rtt --lab --flow-file day.": "lockstep bench flow --write day.csv --messages 2000\n",

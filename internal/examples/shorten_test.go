@@ -15,10 +15,12 @@ type stage struct {
 	Runtime string // of the lab that takes the place of an example's cluster
 	At      string // its data addresses, with commas between
 	Control string // the control address of one of its nodes
-	Cluster string // its id
-	Config  string // the config file of one of its nodes
-	Memory  string // a folder on a tmpfs, for clusters
-	Scratch string // takes the place of all other folders
+
+	Processes string // of its nodes, NAME=PID with commas between
+	Cluster   string // its id
+	Config    string // the config file of one of its nodes
+	Memory    string // a folder on a tmpfs, for clusters
+	Scratch   string // takes the place of all other folders
 }
 
 // short has the flags that make an example short, for every command that has them.
@@ -126,6 +128,10 @@ func (s *stage) shorten(c command) []string {
 			}
 		}
 	}
+	if c.uses() { // several clusters side by side are made, not found
+		delete(own, "groups")
+		delete(own, "group-clients")
+	}
 	if slices.Contains(c.args, "--stages") { // which may be missing of one message in a hundred
 		own["seconds"], own["warmup"] = "2", "0.5"
 	}
@@ -161,6 +167,8 @@ func (s *stage) replace(flag, value string) string {
 		return s.Config
 	case "control":
 		return s.Control
+	case "pid":
+		return s.Processes
 	case "nodes":
 		if strings.Contains(value, ":") {
 			return s.At
