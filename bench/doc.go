@@ -12,6 +12,9 @@
 // A Recording is order flow that somebody recorded (package recorded), played as fast as it was recorded or at a rate. Compare
 // compares the rows of two runs, with confidence intervals; HGRM writes them as files of percentiles.
 //
+// Scene is a number of clients in one process, which come and work in phases: clients that arrive, newcomers that are refused, and
+// points of a throughput that FitAmdahl and FitUSL find a law in. CostFigures hold what processes took for it.
+//
 // JournalAppend and JournalDurable measure a node's journal alone, as its threads run it; BareAppend, BareDurable and Fio
 // are the floors of the same disk: the same writes with no journal.
 //

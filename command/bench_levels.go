@@ -44,6 +44,7 @@ with several rounds it has the median of each percentile.`,
 		},
 	}
 	f.register(c)
+	f.registerClients(c)
 	c.Flags().StringSliceVar(&transports, "transports", nil, "xdp, udp, or both, in turn; needs --lab (default: --transport alone)")
 	return c
 }

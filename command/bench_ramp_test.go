@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -26,7 +27,9 @@ func TestBenchRamp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("clusters of real processes for seconds")
 	}
-	r := lockstep(t, "bench", "ramp", "--lab", "--transport", "udp", "--commit", "replicated", "--dir", t.TempDir(), "--clients", "6",
+	recorded := filepath.Join(t.TempDir(), "flow.csv")
+	lockstep(t, "bench", "flow", "--write", recorded, "--messages", "500", "--users", "20").want(t, 0)
+	r := lockstep(t, "bench", "ramp", "--flow-file", recorded, "--lab", "--transport", "udp", "--commit", "replicated", "--dir", t.TempDir(), "--clients", "6",
 		"--every", "300ms", "--steps", "2", "--rate-each", "50", "--conflation", "on", "--json", "-")
 	r.want(t, 0, "ramp-conflated", "12 clients", "step 2")
 	rows := benchRows(t, r.out)
@@ -35,7 +38,7 @@ func TestBenchRamp(t *testing.T) {
 	}
 	for i, row := range rows {
 		if want := 6 * (i + 1); row.Clients != want || row.Rate != float64(50*want) || row.Ramp == nil || row.Ramp.Step != i+1 ||
-			row.Acked == 0 || row.Lost != 0 || row.Nodes != 3 || row.Hist == "" {
+			row.Acked == 0 || row.FlowFile != "flow.csv" || row.Lost != 0 || row.Nodes != 3 || row.Hist == "" {
 			t.Errorf("%+v", row)
 		}
 	}

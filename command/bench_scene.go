@@ -40,6 +40,9 @@ func sceneCommand() *cobra.Command {
 		}
 		in, out := bufio.NewReader(os.Stdin), json.NewEncoder(os.Stdout)
 		s.Target = target
+		if err := f.recording.set(&s.Plan); err != nil {
+			return err
+		}
 		measured, stop := f.watch(ctx, nil)
 		defer stop()
 		s.Progress = measured
@@ -111,11 +114,14 @@ func (r *benchRun) sayPhases(s *bench.Scene, onPhase func(int) error) func(int) 
 }
 
 func (r *benchRun) sceneInLab(ctx context.Context, l *lab.Lab, s *bench.Scene, onPhase func(int) error) (rows []bench.Row, err error) {
-	text, err := json.Marshal(s)
+	bare := *s
+	bare.Plan.Recording = nil // the process reads the file itself
+	text, err := json.Marshal(&bare)
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"bench", "scene", "--at", l.NodesFlag(), "--cluster", node.ClusterString(l.Cluster), "--scene", string(text)}
+	args = append(args, flowArgs(&s.Plan)...)
 	c, err := startFollowed(ctx, l, 0, append(args, clientFlags(l)...), r.progress)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ larger than half a MiB of payloads.`,
 	}
 	f.register(c)
 	defaults(c, map[string]string{"loop": "both", "rate": "2000", "seconds": "2", "warmup": "0.5"})
-	hide(c, "payload", "burst", "flow", "with-floor")
+	hide(c, "payload", "burst", "flow", "flow-file", "flow-format", "flow-messages", "flow-speed", "flow-first", "with-floor")
 	c.Flags().Lookup("loop").Usage = "closed, open, or both"
 	c.Flags().IntSliceVar(&f.payloads, "payloads", []int{125, 250, 500, 1000, 2000, 8000, 32000}, "bytes of a message")
 	c.Flags().IntSliceVar(&f.bursts, "bursts", []int{1, 20}, "open loop: messages due at the same instant")
@@ -62,8 +62,8 @@ func (f *sweepFlags) plans() (plans []bench.Plan, err error) {
 	if err := f.refuseFloor(); err != nil {
 		return nil, err
 	}
-	if f.recording.file != "" {
-		return nil, fmt.Errorf("%w: --flow-file: payloads are what is looked at here; those of a recorded flow are as they are", errUsage)
+	if f.flow != bench.FlowEcho || f.recording.file != "" {
+		return nil, fmt.Errorf("%w: bench sweep sends echoes of so many bytes: orders have sizes of their own; want no --flow", errUsage)
 	}
 	both := f.loop
 	closed, open := both == "both" || both == string(bench.Closed), both == "both" || both == string(bench.Open)

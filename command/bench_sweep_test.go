@@ -27,7 +27,7 @@ func TestBenchSweep(t *testing.T) {
 			t.Errorf("row %d: %+v", i, row)
 		}
 	}
-	for _, bad := range []string{"--payloads 70000", "--payloads -1", "--bursts 0", "--loop half", "--with-floor"} {
+	for _, bad := range []string{"--payloads 70000", "--payloads -1", "--bursts 0", "--loop half", "--flow orders", "--with-floor"} {
 		lockstep(t, append([]string{"bench", "sweep", "--lab"}, strings.Fields(bad)...)...).want(t, exitUsage, "usage: ")
 	}
 }

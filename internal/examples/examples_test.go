@@ -258,7 +258,10 @@ var apart = map[string]string{
 	"lockstep bench peers --rounds 3 --json peers.json":                                                   needsPeers,
 	"lockstep bench peers --systems lockstep,etcd --commit durable --series closed,1000 --json part.json": needsPeers,
 	"lockstep bench peers --from peers.json,part.json":                                                    needsPeers,
+	"lockstep bench cost --at 127.0.0.1:7400 --cluster 5f3c... --pid leader=1234,follower=1235":           needsNumbers,
 }
+
+const needsNumbers = "names processes of a cluster that runs on this host"
 
 const needsPeers = "builds other systems, whose modules it fetches: make peers-check runs them"
 

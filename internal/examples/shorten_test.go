@@ -37,7 +37,7 @@ var shorter = map[string]map[string]string{
 	"bench pipeline":   {"sessions": "1,20", "journal": "0,1", "orders": "1,100"},
 	"bench ramp":       {"clients": "5", "every": "200ms", "steps": "2", "rate-each": "20"},
 	"bench saturation": {"sessions": "12", "clients": "3", "newcomers": "20"},
-	"bench scaling":    {"clients": "1,2,3", "groups": "1,2", "group-clients": "1"},
+	"bench scaling":    {"clients": "1,2,3", "group-clients": "1"},
 	"bench sessions":   {"open": "1,50"},
 	"bench sweep":      {"payloads": "125,4000", "bursts": "1,4"},
 	"bench throughput": {"rate": "200", "max-rate": "400", "within": "50", "p99-limit": "2s"},
