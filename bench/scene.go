@@ -264,6 +264,13 @@ func (r *scene) begin(ctx context.Context, i int, tr transport.Transport) error 
 
 // finish notes what a phase took, and sends newcomers away.
 func (r *scene) finish(p *scenePhase) {
+	if r.o.Plan.Loop == Open && !r.stopped {
+		for _, w := range r.waves { // what was due while this thread was kept off its core as the phase ended
+			if w.running {
+				w.turn(r.nowNs)
+			}
+		}
+	}
 	p.cpu = OwnCPU() - p.cpu
 	p.stolen = StealPct(p.steal, ReadCPUTimes())
 	p.result.Elapsed = time.Duration(min(r.nowNs, p.endNs) - p.startNs)
@@ -410,7 +417,7 @@ func (r *scene) rows(transportKind, mode string, mtu int) (rows []Row) {
 // ramp is what only clients that arrive have.
 func (r *scene) ramp(i int, p *scenePhase) *RampFigures {
 	f := &RampFigures{Step: i + 1, RateEach: r.o.Plan.Rate, Arrived: p.Join, Conflated: p.conflated, GaveUp: p.gaveUp}
-	if p.openedNs != 0 && p.Join > 0 {
+	if p.openedNs != 0 && p.openedNs <= p.endNs && p.Join > 0 {
 		f.OpenedMs = round(float64(p.openedNs-p.arrivedNs) / 1e6)
 	}
 	return f
