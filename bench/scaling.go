@@ -23,6 +23,9 @@ type Scaled struct {
 	PerSec float64 `json:"per_sec"`
 }
 
+// leastSigma is the least contention that points of a measurement tell from none.
+const leastSigma = 1e-6
+
 // LawFitted is a law of scaling with the parameters that fit best:
 //
 //	X(n) = lambda n / (1 + sigma (n-1) + kappa n (n-1))
@@ -185,7 +188,7 @@ func (l *LawFitted) judge(points []Scaled, squares float64) {
 	case l.Kappa > 0:
 		l.PeakN = math.Sqrt((1 - l.Sigma) / l.Kappa)
 		l.Most = l.At(math.Max(1, l.PeakN))
-	case l.Sigma > 0:
+	case l.Sigma >= leastSigma:
 		l.Most = l.Lambda / l.Sigma
 	}
 	l.Lambda, l.Most, l.PeakN, l.Worst = round(l.Lambda), round(l.Most), round(l.PeakN), round(l.Worst)

@@ -30,7 +30,7 @@ func TestBenchScaling(t *testing.T) {
 			t.Errorf("row %d: %+v", i, row)
 		}
 	}
-	for _, bad := range []string{"--clients 0", "--groups 0", "--groups 17", "--in-flight 0", "--in-flight 300", "--with-floor"} {
+	for _, bad := range []string{"--clients 0 --groups 0", "--clients -1", "--clients 0,1", "--groups 17", "--in-flight 0", "--in-flight 300", "--with-floor"} {
 		lockstep(t, append([]string{"bench", "scaling", "--lab"}, strings.Fields(bad)...)...).want(t, exitUsage, "usage: ")
 	}
 	lockstep(t, "bench", "scaling", "--groups", "2").want(t, exitUsage, "--groups needs --lab")

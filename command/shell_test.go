@@ -65,7 +65,7 @@ func TestServiceExamplesRun(t *testing.T) {
 			cmd := exec.CommandContext(ctx, self, "lab", "exec", "--runtime", runtime, "--", "sh", "-c", text)
 			cmd.Env = append(os.Environ(), asLockstep+"=1", "PATH="+bin+":"+os.Getenv("PATH"))
 			cmd.Dir = t.TempDir()
-			cmd.WaitDelay = time.Second
+			cmd.WaitDelay = 20 * time.Second // what an example leaves behind and kills ends when the machine lets it
 			if out, err := cmd.CombinedOutput(); err != nil || c.Example == "" {
 				t.Errorf("%v\n%s\n%s", err, c.Example, out)
 			}
