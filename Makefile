@@ -47,8 +47,12 @@ generate: deps-generate ## regenerates the schemas' code (wire, services) and th
 generate-check: ## generated files are up to date (where the compilers are the ones they were made with)
 	@scripts/generate-check
 
+# Their tests run clusters of real processes, which want the machine for themselves.
+CLUSTERS := lockstep/command lockstep/internal/tutorial lockstep/internal/lab
+
 unit:
-	@$(CGO) $(GO) test -timeout 30m $(PKGS)
+	@$(CGO) $(GO) test -timeout 30m $(filter-out $(CLUSTERS),$(shell $(GO) list $(PKGS)))
+	@$(CGO) $(GO) test -timeout 30m -p 1 $(CLUSTERS)
 
 race: ## the packages that share memory between threads
 	@$(GO) test -race -short -timeout 30m ./ringbuf ./agent ./internal/counters ./transport ./journal ./service ./replica ./sequencer ./client ./node
@@ -65,7 +69,7 @@ system: build ## real processes in network namespaces over real AF_XDP
 	@$(CGO) LOCKSTEP_TUNE_HOST=1 $(GO) test -v -count=1 -run TestThisHost ./tuning
 
 examples: build ## every command that the documents mark, and that --help of bench and tune shows, each for a moment
-	@$(CGO) LOCKSTEP_EXAMPLES=all $(GO) test -v -count=1 -timeout 30m -parallel 2 ./internal/examples
+	@$(CGO) LOCKSTEP_EXAMPLES=all $(GO) test -v -count=1 -timeout 30m -parallel 1 ./internal/examples
 
 report-check: ## a report of measured rows in a real browser; pictures of it are in out/report
 	@scripts/install-packages chromium:chromium || true

@@ -103,7 +103,7 @@ func TestClientFromTheShell(t *testing.T) {
 	lockstep(t, inLab("connect", "--service", "9", "x", "--", "y")...).want(t, exitRefused, "message 1 refused: unknown-service", "2 messages")
 	lockstep(t, inLab("connect", "--hex", "xyz")...).want(t, exitUsage, "xyz")
 
-	c := startTyping(t, inLab("connect", "--name", "somebody", "--timeout", "2s")...)
+	c := startTyping(t, inLab("connect", "--name", "somebody", "--timeout", "6s")...)
 	id := strings.TrimSuffix(strings.Fields(c.hears(c.said, "connected: session"))[2], ",")
 	c.line("first")
 	c.hears(c.out, "response 1 to message 1: first")
